@@ -1,0 +1,329 @@
+"""The schema of params.yaml: every setting, its type, range, default and meaning, in one place.
+
+`load` refuses a file with all its errors at once, each naming the key, the value, what is allowed
+and the nearest valid name. OmegaConf reads the file (interpolation, overrides); pydantic validates.
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import YAMLError
+
+from drdd.errors import UserError
+
+FILE = "params.yaml"
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Range = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Corpus(Section):
+    """Clean images of one domain."""
+
+    source: str = Field(min_length=1, description="a folder or s3:// prefix of images")
+    holdout: list[str] | Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.1,
+        description="file stems held out for evaluation, or the fraction chosen by content hash",
+    )
+
+
+class Ingest(Section):
+    min_side: Count = Field(default=64, description="smaller images are set aside, pixels")
+    max_side: Count = Field(
+        default=768, description="larger images are scaled down to this, pixels"
+    )
+    max_pixels: Count = Field(
+        default=100_000_000, description="images that claim more pixels are set aside undecoded"
+    )
+
+
+class GaussianNoise(Section):
+    kind: Literal["gaussian_noise"]
+    sigma: Range = Field(description="standard deviation, grey levels of 255")
+
+
+class LowLight(Section):
+    kind: Literal["low_light"]
+    gain: Range
+    gamma: Range
+    sigma: Range = Field(description="sensor noise, grey levels of 255")
+
+
+class Haze(Section):
+    kind: Literal["haze"]
+    density: Range
+    airlight: Range
+
+
+class Rain(Section):
+    kind: Literal["rain"]
+    density: Range = Field(description="drops per pixel")
+    length: Range = Field(description="pixels")
+    angle: Range = Field(description="degrees from the vertical")
+    strength: Range
+
+
+DEGRADATIONS: dict[Any, type[Section]] = {
+    "gaussian_noise": GaussianNoise,
+    "low_light": LowLight,
+    "haze": Haze,
+    "rain": Rain,
+}
+
+Degradation = Annotated[GaussianNoise | LowLight | Haze | Rain, Field(discriminator="kind")]
+
+
+class Task(Section):
+    """One image-to-image task: where its pairs come from and what it must reach."""
+
+    corpora: list[Name] = Field(min_length=1, description="whose images are the targets")
+    degradation: list[Degradation] = Field(min_length=1, description="applied in this order")
+    variants: Count = Field(default=4, description="degraded versions of each training image")
+    pairs: Fraction = Field(default=1.0, description="fraction of the training pairs that is used")
+    min_psnr_gain: float = Field(
+        default=0.0, description="dB over the degraded input that evaluation must show"
+    )
+
+
+class Diffusion(Section):
+    steps: Annotated[int, Field(ge=2, le=10_000)] = 1000
+    beta_start: Fraction = 1e-4
+    beta_end: Fraction = 0.02
+    noise_level: Fraction = Field(default=0.15, description="s of the fixed-noise domain")
+    residual_steps: Count = Field(default=2, description="sampling steps of the residual part")
+    noise_steps: Count = Field(default=2, description="sampling steps of the noise part")
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class Network(Section):
+    """The compact UNet."""
+
+    channels: list[Annotated[int, Field(ge=8, multiple_of=8)]] = Field(
+        default=[48, 96, 160], min_length=1, max_length=6
+    )
+    blocks: Annotated[int, Field(ge=1, le=8)] = 1
+
+
+class TimeDraw(Section):
+    """A mixture of three distributions of t: train where sampling happens."""
+
+    start: Annotated[float, Field(ge=0, le=1)] = Field(description="the first sampling step")
+    grid: Annotated[float, Field(ge=0, le=1)] = Field(description="any sampling step")
+    uniform: Annotated[float, Field(ge=0, le=1)] = Field(description="any step of the stage")
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> "TimeDraw":
+        total = self.start + self.grid + self.uniform
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"start + grid + uniform must be 1, got {total:g}")
+        return self
+
+
+class TrainStage(Section):
+    """One stage's training; both stages run through the same loop."""
+
+    images: Count = Field(description="budget: training crops seen")
+    batch: Count = Field(default=16, description="crops a step, over all workers")
+    crop: Annotated[int, Field(ge=16)] = Field(default=64, description="pixels")
+    network: Network = Network()
+    time_draw: TimeDraw
+    learning_rate: Positive = 1e-3
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.1, description="of the budget")
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    clip: Positive = Field(default=1.0, description="gradient norm")
+    precision: Literal["auto", "bf16", "float32"] = Field(
+        default="auto", description="auto: bf16 where the processor computes in it"
+    )
+    workers: Count = Field(default=1, description="Ray Train workers")
+    threads: Count = Field(default=1, description="CPU threads, and Ray CPUs, a worker")
+    use_gpu: bool = False
+    checkpoint_every: Count = Field(default=3200, description="images between checkpoints")
+
+    @model_validator(mode="after")
+    def _divides(self) -> "TrainStage":
+        if self.batch % self.workers:
+            raise ValueError(f"batch {self.batch} does not divide among {self.workers} workers")
+        factor = 2 ** len(self.network.channels)
+        if self.crop % factor:
+            raise ValueError(
+                f"crop {self.crop} must be a multiple of {factor} for a network of "
+                f"{len(self.network.channels)} levels"
+            )
+        if self.images < self.batch:
+            raise ValueError(f"images {self.images} is less than one batch of {self.batch}")
+        return self
+
+
+class TrainResidual(TrainStage):
+    balance: Literal["relative", "none"] = Field(
+        default="relative",
+        description="relative: each sample's loss is divided by its residual's own energy, so that "
+        "tasks with large residuals do not starve the others",
+    )
+
+
+class Train(Section):
+    noise: TrainStage
+    residual: TrainResidual
+
+
+class Evaluate(Section):
+    crop_border: Annotated[int, Field(ge=0)] = Field(default=0, description="pixels left out")
+    threads: Count = Field(default=2, description="CPU threads of the evaluated replica")
+
+
+class Publish(Section):
+    registry: str = Field(min_length=1, description="s3://bucket/prefix or a folder")
+    alias: Name = Field(default="champion", description="moved when the gate is passed")
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0)] = 0
+    photographs: dict[Name, list[str]] = Field(
+        default={}, description="photographs that installed packages bundle, by folder to be made"
+    )
+    corpora: dict[Name, Corpus] = Field(min_length=1)
+    ingest: Ingest = Ingest()
+    tasks: dict[Name, Task] = Field(min_length=1)
+    diffusion: Diffusion = Diffusion()
+    train: Train
+    evaluate: Evaluate = Evaluate()
+    publish: Publish
+
+    @model_validator(mode="after")
+    def _references(self) -> "Params":
+        wrong = [
+            f"tasks.{name}.corpora: {corpus!r} is no corpus{_nearest(corpus, self.corpora)}"
+            for name, task in self.tasks.items()
+            for corpus in task.corpora
+            if corpus not in self.corpora
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+
+def load(path: Path | str = FILE, overrides: Sequence[str] = ()) -> Params:
+    """Read and validate params, after applying overrides of the form "train.noise.images=100".
+
+    Raises UserError that lists every error of the file at once.
+    """
+    return validate(read(path, overrides), str(path))
+
+
+def read(path: Path | str = FILE, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The file's plain content with overrides applied; an override's key must exist in the file."""
+    try:
+        config = OmegaConf.load(path)
+        keys = _leaf_keys(OmegaConf.to_container(config))
+        for override in overrides:
+            key = override.partition("=")[0].strip()
+            if "=" not in override:
+                raise UserError(f"override {override!r}: write it as key=value")
+            if key not in keys:
+                raise UserError(
+                    f"override {override!r}: {path} has no {key!r}{_nearest(key, keys)}"
+                )
+        merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
+        content = OmegaConf.to_container(merged, resolve=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run this in the project's folder") from None
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a mapping of sections, not {type(content).__name__}")
+    return {str(key): value for key, value in content.items()}
+
+
+def validate(content: dict[str, Any], origin: str = FILE) -> Params:
+    """Check plain content against the schema."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        # A union reports one error for each of its members: the last one speaks for the key.
+        lines = dict(_explain(item, content) for item in error.errors(include_url=False))
+        listed = "\n  ".join(key + said for key, said in lines.items())
+        raise UserError(f"{origin}: {len(lines)} error(s)\n  {listed}") from None
+
+
+def _leaf_keys(content: Any, prefix: str = "") -> set[str]:
+    keys: set[str] = set()
+    if isinstance(content, dict):
+        for key, value in content.items():
+            keys |= {f"{prefix}{key}"} | _leaf_keys(value, f"{prefix}{key}.")
+    return keys
+
+
+def _explain(item: Any, content: dict[str, Any]) -> tuple[str, str]:
+    """The key of one pydantic error, and what is said of it: value, what is allowed, nearest name."""
+    loc = _file_location(item["loc"], content)
+    key = ".".join(str(part) for part in loc)
+    if item["type"] == "extra_forbidden":
+        valid = _fields_at(loc[:-1], content)
+        near = _nearest(str(loc[-1]), valid)
+        return key, f": unknown key{near}; valid here: {', '.join(sorted(valid))}"
+    if item["type"] == "missing":
+        return key, f": missing{_help_of(loc, content)}"
+    if item["type"] == "value_error":
+        return key, f"{': ' if key else ''}{item['ctx']['error']}"
+    message = item["msg"][0].lower() + item["msg"][1:]
+    return key, f" = {item['input']!r}: {message}{_help_of(loc, content)}"
+
+
+def _file_location(loc: tuple[Any, ...], content: Any) -> tuple[Any, ...]:
+    """Pydantic's location without what the file does not have: union members, "[key]" marks."""
+    kept = []
+    here = content
+    for position, part in enumerate(loc):
+        if isinstance(here, dict) and (part in here or position == len(loc) - 1 != "[key]"):
+            kept.append(part)
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int):
+            kept.append(part)
+            here = here[part] if part < len(here) else None
+    return tuple(part for part in kept if part != "[key]")
+
+
+def _model_at(loc: tuple[Any, ...], content: Any) -> type[BaseModel] | None:
+    """The section of the schema that a location of the file belongs to."""
+    model: Any = Params
+    for part in loc:
+        content = content[part]
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field else None
+        elif get_origin(model) is dict:
+            model = get_args(model)[1]
+        elif get_origin(model) is list:  # the only list of sections: a task's degradations
+            kind = content.get("kind") if isinstance(content, dict) else None
+            model = DEGRADATIONS.get(kind)
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+
+
+def _fields_at(loc: tuple[Any, ...], content: Any) -> list[str]:
+    model = _model_at(loc, content)
+    return list(model.model_fields) if model else []
+
+
+def _help_of(loc: tuple[Any, ...], content: Any) -> str:
+    model = _model_at(loc[:-1], content)
+    field = model.model_fields.get(str(loc[-1])) if model and loc else None
+    return f" ({field.description})" if field and field.description else ""
+
+
+def _nearest(name: str, valid: Any) -> str:
+    close = difflib.get_close_matches(name, [str(v) for v in valid], n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else ""

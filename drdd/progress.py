@@ -1,0 +1,120 @@
+"""Progress of long work: a bar with an ETA on a terminal, a line now and then elsewhere, and a file.
+
+The file, .drdd/progress/<stage>.json, is how a flow or a watching shell sees a stage of another
+process.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from drdd.files import write_json
+
+FOLDER = Path(".drdd/progress")
+LINE_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """state: running, done or failed; eta_s: seconds to go, None when unknown; note: last word."""
+
+    stage: str
+    state: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    note: str = ""
+    eta_s: float | None = None
+    updated: float = 0.0
+
+
+class Reporter:
+    """Call `update`; the first call's position is where this process began (a resumed run)."""
+
+    def __init__(self, stage: str, root: Path = Path()) -> None:
+        self._path = root / FOLDER / f"{stage}.json"
+        self._status = Status(stage, "running")
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._began: tuple[float, int] | None = None
+        self._last_line = 0.0
+        self._write()
+
+    def update(self, done: int, total: int, unit: str, note: str = "") -> None:
+        now = time.monotonic()
+        if self._began is None:
+            self._began = (now, done)
+        began, first = self._began
+        eta = (now - began) / (done - first) * (total - done) if done > first else None
+        self._status = Status(self._status.stage, "running", done, total, unit, note, eta)
+        self._write()
+        self._show(now)
+
+    def finish(self, state: str, note: str = "") -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._status = replace(
+            self._status, state=state, note=note or self._status.note, eta_s=None
+        )
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self._path, asdict(replace(self._status, updated=time.time())))
+
+    def _show(self, now: float) -> None:
+        status = self._status
+        if self._console.is_terminal:
+            if self._bar is None:
+                self._bar = Progress(
+                    TextColumn("{task.description}"),
+                    BarColumn(),
+                    TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"),
+                    TimeRemainingColumn(),
+                    console=self._console,
+                )
+                self._bar.add_task(status.stage, total=status.total, note="")
+                self._bar.start()
+            self._bar.update(
+                self._bar.task_ids[0], completed=status.done, note=f"{status.unit}  {status.note}"
+            )
+        elif now - self._last_line >= LINE_EVERY_S or status.done == status.total:
+            self._last_line = now
+            self._console.print(describe(status), soft_wrap=True, highlight=False)
+
+
+def describe(status: Status) -> str:
+    """One line, such as "train_noise  3200/16000 images  20 %  loss 0.21  ETA 1:40"."""
+    if not status.total:
+        return f"{status.stage}  {status.state}  {status.note}".rstrip()
+    share = 100 * status.done // status.total
+    parts = [status.stage, f"{status.done}/{status.total} {status.unit}", f"{share} %", status.note]
+    if status.eta_s is not None and status.done < status.total:
+        minutes, seconds = divmod(round(status.eta_s), 60)
+        parts.append(f"ETA {minutes}:{seconds:02d}")
+    return "  ".join(part for part in parts if part)
+
+
+def read_status(stage: str, root: Path = Path()) -> Status | None:
+    """The last status a stage wrote, None when there is none (yet)."""
+    try:
+        return Status(**json.loads((root / FOLDER / f"{stage}.json").read_text()))
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return None
+
+
+@contextmanager
+def reporting(stage: str) -> Iterator[Reporter]:
+    """A reporter whose file ends in "done" or "failed", whatever happens in the block."""
+    reporter = Reporter(stage)
+    try:
+        yield reporter
+    except BaseException as error:
+        reporter.finish("failed", str(error) or type(error).__name__)
+        raise
+    reporter.finish("done")

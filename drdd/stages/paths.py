@@ -1,0 +1,15 @@
+"""Where stages read and write, relative to the workspace; dvc.yaml names the same paths."""
+
+from pathlib import Path
+
+PHOTOGRAPHS = Path("data/photographs")
+CORPORA = Path("data/corpora")
+PAIRS = Path("data/pairs")
+NOISE = Path("models/noise")
+RESIDUAL = Path("models/residual")
+CANDIDATE = Path("models/candidate")
+EVALUATION = Path("results/evaluation")
+METRICS = Path("results/metrics.json")
+REPORT = Path("results/report.html")
+PUBLISHED = Path("results/published.json")
+CHECKPOINTS = Path(".drdd/checkpoints")

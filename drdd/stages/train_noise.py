@@ -1,0 +1,18 @@
+"""train_noise: the noise stage, on clean photographs alone."""
+
+from drdd.data.shards import TRAIN
+from drdd.params import Params
+from drdd.progress import Reporter
+from drdd.stages.paths import CORPORA, NOISE
+from drdd.stages.run import run_stage
+from drdd.stages.training import absolute_shards, train_stage
+from drdd.training.launch import Job
+
+
+def train_noise(params: Params, reporter: Reporter) -> None:
+    shards = absolute_shards(CORPORA, sorted(params.corpora), TRAIN)
+    train_stage(Job("noise", params, shards), NOISE, reporter)
+
+
+if __name__ == "__main__":
+    run_stage("train_noise", train_noise)

@@ -1,0 +1,207 @@
+"""Run the loop in Ray Train's TorchTrainer: workers, checkpoints, recovery, progress."""
+
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drdd.cluster import ray_cluster
+from drdd.data.shards import read_corpus, read_pairs
+from drdd.diffusion.schedule import Schedule
+from drdd.errors import UserError
+from drdd.params import Params
+from drdd.training.loop import Progress, State, Trained, Worker, train
+from drdd.training.specs import NoiseSpec, ResidualSpec, StageSpec
+
+STATE_FILE = "state.pt"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs: the stage's name, the validated params, and its shards by name."""
+
+    stage: str
+    params: Params
+    shards: Mapping[str, Path]
+
+
+def build_spec(job: Job) -> StageSpec:
+    """The noise stage reads corpora; the residual stage reads one pair shard for each task."""
+    diffusion = job.params.diffusion
+    schedule = Schedule.linear(
+        diffusion.noise_level, diffusion.steps, diffusion.beta_start, diffusion.beta_end
+    )
+    seed = job.params.seed
+    if job.stage == "noise":
+        photographs = [
+            row.photograph.pixels for path in job.shards.values() for row in read_corpus(path)
+        ]
+        return NoiseSpec(photographs, job.params.train.noise, schedule, diffusion.noise_steps, seed)
+    pairs = {
+        task: [
+            (row.target.photograph.pixels, degraded)
+            for row in read_pairs(path)
+            for degraded in row.degraded
+        ]
+        for task, path in job.shards.items()
+    }
+    return ResidualSpec(pairs, job.params.train.residual, schedule, diffusion.residual_steps, seed)
+
+
+def fit(job: Job, name: str, storage: Path, report: Callable[[Progress], None]) -> Trained:
+    """Train on a Ray cluster; a run of the same `name` that was interrupted is resumed.
+
+    storage: where checkpoints live until the run ends; a finished run leaves none behind.
+    Raises UserError when the cluster cannot hold the workers or the loss is not finite.
+    """
+    settings = job.params.train.noise if job.stage == "noise" else job.params.train.residual
+    with ray_cluster(settings.workers * settings.threads):
+        _check_resources(job.stage, settings.workers, settings.threads, settings.use_gpu)
+        with _progress_channel(report) as channel:
+            result = _trainer(job, name, storage, settings, channel).fit()
+        assert result.checkpoint is not None  # the loop's last step always saves one
+        with result.checkpoint.as_directory() as folder:
+            state = _read_state(Path(folder))
+    return Trained(state["ema"], state["curve"], 0.0)
+
+
+def discard_checkpoints(name: str, storage: Path) -> None:
+    """Called once the results of a finished run are safe."""
+    shutil.rmtree(storage / name, ignore_errors=True)
+
+
+def _trainer(job: Job, name: str, storage: Path, settings: Any, channel: Any) -> Any:
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    resources = {"CPU": float(settings.threads)} | ({"GPU": 1.0} if settings.use_gpu else {})
+    return TorchTrainer(
+        _worker_loop,
+        train_loop_config={"job": job, "channel": channel},
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers,
+            use_gpu=settings.use_gpu,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(storage.absolute()),
+            failure_config=FailureConfig(max_failures=2),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+
+
+def _worker_loop(config: dict[str, Any]) -> None:
+    """What each Ray Train worker runs."""
+    import ray.train
+    import ray.train.torch
+
+    job: Job = config["job"]
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+
+    def load() -> State | None:
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            return _read_state(Path(folder))
+
+    def save(state: State, progress: Progress) -> None:
+        metrics = {"images": progress.images, "loss": progress.loss}
+        if rank > 0:
+            ray.train.report(metrics)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            torch.save(state, Path(folder) / STATE_FILE)
+            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def mean(value: torch.Tensor) -> torch.Tensor:
+        torch.distributed.all_reduce(value)
+        return value / world
+
+    def report(progress: Progress) -> None:
+        if rank == 0:
+            config["channel"].put.remote(progress)
+
+    train(
+        build_spec(job),
+        job.params.train.noise if job.stage == "noise" else job.params.train.residual,
+        Worker(
+            rank=rank,
+            world=world,
+            device=ray.train.torch.get_device(),
+            wrap=ray.train.torch.prepare_model if world > 1 else lambda net: net,
+            mean=mean if world > 1 else lambda value: value,
+            load=load,
+            save=save,
+            report=report,
+        ),
+    )
+
+
+class _Channel:
+    """An actor that carries progress from the workers' machine to the driver's terminal."""
+
+    def __init__(self) -> None:
+        self._latest: Progress | None = None
+
+    def put(self, progress: Progress) -> None:
+        self._latest = progress
+
+    def get(self) -> Progress | None:
+        return self._latest
+
+
+@contextmanager
+def _progress_channel(report: Callable[[Progress], None]) -> Any:
+    import ray
+
+    channel = ray.remote(num_cpus=0)(_Channel).remote()
+    stop = threading.Event()
+
+    def forward() -> None:
+        seen: Progress | None = None
+        while not stop.wait(0.5):
+            latest = ray.get(channel.get.remote())
+            if latest is not None and latest != seen:
+                report(latest)
+                seen = latest
+
+    thread = threading.Thread(target=forward, daemon=True)
+    thread.start()
+    try:
+        yield channel
+    finally:
+        stop.set()
+        thread.join(timeout=5)
+
+
+def _read_state(folder: Path) -> State:
+    state: State = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    return state
+
+
+def _check_resources(stage: str, workers: int, threads: int, use_gpu: bool) -> None:
+    import ray
+
+    have = ray.cluster_resources()
+    if use_gpu and have.get("GPU", 0) < workers:
+        raise UserError(
+            f"train.{stage}: {workers} worker(s) with a GPU each, but the cluster has "
+            f"{have.get('GPU', 0):g} GPUs; set train.{stage}.use_gpu to false or lower workers"
+        )
+    if have.get("CPU", 0) < workers * threads:
+        raise UserError(
+            f"train.{stage}: {workers} worker(s) of {threads} CPU(s), but the cluster has "
+            f"{have.get('CPU', 0):g} CPUs; lower train.{stage}.workers or threads"
+        )

@@ -1,0 +1,160 @@
+"""The one training loop. It knows neither Ray nor files: a `Worker` saves, loads and reports."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from drdd.params import TrainStage
+from drdd.training.specs import StageSpec
+
+LOG_EVERY = 10  # steps a point of the loss curve; checkpoints fall on these points
+
+State = dict[str, Any]
+
+
+class NonFiniteLossError(Exception):
+    """The loss became NaN or infinite; the message names the step and the samples."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """images of `total` seen so far; loss: mean over the last LOG_EVERY steps and all workers."""
+
+    images: int
+    total: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Worker:
+    """How one of `world` workers meets the outside; the defaults are a worker all by itself."""
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    wrap: Callable[[nn.Module], nn.Module] = lambda net: net
+    mean: Callable[[Tensor], Tensor] = lambda value: value
+    load: Callable[[], State | None] = lambda: None
+    save: Callable[[State, Progress], None] = lambda state, progress: None
+    report: Callable[[Progress], None] = lambda progress: None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """weights: the EMA's; curve: (images seen, loss) points; seconds: of this process alone."""
+
+    weights: dict[str, Tensor]
+    curve: list[tuple[int, float]]
+    seconds: float
+
+
+def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
+    """Train `spec` for its budget, resuming from the worker's last state if there is one.
+
+    Raises NonFiniteLossError.
+    """
+    torch.set_num_threads(settings.threads)
+    steps = math.ceil(settings.images / settings.batch)
+    net = spec.network().to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ema = {name: value.clone() for name, value in net.state_dict().items()}
+    optimizer = torch.optim.AdamW(
+        net.parameters(),
+        lr=settings.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup)
+    )
+    curve: list[tuple[int, float]] = []
+    first = 0
+    if state := worker.load():
+        net.load_state_dict(state["net"])
+        ema = {name: value.to(worker.device) for name, value in state["ema"].items()}
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        curve, first = list(state["curve"]), state["step"]
+
+    parallel = worker.wrap(net)
+    share = settings.batch // worker.world
+    checkpoint_steps = _round_up(settings.checkpoint_every / settings.batch, LOG_EVERY)
+    window = torch.zeros((), device=worker.device)
+    begin = time.monotonic()
+    for step in range(first, steps):
+        samples = range(step * settings.batch, (step + 1) * settings.batch)
+        mine = samples[worker.rank * share : (worker.rank + 1) * share]
+        with _autocast(settings.precision, worker.device):
+            loss = spec.losses(parallel, mine, worker.device).mean()
+        if not torch.isfinite(loss):
+            raise NonFiniteLossError(
+                f"the loss of the {spec.name} stage is {float(loss)} at step {step}, samples "
+                f"{mine.start} to {mine.stop - 1}; lower train.{spec.name}.learning_rate "
+                f"or set train.{spec.name}.precision to float32"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
+        optimizer.step()
+        schedule.step()
+        update_ema(ema, net, settings.ema, step)
+
+        window += loss.detach()
+        done = step + 1
+        if done % LOG_EVERY == 0 or done == steps:
+            count = (done - 1) % LOG_EVERY + 1
+            progress = Progress(
+                done * settings.batch, steps * settings.batch, float(worker.mean(window / count))
+            )
+            curve.append((progress.images, progress.loss))
+            worker.report(progress)
+            window.zero_()
+            if done % checkpoint_steps == 0 or done == steps:
+                worker.save(
+                    {
+                        "step": done,
+                        "net": net.state_dict(),
+                        "ema": ema,
+                        "optimizer": optimizer.state_dict(),
+                        "schedule": schedule.state_dict(),
+                        "curve": curve,
+                    },
+                    progress,
+                )
+    return Trained(ema, curve, time.monotonic() - begin)
+
+
+def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Linear warm-up over `warmup` of the steps, then a half cosine down to zero."""
+    rise = max(1, round(warmup * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+@torch.no_grad()
+def update_ema(ema: dict[str, Tensor], net: nn.Module, decay: float, step: int) -> None:
+    """ema <- d * ema + (1 - d) * net, with d rising from 0.1 so that a short run is not its start."""
+    decay = min(decay, (1 + step) / (10 + step))
+    live = net.state_dict()
+    torch._foreach_lerp_(list(ema.values()), [live[name] for name in ema], 1 - decay)
+
+
+def _autocast(precision: str, device: torch.device) -> torch.autocast:
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" or _cpu_has_bf16() else "float32"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def _cpu_has_bf16() -> bool:
+    features = torch.cpu.get_capabilities()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+
+
+def _round_up(value: float, multiple: int) -> int:
+    return max(multiple, math.ceil(value / multiple) * multiple)
