@@ -182,7 +182,10 @@ class Train(Section):
 
 class Evaluate(Section):
     crop_border: Annotated[int, Field(ge=0)] = Field(default=0, description="pixels left out")
-    threads: Count = Field(default=2, description="CPU threads of the evaluated replica")
+
+
+class Serve(Section):
+    threads: Count = Field(default=2, description="CPU threads of a replica")
 
 
 class Publish(Section):
@@ -201,6 +204,7 @@ class Params(Section):
     diffusion: Diffusion = Diffusion()
     train: Train
     evaluate: Evaluate = Evaluate()
+    serve: Serve = Serve()
     publish: Publish
 
     @model_validator(mode="after")
@@ -246,6 +250,13 @@ def read(path: Path | str = FILE, overrides: Sequence[str] = ()) -> dict[str, An
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of sections, not {type(content).__name__}")
     return {str(key): value for key, value in content.items()}
+
+
+def overridden(path: Path | str, overrides: Sequence[str]) -> str:
+    """The text of a valid params.yaml that has the overrides in it. Raises UserError as `load`."""
+    content = read(path, overrides)
+    validate(content, str(path))
+    return OmegaConf.to_yaml(OmegaConf.create(content))
 
 
 def validate(content: dict[str, Any], origin: str = FILE) -> Params:

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from drdd.errors import UserError
 from drdd.files import write_json
 
 FOLDER = Path(".drdd/progress")
@@ -22,7 +23,10 @@ LINE_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Status:
-    """state: running, done or failed; eta_s: seconds to go, None when unknown; note: last word."""
+    """state: running, done or failed; eta_s: seconds to go, None when unknown; note: last word.
+
+    retry: of a failure, whether trying again may help.
+    """
 
     stage: str
     state: str
@@ -32,6 +36,7 @@ class Status:
     note: str = ""
     eta_s: float | None = None
     updated: float = 0.0
+    retry: bool = True
 
 
 class Reporter:
@@ -56,12 +61,11 @@ class Reporter:
         self._write()
         self._show(now)
 
-    def finish(self, state: str, note: str = "") -> None:
+    def finish(self, state: str, note: str = "", retry: bool = True) -> None:
         if self._bar is not None:
             self._bar.stop()
-        self._status = replace(
-            self._status, state=state, note=note or self._status.note, eta_s=None
-        )
+        note = note or self._status.note
+        self._status = replace(self._status, state=state, note=note, eta_s=None, retry=retry)
         self._write()
 
     def _write(self) -> None:
@@ -115,6 +119,7 @@ def reporting(stage: str) -> Iterator[Reporter]:
     try:
         yield reporter
     except BaseException as error:
-        reporter.finish("failed", str(error) or type(error).__name__)
+        retry = not isinstance(error, UserError | KeyboardInterrupt)
+        reporter.finish("failed", str(error) or type(error).__name__, retry)
         raise
     reporter.finish("done")

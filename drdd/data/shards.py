@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from drdd.data.intake import Photograph, Pixels
+from drdd.data.pictures import png
 from drdd.files import atomic_path
 
 TRAIN, HOLDOUT = "train.parquet", "holdout.parquet"
@@ -56,7 +57,7 @@ def write_pairs(path: Path, rows: Iterable[PairRow]) -> None:
     _write(
         path,
         _PAIRS,
-        (_columns(row.target) | {"degraded": [_png(p) for p in row.degraded]} for row in rows),
+        (_columns(row.target) | {"degraded": [png(p) for p in row.degraded]} for row in rows),
     )
 
 
@@ -79,7 +80,7 @@ def _columns(row: Row) -> dict[str, object]:
         "corpus": row.corpus,
         "width": width,
         "height": height,
-        "image": _png(row.photograph.pixels),
+        "image": png(row.photograph.pixels),
     }
 
 
@@ -96,12 +97,6 @@ def _write(path: Path, schema: pa.Schema, rows: Iterable[dict[str, object]]) -> 
     ):
         for row in rows:
             writer.write_table(pa.Table.from_pylist([row], schema))
-
-
-def _png(pixels: Pixels) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
 
 
 def _pixels(png: object) -> Pixels:

@@ -3,6 +3,7 @@
 Source: arXiv 2606.01048. Both parts are pure functions of their inputs; the caller draws the noise.
 """
 
+import itertools
 from dataclasses import dataclass
 from math import sqrt
 
@@ -36,7 +37,7 @@ def remove_residual(
     """
     residual = torch.zeros_like(degraded)
     grid = schedule.residual_grid(count)
-    for t, t_next in zip(grid, grid[1:], strict=False):
+    for t, t_next in itertools.pairwise(grid):
         a, a_next = schedule.a(t), schedule.a(t_next)
         residual = net(torch.cat([y, degraded], dim=1), _time(y, a * schedule.steps)).float()
         y = y - (a - a_next) * residual
@@ -56,7 +57,7 @@ def remove_noise(
     sigma^2 = eta * (b_t^2 - b_t'^2) * b_t'^2 / b_t^2. The last step jumps to the estimate of x_0.
     """
     grid = schedule.noise_grid(count)
-    for t, t_next in zip(grid, grid[1:], strict=False):
+    for t, t_next in itertools.pairwise(grid):
         b, b_next = schedule.b(t), schedule.b(t_next)
         predicted = net(x, _time(x, b * schedule.steps)).float()
         variance = eta * (b**2 - b_next**2) * b_next**2 / b**2

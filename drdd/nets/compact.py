@@ -4,6 +4,7 @@ Folding 2 x 2 pixels into channels quarters the cost of the highest resolution, 
 spends most of a UNet's time.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,13 +43,9 @@ class CompactUNet(nn.Module):
         self.time = nn.Sequential(nn.Linear(widths[0], embed), nn.SiLU(), nn.Linear(embed, embed))
         self.stem = nn.Conv2d(4 * config.in_channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList(_blocks(w, w, embed, blocks) for w in widths)
-        self.shrink = nn.ModuleList(
-            nn.Conv2d(4 * a, b, 1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.shrink = nn.ModuleList(nn.Conv2d(4 * a, b, 1) for a, b in itertools.pairwise(widths))
         self.middle = _blocks(widths[-1], widths[-1], embed, 1)
-        self.grow = nn.ModuleList(
-            nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(_blocks(2 * w, w, embed, blocks) for w in widths)
         self.head = nn.Sequential(
             nn.GroupNorm(8, widths[0]), nn.SiLU(), nn.Conv2d(widths[0], 12, 3, padding=1)
@@ -103,7 +100,7 @@ class _Block(nn.Module):
 
 def _blocks(in_channels: int, out_channels: int, embed: int, count: int) -> nn.ModuleList:
     widths = [in_channels] + [out_channels] * count
-    return nn.ModuleList(_Block(a, b, embed) for a, b in zip(widths, widths[1:], strict=False))
+    return nn.ModuleList(_Block(a, b, embed) for a, b in itertools.pairwise(widths))
 
 
 def _apply(blocks: Sequence[nn.Module] | nn.Module, h: Tensor, embedding: Tensor) -> Tensor:

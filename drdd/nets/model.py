@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -97,14 +98,14 @@ def load_model(folder: Path) -> Model:
 
 
 def _network(
-    config: dict[str, object], tensors: dict[str, Tensor], part: str, folder: Path
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], part: str, folder: Path
 ) -> CompactUNet:
-    channels = tuple(config["channels"])  # type: ignore[arg-type]
-    net = CompactUNet(CompactConfig(int(config["in_channels"]), channels, int(config["blocks"])))  # type: ignore[call-overload]
+    channels = tuple(config["channels"])
+    net = CompactUNet(CompactConfig(config["in_channels"], channels, config["blocks"]))
     prefix = f"{part}."
     weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(f"{folder}: the {part} weights do not fit config.json: {error}") from None
-    return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,7 +1,7 @@
 """The Ray Serve application: one replica holds one model, answers handles and HTTP, and swaps it."""
 
 import asyncio
-import io
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from fastapi import FastAPI, HTTPException, Request, Response
 from numpy.typing import NDArray
-from PIL import Image
 from ray import serve
 from ray.serve.config import HTTPOptions, ProxyLocation
 from ray.serve.handle import DeploymentHandle
 
 from drdd.data.intake import Limits, decode
+from drdd.data.pictures import png
 from drdd.data.sources import Blob
 from drdd.errors import UserError
 from drdd.serving.engine import Restoration, Restorer
@@ -80,10 +80,8 @@ class Restoring:
             raise HTTPException(422, f"the body is not a usable image: {error}") from None
         begin = time.monotonic()
         restored = await self.restore(pixels)
-        buffer = io.BytesIO()
-        Image.fromarray(restored.output).save(buffer, "PNG", compress_level=1)
         return Response(
-            buffer.getvalue(),
+            await asyncio.to_thread(png, restored.output),
             media_type="image/png",
             headers={
                 "X-Model-Version": self._version,
@@ -99,6 +97,7 @@ class Restoring:
 
 def start_serve() -> None:
     """On a shared cluster (RAY_ADDRESS) with HTTP on loopback, on a private one without."""
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if os.environ.get("RAY_ADDRESS"):
         port = int(os.environ.get("DRDD_SERVE_PORT", DEFAULT_PORT))
         serve.start(
@@ -113,9 +112,8 @@ def start_serve() -> None:
 def candidate(folder: Path, threads: int) -> Iterator[DeploymentHandle]:
     """Deploy the model in `folder` for the duration of the block; reachable by handle alone."""
     start_serve()
-    app = Restoring.bind(str(folder.absolute()), CANDIDATE, threads)
     try:
-        yield serve.run(app, name=CANDIDATE, route_prefix=None)
+        yield serve.run(_bound(folder, CANDIDATE, threads), name=CANDIDATE, route_prefix=None)
     finally:
         serve.delete(CANDIDATE)
 
@@ -138,7 +136,11 @@ def deploy(folder: Path, version: str, threads: int) -> bool:
             ) from None
         return True
     Restorer.from_folder(folder)
-    serve.run(
-        Restoring.bind(str(folder.absolute()), version, threads), name=SERVICE, route_prefix="/"
-    )
+    serve.run(_bound(folder, version, threads), name=SERVICE, route_prefix="/")
     return True
+
+
+def _bound(folder: Path, version: str, threads: int) -> serve.Application:
+    deployment: Any = Restoring  # the decorators change the class into a deployment
+    bound: serve.Application = deployment.bind(str(folder.absolute()), version, threads)
+    return bound

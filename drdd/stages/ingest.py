@@ -43,7 +43,6 @@ def ingest(params: Params, reporter: Reporter, name: str) -> None:
         note += f", {len(rejected)} set aside (see {folder / 'quarantine.csv'})"
         note += ": " + "; ".join(f"{r.name}: {r.reason}" for r in rejected[:5])
     reporter.finish("done", note)
-    print(f"ingest@{name}: {note}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How every stage starts and ends: params checked, progress reported, errors said in one sentence."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ def run_stage(stage: str, body: Callable[[Params, Reporter], None]) -> None:
     Exit status: 2 for what the user must put right, 75 for what may pass when tried again.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop: stop as on Ctrl-C
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         with reporting(stage) as reporter:

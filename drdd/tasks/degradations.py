@@ -63,7 +63,7 @@ def rain(
     drops = (drops < _draw(x, rng, density)).to(x.dtype) * (
         0.5 + 0.5 * _uniform((batch, 1, height, width), x, rng)
     )
-    kernel = _streak(_draw(x, rng, length), _draw(x, rng, angle), int(math.ceil(length[1])) | 1)
+    kernel = _streak(_draw(x, rng, length), _draw(x, rng, angle), math.ceil(length[1]) | 1)
     streaks = F.conv2d(
         drops.transpose(0, 1), kernel, padding=kernel.shape[-1] // 2, groups=batch
     ).transpose(0, 1)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from drdd.cluster import ray_cluster
 from drdd.data.shards import read_corpus, read_pairs
 from drdd.diffusion.schedule import Schedule
 from drdd.errors import UserError
-from drdd.params import Params
-from drdd.training.loop import Progress, State, Trained, Worker, train
+from drdd.params import Params, TrainStage
+from drdd.training.loop import NonFiniteLossError, Progress, State, Trained, Worker, train
 from drdd.training.specs import NoiseSpec, ResidualSpec, StageSpec
 
 STATE_FILE = "state.pt"
+POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,7 @@ def fit(job: Job, name: str, storage: Path, report: Callable[[Progress], None]) 
     settings = job.params.train.noise if job.stage == "noise" else job.params.train.residual
     with ray_cluster(settings.workers * settings.threads):
         _check_resources(job.stage, settings.workers, settings.threads, settings.use_gpu)
-        with _progress_channel(report) as channel:
-            result = _trainer(job, name, storage, settings, channel).fit()
+        result = _run(job, name, storage, settings, report)
         assert result.checkpoint is not None  # the loop's last step always saves one
         with result.checkpoint.as_directory() as folder:
             state = _read_state(Path(folder))
@@ -77,7 +77,7 @@ def discard_checkpoints(name: str, storage: Path) -> None:
     shutil.rmtree(storage / name, ignore_errors=True)
 
 
-def _trainer(job: Job, name: str, storage: Path, settings: Any, channel: Any) -> Any:
+def _trainer(job: Job, name: str, storage: Path, settings: TrainStage, channel: Any) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -162,28 +162,56 @@ class _Channel:
         return self._latest
 
 
-@contextmanager
-def _progress_channel(report: Callable[[Progress], None]) -> Any:
+def _run(
+    job: Job, name: str, storage: Path, settings: TrainStage, report: Callable[[Progress], None]
+) -> Any:
+    """TorchTrainer.fit, reporting on the way.
+
+    fit runs in a thread of its own, because in the main one it takes over Ctrl-C and ends the
+    process as if training had succeeded.
+    """
     import ray
+    from ray.train import TrainingFailedError
 
-    channel = ray.remote(num_cpus=0)(_Channel).remote()
-    stop = threading.Event()
-
-    def forward() -> None:
-        seen: Progress | None = None
-        while not stop.wait(0.5):
-            latest = ray.get(channel.get.remote())
-            if latest is not None and latest != seen:
-                report(latest)
-                seen = latest
-
-    thread = threading.Thread(target=forward, daemon=True)
-    thread.start()
+    actor: Any = ray.remote(num_cpus=0)(_Channel)
+    channel = actor.remote()
+    running = _in_thread(_trainer(job, name, storage, settings, channel).fit)
+    seen: Progress | None = None
+    while True:
+        done, _ = wait([running], timeout=POLL_S)
+        latest: Progress | None = ray.get(channel.get.remote())
+        if latest is not None and latest != seen:
+            report(latest)
+            seen = latest
+        if done:
+            break
     try:
-        yield channel
-    finally:
-        stop.set()
-        thread.join(timeout=5)
+        return running.result()
+    except TrainingFailedError as error:
+        raise _diagnosis(error) from error
+
+
+def _in_thread(function: Callable[[], Any]) -> Future[Any]:
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def _diagnosis(error: Exception) -> Exception:
+    """What the user can put right as UserError, everything else as it was."""
+    failures = getattr(error, "worker_failures", {})
+    for failure in failures.values():
+        cause = getattr(failure, "_base_exc", failure)
+        if isinstance(cause, NonFiniteLossError):
+            return UserError(str(cause))
+    return error
 
 
 def _read_state(folder: Path) -> State:

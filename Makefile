@@ -1,0 +1,36 @@
+# The project's commands. `make demo` and `make test` set up what they need.
+SHELL := bash
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help setup demo test test-slow lint up down lock
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: ## the virtual environment .venv, from requirements.lock
+	@infra/setup/install.sh
+
+demo: setup ## train, evaluate, publish and serve a model from the bundled photographs
+	@drdd up
+	@drdd run
+
+test: setup ## the quick tests
+	@pytest
+
+test-slow: setup ## what takes minutes: the pipeline end to end, killed processes, several workers
+	@pytest -m slow
+
+lint: setup ## ruff and mypy
+	@ruff check .
+	@ruff format --check .
+	@mypy drdd flows infra tests
+
+up: setup ## the local stack: S3, Prefect, Ray, the deployment
+	@drdd up
+
+down: setup ## stop it
+	@drdd down
+
+lock: setup ## write requirements.lock anew from pyproject.toml
+	@infra/setup/lock.sh

@@ -1,0 +1,99 @@
+"""`drdd ...`: the local stack, runs, published models, and restoring pictures."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from drdd.errors import TransientError, UserError
+from drdd.registry import cli as models
+from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
+from infra.local import cli as stack
+
+app = typer.Typer(
+    help="Decoupled Residual Denoising Diffusion: train, evaluate, publish, serve, restore.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+stack.register(app)
+app.add_typer(models.app, name="models", help="Published models: list, pull, verify.")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def run(
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A param for this run alone; repeatable."),
+    ] = None,
+) -> None:
+    """Run drdd/full-pipeline on the local stack and watch it to the end."""
+    root = Path.cwd()
+    from infra.local.stack import environment
+
+    os.environ.update(environment(root))
+    from flows.summary import summary
+    from flows.watch import start, watch
+
+    started = start(override or [])
+    finished = watch(started, out)
+    state = finished.state
+    if state is None or not state.is_completed():
+        raise UserError(
+            f"run {finished.name} ended as {finished.state_name}: {state and state.message}"
+        )
+    out.print(summary(root, finished, bool(override)))
+
+
+@app.command()
+def restore(
+    picture: Annotated[Path, typer.Argument(help="A picture file (PNG, JPEG, WebP, ...).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the restored PNG goes.")],
+    model: Annotated[str, typer.Option(help="An alias, or a version's id.")] = "champion",
+    registry: Annotated[
+        str | None, typer.Option(help="s3://bucket/prefix or a folder; params.yaml's by default.")
+    ] = None,
+) -> None:
+    """Restore one picture with a published model."""
+    from drdd.data.intake import Limits, decode
+    from drdd.data.sources import Blob
+    from drdd.data.pictures import check_format, write_picture
+    from drdd.registry.location import cached, default_registry
+    from drdd.serving.engine import Restorer
+
+    check_format(output)
+    try:
+        content = picture.read_bytes()
+    except OSError as error:
+        raise UserError(f"{picture}: cannot be read ({error.strerror})") from None
+    try:
+        photograph = decode(Blob(picture.name, content), Limits(1, 10**9, 10**9))
+    except ValueError as error:
+        raise UserError(f"{picture}: {error}") from None
+    folder = cached(model, registry or default_registry())
+    restored = Restorer.from_folder(folder).restore(photograph.pixels)
+    write_picture(output, restored.output)
+    height, width = restored.output.shape[:2]
+    out.print(f"{output}  {width} x {height}  by model {folder.name}")
+
+
+def main() -> None:
+    """The console script: failures a person can act on are one sentence, without a traceback."""
+    try:
+        app()
+    except UserError as error:
+        err.print("[red]error:[/] ", end="")
+        err.print(str(error), markup=False)
+        sys.exit(EXIT_USER)
+    except TransientError as error:
+        err.print("[red]error:[/] ", end="")
+        err.print(f"{error} (trying again may help)", markup=False)
+        sys.exit(EXIT_TRANSIENT)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

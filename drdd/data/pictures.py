@@ -1,0 +1,39 @@
+"""Pixels to picture files."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from drdd.errors import UserError
+from drdd.files import write_bytes
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) uint8 -> a PNG file, packed lightly: the time matters more than the bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def check_format(path: Path) -> str:
+    """Pillow's name of the format of `path`'s suffix. Raises UserError when there is none."""
+    format_ = FORMATS.get(path.suffix.lower())
+    if format_ is None:
+        raise UserError(f"{path}: cannot write {path.suffix!r}; one of {', '.join(FORMATS)}")
+    return format_
+
+
+def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """In the format of the suffix. Raises UserError for a suffix that is none of FORMATS."""
+    format_ = check_format(path)
+    if format_ == "PNG":
+        write_bytes(path, png(pixels))
+        return
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format_, quality=95)
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,106 @@
+"""evaluate: the candidate model, deployed on Ray Serve, restores every held-out picture."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+from ray.serve.handle import DeploymentHandle
+from safetensors.torch import load_file
+
+from drdd.cluster import ray_cluster
+from drdd.data.intake import Pixels
+from drdd.data.shards import HOLDOUT, PairRow, read_pairs
+from drdd.evaluation.metrics import score
+from drdd.nets.compact import CompactConfig
+from drdd.nets.model import Sampling, save_model
+from drdd.params import Params
+from drdd.progress import Reporter
+from drdd.serving.app import candidate
+from drdd.serving.engine import Restoration
+from drdd.stages.paths import CANDIDATE, NOISE, PAIRS, RESIDUAL
+from drdd.stages.results import write_results
+from drdd.stages.run import run_stage
+
+
+@dataclass(frozen=True)
+class Restored:
+    """One held-out pair and what the service made of it in `seconds`."""
+
+    task: str
+    pair: PairRow
+    restoration: Restoration
+    seconds: float
+
+    @property
+    def degraded(self) -> Pixels:
+        return self.pair.degraded[0]
+
+
+def evaluate(params: Params, reporter: Reporter) -> None:
+    _assemble(params)
+    held = {task: read_pairs(PAIRS / task / HOLDOUT) for task in sorted(params.tasks)}
+    total = sum(map(len, held.values()))
+    with ray_cluster(cpus=1), candidate(CANDIDATE, params.serve.threads) as handle:
+        results = []
+        for restored in _restore(handle, held):
+            results.append(restored)
+            reporter.update(len(results), total, "pictures", restored.task)
+    write_results(params, results, _scores(results, params.evaluate.crop_border))
+
+
+def _assemble(params: Params) -> None:
+    """The candidate model folder: exactly what publish would publish."""
+    networks = {"noise": (3, NOISE), "residual": (6, RESIDUAL)}
+    settings = {"noise": params.train.noise, "residual": params.train.residual}
+    save_model(
+        CANDIDATE,
+        {part: load_file(folder / "weights.safetensors") for part, (_, folder) in networks.items()},
+        {
+            part: CompactConfig(
+                channels, tuple(settings[part].network.channels), settings[part].network.blocks
+            )
+            for part, (channels, _) in networks.items()
+        },
+        Sampling(**params.diffusion.model_dump()),
+        sorted(params.tasks),
+    )
+
+
+def _restore(
+    handle: DeploymentHandle, held: Mapping[str, Sequence[PairRow]]
+) -> Iterator[Restored]:
+    """One picture at a time, so that the latency is a picture's own."""
+    first = next(iter(held.values()))[0]
+    handle.restore.remote(first.degraded[0]).result()  # warm-up: the first call allocates
+    for task, pairs in held.items():
+        for pair in pairs:
+            begin = time.monotonic()
+            restoration = handle.restore.remote(pair.degraded[0]).result()
+            yield Restored(task, pair, restoration, time.monotonic() - begin)
+
+
+def _scores(results: Sequence[Restored], crop_border: int) -> pd.DataFrame:
+    """One row a picture: task, corpus, image, and each metric of input, de-residual and output."""
+    rows = []
+    for one in results:
+        target = one.pair.target
+        row: dict[str, object] = {
+            "task": one.task,
+            "corpus": target.corpus,
+            "image": target.photograph.name,
+        }
+        pictures = {
+            "input": one.degraded,
+            "deresidual": one.restoration.deresidual,
+            "output": one.restoration.output,
+        }
+        for part, pixels in pictures.items():
+            scored = asdict(score(pixels, target.photograph.pixels, crop_border))
+            row |= {f"{part}_{metric}": value for metric, value in scored.items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", evaluate)

@@ -1,0 +1,127 @@
+"""Start a run of the deployment and show it to the end: one line a stage, with progress and ETA."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterType,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from drdd.errors import TransientError, UserError
+from flows.graph import stages
+from flows.pipeline import DEPLOYMENT, ROOT
+
+POLL_S = 1.0
+LINE_EVERY_S = 20.0
+MARKS = {"COMPLETED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CRASHED": "[red]✗[/]", "RUNNING": "▸"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A task run as it stands; `word` is its progress line while it runs."""
+
+    name: str
+    state: str
+    word: str
+    seconds: float
+
+
+def start(overrides: Sequence[str]) -> FlowRun:
+    """Raises UserError when no Prefect server is up or it does not know the deployment."""
+    name = f"drdd/{DEPLOYMENT}"
+    try:
+        return run_deployment(  # type: ignore[return-value]
+            name, parameters={"overrides": list(overrides)}, timeout=0, as_subflow=False
+        )
+    except ObjectNotFound:
+        raise UserError(f"Prefect knows no deployment {name}; `drdd up` registers it") from None
+    except httpx.TransportError as error:
+        raise TransientError(
+            f"the Prefect server does not answer ({error}); run `drdd up`"
+        ) from None
+
+
+def watch(run: FlowRun, console: Console) -> FlowRun:
+    """Returns the finished run. Ctrl-C stops the watching, not the run."""
+    order = [stage.name for stage in stages(ROOT)] + ["serve"]
+    with get_client(sync_client=True) as client:
+        if console.is_terminal:
+            with Live(console=console, refresh_per_second=4) as live:
+                while True:
+                    run, rows = _look(client, run.id, order)
+                    live.update(_table(run, rows))
+                    if run.state is not None and run.state.is_final():
+                        return run
+                    time.sleep(POLL_S)
+        return _watch_lines(client, run.id, order, console)
+
+
+def _watch_lines(
+    client: SyncPrefectClient, run_id: UUID, order: Sequence[str], console: Console
+) -> FlowRun:
+    """For a log: a line when a stage changes its state, and its progress now and then."""
+    shown: dict[str, tuple[str, float]] = {}
+    while True:
+        run, rows = _look(client, run_id, order)
+        for row in rows:
+            state, when = shown.get(row.name, ("", 0.0))
+            due = row.word and time.monotonic() - when > LINE_EVERY_S
+            if row.state in ("Pending", "NotReady") or (state == row.state and not due):
+                continue
+            shown[row.name] = (row.state, time.monotonic())
+            said = row.word or f"{row.name}  {row.state.lower()}"
+            if row.state == "Completed":
+                said = f"{row.name}  done in {row.seconds:.0f} s"
+            console.print(said, soft_wrap=True, highlight=False)
+        if run.state is not None and run.state.is_final():
+            return run
+        time.sleep(POLL_S)
+
+
+def _look(
+    client: SyncPrefectClient, run_id: UUID, order: Sequence[str]
+) -> tuple[FlowRun, list[Row]]:
+    run = client.read_flow_run(run_id)
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+    words = {
+        artifact.task_run_id: artifact.description or ""
+        for artifact in client.read_artifacts(
+            artifact_filter=ArtifactFilter(type=ArtifactFilterType(any_=["progress"])),
+            flow_run_filter=mine,
+        )
+    }
+    rows = [
+        Row(
+            task.name,
+            task.state_name or "Pending",
+            words.get(task.id, "") if task.state_name == "Running" else "",
+            task.estimated_run_time.total_seconds(),
+        )
+        for task in client.read_task_runs(flow_run_filter=mine)
+    ]
+    place = {name: position for position, name in enumerate(order)}
+    return run, sorted(rows, key=lambda row: place.get(row.name, len(place)))
+
+
+def _table(run: FlowRun, rows: Sequence[Row]) -> Table:
+    table = Table(box=None, title=f"drdd/{DEPLOYMENT}  {run.name}  {run.state_name or ''}")
+    for heading in ("", "stage", "state", "progress"):
+        table.add_column(heading, justify="left")
+    for row in rows:
+        took = f"{row.seconds:.0f} s" if row.state == "Completed" else ""
+        said = row.word.removeprefix(row.name).strip() or took
+        table.add_row(MARKS.get(row.state.upper(), "·"), row.name, row.state.lower(), said)
+    return table

@@ -1,0 +1,99 @@
+"""Where a run works: the project folder itself, or a snapshot of it with other params.
+
+A run with overrides must not touch the user's files, so it gets a git worktree that holds the
+project folder as it is now (uncommitted changes included), shares DVC's cache and so reuses
+every result that the overrides leave valid.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dvc.repo import Repo
+
+from drdd.errors import UserError
+from drdd.params import FILE, load, overridden
+
+RUNS = Path(".drdd/runs")
+KEEP = 5
+
+
+def workspace(root: Path, run: str, overrides: Sequence[str]) -> Path:
+    """The folder in which run `run` (any unique name) works. Raises UserError on a bad override."""
+    if not overrides:
+        load(root / FILE)
+        return root
+    content = overridden(root / FILE, overrides)  # refused before anything is made
+    path = root / RUNS / run
+    if not path.exists():
+        _prune(root)
+        _git(root, "worktree", "add", "--quiet", "--detach", str(path), _snapshot(root))
+        _share_cache(root, path)
+        _link_sources(root, path)
+    (path / FILE).write_text(content)
+    return path
+
+
+def trial_alias(overrides: Sequence[str]) -> list[str]:
+    """A run with overrides is a trial: it must not move the champion unless it says so."""
+    if not overrides or any(item.startswith("publish.alias=") for item in overrides):
+        return list(overrides)
+    return [*overrides, "publish.alias=trial"]
+
+
+def _snapshot(root: Path) -> str:
+    """A commit of the files as they are now, on no branch; the user's index is left alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        _git(root, "read-tree", "HEAD", env=index)
+        _git(root, "add", "--all", env=index)
+        tree = _git(root, "write-tree", env=index)
+    if tree == _git(root, "rev-parse", "HEAD^{tree}"):
+        return "HEAD"
+    identity = {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "drdd"), ("EMAIL", "drdd@localhost"))
+    }
+    return _git(root, "commit-tree", tree, "-p", "HEAD", "-m", "run snapshot", env=identity)
+
+
+def _share_cache(root: Path, path: Path) -> None:
+    with Repo(str(root)) as repo:
+        cache = repo.cache.local.path
+    (path / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n")
+
+
+def _link_sources(root: Path, path: Path) -> None:
+    """Corpora in ignored folders of the project are in no snapshot: link to them."""
+    for corpus in load(root / FILE).corpora.values():
+        source = Path(corpus.source)
+        made_by_a_stage = source.parts[:2] == ("data", "photographs")
+        if "://" in corpus.source or source.is_absolute() or made_by_a_stage:
+            continue
+        if (root / source).exists() and not (path / source).exists():
+            (path / source).parent.mkdir(parents=True, exist_ok=True)
+            (path / source).symlink_to(root / source)
+
+
+def _prune(root: Path) -> None:
+    """Only the newest few run folders are kept."""
+    runs = sorted((root / RUNS).glob("*"), key=lambda path: path.stat().st_mtime)
+    for path in runs[: -(KEEP - 1)]:
+        shutil.rmtree(path, ignore_errors=True)
+    _git(root, "worktree", "prune")
+
+
+def _git(root: Path, *arguments: str, env: dict[str, str] | None = None) -> str:
+    result = subprocess.run(
+        ["git", *arguments], cwd=root, env=os.environ | (env or {}), capture_output=True, text=True
+    )
+    if result.returncode != 0:
+        raise UserError(
+            f"git {arguments[0]} failed in {root}: {result.stderr.strip()}; "
+            "a run with overrides needs a git checkout with at least one commit"
+        )
+    return result.stdout.strip()
