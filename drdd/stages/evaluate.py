@@ -67,9 +67,7 @@ def _assemble(params: Params) -> None:
     )
 
 
-def _restore(
-    handle: DeploymentHandle, held: Mapping[str, Sequence[PairRow]]
-) -> Iterator[Restored]:
+def _restore(handle: DeploymentHandle, held: Mapping[str, Sequence[PairRow]]) -> Iterator[Restored]:
     """One picture at a time, so that the latency is a picture's own."""
     first = next(iter(held.values()))[0]
     handle.restore.remote(first.degraded[0]).result()  # warm-up: the first call allocates

@@ -15,7 +15,8 @@ from drdd.files import write_json
 from drdd.params import FILE, Params
 from drdd.progress import Reporter
 from drdd.registry.card import model_card
-from drdd.registry.store import Registry
+from drdd.registry.location import is_local_stack
+from drdd.registry.registry import Registry
 from drdd.stages.paths import CANDIDATE, CORPORA, METRICS, PAIRS, PUBLISHED, REPORT
 from drdd.stages.run import run_stage
 from infra.local.stack import ensure_s3
@@ -33,7 +34,7 @@ def publish(params: Params, reporter: Reporter) -> None:
     files: dict[str, Path | bytes] = {path.name: path for path in sorted(CANDIDATE.iterdir())}
     files |= {path.name: path for path in (Path(FILE), METRICS, REPORT)}
     files["dvc.lock"] = _lock()
-    files["README.md"] = model_card(params, metrics, _cards()).encode()
+    files["README.md"] = model_card(params, metrics, _cards(CORPORA), _cards(PAIRS)).encode()
     with _store(params.publish.registry):
         registry = Registry.open(params.publish.registry)
         version = registry.publish(files, about)
@@ -53,12 +54,9 @@ def publish(params: Params, reporter: Reporter) -> None:
     reporter.finish("done", f"{version.uri}, {word}")
 
 
-def _cards() -> dict[str, list[dict[str, Any]]]:
+def _cards(folder: Path) -> list[dict[str, Any]]:
     """What ingest and prepare wrote about each corpus and task."""
-    return {
-        kind: [json.loads(path.read_text()) for path in sorted(folder.glob("*/card.json"))]
-        for kind, folder in (("corpora", CORPORA), ("tasks", PAIRS))
-    }
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*/card.json"))]
 
 
 def _lock() -> bytes:
@@ -83,7 +81,7 @@ def _git_revision() -> str:
 @contextmanager
 def _store(registry: str) -> Iterator[None]:
     """A bucket without AWS settings in the environment is the local stack's, started if need be."""
-    if not registry.startswith("s3://") or os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
+    if not is_local_stack(registry):
         yield
         return
     with ensure_s3(Path()) as environment:

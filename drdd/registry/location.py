@@ -1,0 +1,41 @@
+"""Which registry is meant, how its store is reached, and where pulled models are kept."""
+
+import os
+import shutil
+from pathlib import Path
+
+from drdd.params import FILE, load
+from drdd.registry.registry import Registry, check
+
+CACHE = Path(".drdd/models")
+
+
+def default_registry(root: Path = Path()) -> str:
+    """DRDD_REGISTRY, else publish.registry of params.yaml."""
+    return os.environ.get("DRDD_REGISTRY") or load(root / FILE).publish.registry
+
+
+def is_local_stack(uri: str) -> bool:
+    """A bucket is the local stack's unless the environment holds settings for another S3."""
+    given = {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"}
+    return uri.startswith("s3://") and not given & os.environ.keys()
+
+
+def open_registry(uri: str, root: Path = Path()) -> Registry:
+    """Raises UserError when `uri` is a bucket of a local stack that was never started."""
+    if is_local_stack(uri):
+        from infra.local.settings import environment
+
+        os.environ.update(environment(root))
+    return Registry.open(uri)
+
+
+def cached(ref: str, uri: str, root: Path = Path()) -> Path:
+    """A verified local copy of a published model; one that was damaged is pulled again."""
+    registry = open_registry(uri, root)
+    version = registry.resolve(ref)
+    folder = root / CACHE / version.id
+    if check(folder, version.id):
+        shutil.rmtree(folder, ignore_errors=True)
+        registry.pull(version.id, folder)
+    return folder

@@ -1,0 +1,92 @@
+"""`drdd up | down | status | env`."""
+
+import shlex
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.local.settings import Ports, environment
+from infra.local.stack import Status, status, up
+from infra.local.stack import down as stop
+
+out = Console(highlight=False)
+STATE_STYLES = {"running": "green", "starting": "yellow", "stopped": "dim", "failed": "red"}
+
+S3Port = Annotated[int | None, typer.Option("--s3-port", help="S3 server [8333]")]
+PrefectPort = Annotated[int | None, typer.Option("--prefect-port", help="Prefect server [4200]")]
+RayPort = Annotated[int | None, typer.Option("--ray-port", help="Ray head [6379]")]
+ServePort = Annotated[int | None, typer.Option("--serve-port", help="the restoring service [8000]")]
+
+
+def start(
+    s3_port: S3Port = None,
+    prefect_port: PrefectPort = None,
+    ray_port: RayPort = None,
+    serve_port: ServePort = None,
+) -> None:
+    """Start the local stack: S3, Prefect, Ray and the deployment, all on loopback.
+
+    Ports may also come from DRDD_S3_PORT, DRDD_PREFECT_PORT, DRDD_RAY_PORT, DRDD_SERVE_PORT.
+    """
+    ports = Ports.chosen(s3=s3_port, prefect=prefect_port, ray=ray_port, serve=serve_port)
+    began = time.monotonic()
+    result = up(Path(), ports, report=lambda line: out.print(line, soft_wrap=True))
+    if result.changed:
+        out.print(f"the stack is up after {time.monotonic() - began:.0f} s")
+    else:
+        out.print("the stack is up already")
+
+
+def finish() -> None:
+    """Stop the local stack; its data stay in .drdd/stack."""
+    out.print("the stack is down" if stop(Path()) else "the stack was not up")
+
+
+def show() -> None:
+    """How the stack's services are; exit code 1 unless all run."""
+    result = status(Path())
+    out.print(_table(result))
+    if not result.running:
+        raise typer.Exit(1)
+
+
+def export() -> None:
+    """Print the environment of the stack's clients, for: eval "$(drdd env)"."""
+    for name, value in environment(Path()).items():
+        out.print(f"export {name}={shlex.quote(value)}", soft_wrap=True, markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("up")(start)
+    app.command("down")(finish)
+    app.command("status")(show)
+    app.command("env")(export)
+
+
+def _table(result: Status) -> Table:
+    table = Table(box=None)
+    for heading in ("service", "state", "address", "pid", "up", "memory", "log"):
+        table.add_column(heading, overflow="fold")
+    for service in result.services:
+        table.add_row(
+            service.name,
+            f"[{STATE_STYLES[service.state]}]{service.state}[/]",
+            service.address,
+            str(service.pid or ""),
+            _duration(service.uptime_s),
+            f"{service.memory / 2**20:.0f} MB" if service.memory else "",
+            str(service.log.relative_to(Path.cwd())),
+        )
+    return table
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -1,0 +1,149 @@
+"""The services of the stack: how each is started, and how one knows that it really works."""
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from drdd.files import write_bytes, write_json
+from infra.local.settings import BUCKET, LOOPBACK, REGION, State, folder, short_folder
+
+OBJECT_STORE_BYTES = 500 * 1024**2
+
+
+@dataclass(frozen=True)
+class Service:
+    """command: argument list; healthy: asks the running service, False while it is not ready.
+
+    needs: services that must be healthy before this one is started.
+    """
+
+    name: str
+    command: list[str]
+    address: str
+    folder: Path
+    healthy: Callable[[], bool]
+    needs: tuple[str, ...] = ()
+
+
+def services(root: Path, state: State) -> dict[str, Service]:
+    """By name, in the order in which they are started."""
+    listed = [_s3(root, state), _prefect(root, state), _ray(root, state), _deployment(root, state)]
+    return {service.name: service for service in listed}
+
+
+def _executable(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _s3(root: Path, state: State) -> Service:
+    home = folder(root) / "s3"
+    hidden = state.hidden
+    command = [
+        _executable("weed"),
+        "mini",
+        f"-dir={home / 'data'}",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
+        f"-s3.port={state.ports.s3}",
+        f"-s3.config={home / 's3.json'}",
+        *(f"-{name}.port={hidden[name]}" for name in ("master", "volume", "filer")),
+        f"-filer.localSocket={short_folder(root) / 'filer.sock'}",
+        f"-s3.localSocket={short_folder(root) / 's3.sock'}",
+        "-admin.ui=false",
+        "-webdav=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-bucket={BUCKET}",
+    ]
+    address = f"http://{LOOPBACK}:{state.ports.s3}"
+    return Service("s3", command, address, home, lambda: _s3_takes_a_put(address, state))
+
+
+def write_s3_files(root: Path, state: State) -> None:
+    """The keys, and secrets of our own for the inner ports, which would otherwise ask for none."""
+    home = folder(root) / "s3"
+    (home / "data").mkdir(parents=True, exist_ok=True)
+    keys = {"accessKey": state.access_key, "secretKey": state.secret_key}
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    identity = {"name": "drdd", "credentials": [keys], "actions": actions}
+    write_json(home / "s3.json", {"identities": [identity]})
+    (home / "s3.json").chmod(0o600)
+    security = home / "security.toml"
+    if not security.exists():
+        sections = ("signing", "signing.read", "filer_signing", "filer_signing.read")
+        lines = [f'[jwt.{section}]\nkey = "{secrets.token_hex(16)}"\n' for section in sections]
+        write_bytes(security, "".join(lines).encode())
+        security.chmod(0o600)
+
+
+def _s3_takes_a_put(address: str, state: State) -> bool:
+    """A signed PUT: the port answers seconds before the store can take an object."""
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    request = AWSRequest("PUT", f"{address}/{BUCKET}/.health", data=b"ok")
+    S3SigV4Auth(Credentials(state.access_key, state.secret_key), "s3", REGION).add_auth(request)
+    answer = httpx.put(request.url, content=b"ok", headers=dict(request.headers), timeout=5)
+    return answer.status_code == 200
+
+
+def _prefect(root: Path, state: State) -> Service:
+    port = state.ports.prefect
+    address = f"http://{LOOPBACK}:{port}"
+    command = [_executable("prefect"), "server", "start", "--host", LOOPBACK, "--port", str(port)]
+
+    def healthy() -> bool:
+        return httpx.get(f"{address}/api/health", timeout=5).status_code == 200
+
+    return Service("prefect", command, address, folder(root) / "prefect", healthy)
+
+
+def _ray(root: Path, state: State) -> Service:
+    agent = state.hidden["ray_agent"]
+    command = [
+        _executable("ray"),
+        "start",
+        "--head",
+        "--block",
+        f"--node-ip-address={LOOPBACK}",
+        f"--port={state.ports.ray}",
+        f"--num-cpus={max(2, os.cpu_count() or 1)}",
+        f"--object-store-memory={OBJECT_STORE_BYTES}",
+        f"--temp-dir={short_folder(root) / 'ray'}",
+        "--include-dashboard=false",
+        f"--dashboard-agent-listen-port={agent}",
+        f"--ray-client-server-port={state.hidden['ray_client']}",
+        f"--metrics-export-port={state.hidden['ray_metrics']}",
+        "--disable-usage-stats",
+    ]
+
+    def healthy() -> bool:
+        url = f"http://{LOOPBACK}:{agent}/api/local_raylet_healthz"
+        return httpx.get(url, timeout=5).status_code == 200
+
+    return Service("ray", command, f"{LOOPBACK}:{state.ports.ray}", root.resolve(), healthy)
+
+
+def _deployment(root: Path, state: State) -> Service:
+    """The process that runs the flow; its name is that of the deployment in flows/serve.py."""
+    url = f"http://{LOOPBACK}:{state.ports.prefect}/api/deployments/name/drdd/full-pipeline"
+
+    def healthy() -> bool:
+        answer = httpx.get(url, timeout=5)
+        return answer.status_code == 200 and not json.loads(answer.text)["paused"]
+
+    return Service(
+        "deployment",
+        [sys.executable, "-m", "flows.serve"],
+        "drdd/full-pipeline",
+        root.resolve(),
+        healthy,
+        needs=("s3", "prefect", "ray"),
+    )

@@ -1,0 +1,157 @@
+"""The stack's settings: its ports, its keys, its folders, and the environment its clients need."""
+
+import os
+import secrets
+import socket
+from dataclasses import asdict, dataclass, fields, replace
+from hashlib import sha256
+from json import JSONDecodeError, loads
+from pathlib import Path
+from tempfile import gettempdir
+
+from drdd.cluster import QUIET
+from drdd.errors import UserError
+from drdd.files import write_json
+
+FOLDER = Path(".drdd/stack")
+BUCKET = "drdd"
+REGION = "us-east-1"
+LOOPBACK = "127.0.0.1"
+GRPC_OFFSET = 10_000  # SeaweedFS puts each server's gRPC port this far above its HTTP port
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the stack is reached, all on loopback."""
+
+    s3: int = 8333
+    prefect: int = 4200
+    ray: int = 6379
+    serve: int = 8000
+
+    @classmethod
+    def chosen(cls, **flags: int | None) -> "Ports | None":
+        """From flags, else DRDD_S3_PORT and so on; None when nothing was chosen.
+
+        Raises UserError when a variable or flag holds no usable port.
+        """
+        given: dict[str, int] = {}
+        for name in (field.name for field in fields(cls)):
+            variable = f"DRDD_{name.upper()}_PORT"
+            value = flags.get(name) or os.environ.get(variable)
+            if value is None:
+                continue
+            highest = 65_535 - (GRPC_OFFSET if name == "s3" else 0)
+            if not str(value).isdigit() or not 1024 <= int(value) <= highest:
+                raise UserError(
+                    f"--{name}-port ({variable}) = {value!r}: a port is 1024 to {highest}"
+                )
+            given[name] = int(value)
+        return replace(cls(), **given) if given else None
+
+
+@dataclass(frozen=True)
+class State:
+    """What is kept between commands, in a file that only the user can read.
+
+    hidden: ports that no client needs, chosen free at each start.
+    """
+
+    ports: Ports
+    hidden: dict[str, int]
+    access_key: str
+    secret_key: str
+
+
+def folder(root: Path) -> Path:
+    return root.resolve() / FOLDER
+
+
+def socket_path(root: Path) -> Path:
+    """In the temporary folder, because a socket's path may have about 100 characters only."""
+    return short_folder(root) / "supervisor.sock"
+
+
+def short_folder(root: Path) -> Path:
+    name = sha256(str(root.resolve()).encode()).hexdigest()[:8]
+    return Path(gettempdir()) / f"drdd-{os.getuid()}-{name}"
+
+
+def load_state(root: Path) -> State | None:
+    """None when no stack was ever started here."""
+    try:
+        content = loads((folder(root) / "state.json").read_text())
+        return State(**(content | {"ports": Ports(**content["ports"])}))
+    except (FileNotFoundError, JSONDecodeError, TypeError, KeyError):
+        return None
+
+
+def save_state(root: Path, state: State) -> None:
+    path = folder(root) / "state.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)  # it holds the keys
+    write_json(path, asdict(state))
+    path.chmod(0o600)
+
+
+def new_state(ports: Ports, old: State | None) -> State:
+    """Keys are made once and kept; hidden ports are chosen anew."""
+    names = ("master", "volume", "filer")
+    hidden = {name: free_port(GRPC_OFFSET) for name in names}
+    hidden |= {name: free_port() for name in ("ray_agent", "ray_client", "ray_metrics")}
+    if old is not None:
+        return State(ports, hidden, old.access_key, old.secret_key)
+    return State(ports, hidden, secrets.token_hex(10).upper(), secrets.token_urlsafe(30))
+
+
+def free_port(companion: int = 0) -> int:
+    """A free port, outside the range the system hands out; port + companion is free as well."""
+    for _ in range(1000):
+        port = 20_000 + secrets.randbelow(10_000)
+        if port_is_free(port) and port_is_free(port + companion):
+            return port
+    raise UserError("no free port between 20000 and 30000 on the loopback interface")
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def quiet_environment() -> dict[str, str]:
+    """No telemetry, banners or version checks."""
+    return {
+        **QUIET,
+        "DO_NOT_TRACK": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_CLI_COLORS": "false",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def environment(root: Path) -> dict[str, str]:
+    """What a client of the stack needs. Raises UserError when none was ever started here."""
+    state = load_state(root)
+    if state is None:
+        raise UserError(f"no stack was ever started in {root.resolve()}; `drdd up` starts it")
+    ports = state.ports
+    return {
+        **quiet_environment(),
+        "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{ports.s3}",
+        "AWS_ACCESS_KEY_ID": state.access_key,
+        "AWS_SECRET_ACCESS_KEY": state.secret_key,
+        "AWS_DEFAULT_REGION": REGION,
+        "PREFECT_API_URL": f"http://{LOOPBACK}:{ports.prefect}/api",
+        "PREFECT_HOME": str(folder(root) / "prefect"),
+        "RAY_ADDRESS": f"{LOOPBACK}:{ports.ray}",
+        "RAY_AUTH_MODE": "disabled",
+        "DRDD_SERVE_PORT": str(ports.serve),
+    }

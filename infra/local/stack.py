@@ -1,0 +1,266 @@
+"""Bring the local stack up, take it down, ask how it is. Each is safe to repeat."""
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import psutil
+
+from drdd.errors import UserError
+from drdd.files import write_bytes
+from infra.local.services import Service, services, write_s3_files
+from infra.local.settings import (
+    Ports,
+    environment,
+    folder,
+    free_port,
+    load_state,
+    new_state,
+    port_is_free,
+    save_state,
+)
+from infra.local.supervisor import Supervisor
+
+COMPONENTS = ("s3", "prefect", "ray", "deployment")
+PATIENCE_S = 180.0
+POLL_S = 0.2
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """state: running, starting, stopped or failed; memory of the whole process tree, bytes."""
+
+    name: str
+    state: str
+    address: str
+    pid: int | None
+    uptime_s: float | None
+    memory: int | None
+    log: Path
+
+
+@dataclass(frozen=True)
+class Status:
+    """`changed`: whether the command that returns it started anything."""
+
+    services: tuple[ServiceStatus, ...]
+    changed: bool = False
+
+    @property
+    def running(self) -> bool:
+        return all(service.state == "running" for service in self.services)
+
+
+def up(
+    root: Path,
+    ports: Ports | None = None,
+    components: Sequence[str] = COMPONENTS,
+    report: Report = lambda line: None,
+) -> Status:
+    """Start what does not run; returns when every component works.
+
+    ports: None takes those of the stack that is up, else the defaults. Raises UserError when a
+    port is taken, when the stack is up on other ports, or when a service does not come up.
+    """
+    with _locked(root):
+        supervisor = Supervisor(root)
+        processes = supervisor.processes()
+        if processes is None:
+            _begin(root, supervisor, ports or Ports())
+            processes = {}
+        state = load_state(root)
+        assert state is not None
+        if ports not in (None, state.ports):
+            raise UserError(
+                f"the stack is up on other ports ({_said(state.ports)}); "
+                "run `drdd down` before changing them"
+            )
+        known = services(root, state)
+        stopped = [
+            name
+            for name in components
+            if name not in processes or processes[name].state not in ("RUNNING", "STARTING")
+        ]
+        _start(supervisor, [known[name] for name in components], stopped, report)
+        _write_prefect_toml(root)
+    return replace(status(root, components), changed=bool(stopped))
+
+
+def down(root: Path) -> bool:
+    """Stop everything, keep the data. False when nothing ran."""
+    with _locked(root):
+        supervisor = Supervisor(root)
+        ran = supervisor.processes() is not None
+        supervisor.shut_down()
+        (root / "prefect.toml").unlink(missing_ok=True)
+    return ran
+
+
+def status(root: Path, components: Sequence[str] = COMPONENTS) -> Status:
+    state = load_state(root)
+    supervisor = Supervisor(root)
+    processes = supervisor.processes() or {}
+    known = services(root, state) if state is not None else {}
+    rows = []
+    for name in components:
+        address = known[name].address if known else ""
+        process = processes.get(name)
+        if process is None or not process.pid:
+            failed = process is not None and process.state in ("FATAL", "BACKOFF", "EXITED")
+            word = "failed" if failed else "stopped"
+            rows.append(ServiceStatus(name, word, address, None, None, None, supervisor.log(name)))
+            continue
+        rows.append(
+            ServiceStatus(
+                name,
+                "running" if _healthy(known[name]) else "starting",
+                address,
+                process.pid,
+                time.time() - process.since,
+                _memory(process.pid),
+                supervisor.log(name),
+            )
+        )
+    return Status(tuple(rows))
+
+
+@contextmanager
+def ensure_s3(root: Path) -> Iterator[dict[str, str]]:
+    """The stack's S3 for the duration of the block: the running one, else one started for it.
+
+    Its data lie in the same folder either way. Yields the environment of its clients.
+    """
+    supervisor = Supervisor(root)
+    before = supervisor.processes()
+    if before is None:
+        up(root, _ports_of_a_passing_s3(), ("s3",))
+    else:
+        up(root, None, ("s3",))
+    try:
+        yield environment(root)
+    finally:
+        if before is None:
+            down(root)
+
+
+def _ports_of_a_passing_s3() -> Ports:
+    ports = Ports()
+    return ports if port_is_free(ports.s3) else replace(ports, s3=free_port(10_000))
+
+
+def _begin(root: Path, supervisor: Supervisor, ports: Ports) -> None:
+    """New state and a supervisord that runs nothing yet, after the remains of a crash are gone."""
+    supervisor.shut_down()
+    _refuse_taken(ports)
+    state = new_state(ports, load_state(root))
+    save_state(root, state)
+    write_s3_files(root, state)
+    supervisor.launch(services(root, state).values(), environment(root))
+
+
+def _refuse_taken(ports: Ports) -> None:
+    taken = []
+    for name in ("s3", "prefect", "ray", "serve"):
+        port = getattr(ports, name)
+        if not port_is_free(port):
+            holder = _holder(port)
+            taken.append(f"port {port} ({name}) is taken{holder}; choose another: --{name}-port N")
+    if taken:
+        raise UserError("\n  ".join(taken))
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.pid:
+                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        pass
+    return ""
+
+
+def _start(
+    supervisor: Supervisor, wanted: Sequence[Service], stopped: Sequence[str], report: Report
+) -> None:
+    """Start each service as soon as what it needs is healthy; wait for all."""
+    began = time.monotonic()
+    to_start = set(stopped)
+    healthy: set[str] = set()
+    names = {service.name for service in wanted}
+    while healthy != names:
+        for service in wanted:
+            if service.name in healthy:
+                continue
+            if service.name in to_start:
+                if names & set(service.needs) <= healthy:
+                    supervisor.start(service.name)
+                    to_start.discard(service.name)
+            elif _healthy(service):
+                healthy.add(service.name)
+                if service.name in stopped:
+                    took = time.monotonic() - began
+                    report(f"{service.name} is up at {service.address} ({took:.0f} s)")
+        waiting = sorted(names - healthy - to_start)
+        _refuse_failed(supervisor, waiting)
+        if time.monotonic() - began > PATIENCE_S:
+            raise UserError(
+                f"{', '.join(waiting)} did not come up in {PATIENCE_S:.0f} s; "
+                + "; ".join(f"see {supervisor.log(name)}" for name in waiting)
+            )
+        time.sleep(POLL_S)
+
+
+def _refuse_failed(supervisor: Supervisor, names: Sequence[str]) -> None:
+    processes = supervisor.processes() or {}
+    for name in names:
+        if name in processes and processes[name].state in ("FATAL", "EXITED"):
+            log = supervisor.log(name)
+            lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+            last = "\n    ".join(lines[-8:])
+            raise UserError(f"{name} does not start; the end of {log}:\n    {last}")
+
+
+def _healthy(service: Service) -> bool:
+    try:
+        return service.healthy()
+    except httpx.TransportError:
+        return False
+
+
+def _memory(pid: int) -> int | None:
+    try:
+        process = psutil.Process(pid)
+        tree = [process, *process.children(recursive=True)]
+        return sum(member.memory_info().rss for member in tree)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _write_prefect_toml(root: Path) -> None:
+    """So that `prefect ...` in this folder, from any shell, talks to this stack's server."""
+    settings = environment(root)
+    text = (
+        f'home = "{settings["PREFECT_HOME"]}"\n\n'
+        f'[api]\nurl = "{settings["PREFECT_API_URL"]}"\n\n'
+        '[logging]\nlevel = "WARNING"\n\n'
+        "[cli]\ncolors = true\n"
+    )
+    write_bytes(root / "prefect.toml", text.encode())
+
+
+def _said(ports: Ports) -> str:
+    return f"s3 {ports.s3}, prefect {ports.prefect}, ray {ports.ray}, serve {ports.serve}"
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """One command at a time works on a stack; a second one waits."""
+    folder(root).mkdir(parents=True, exist_ok=True)
+    with (folder(root) / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
