@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from drdd.errors import TransientError, UserError
 from drdd.registry import cli as models
 from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
 from infra.local import cli as stack
+from infra.local.settings import environment
 
 app = typer.Typer(
     help="Decoupled Residual Denoising Diffusion: train, evaluate, publish, serve, restore.",
@@ -35,20 +37,19 @@ def run(
 ) -> None:
     """Run drdd/full-pipeline on the local stack and watch it to the end."""
     root = Path.cwd()
-    from infra.local.stack import environment
-
     os.environ.update(environment(root))
     from flows.summary import summary
     from flows.watch import start, watch
 
-    started = start(override or [])
-    finished = watch(started, out)
+    began = time.monotonic()
+    finished = watch(start(override or []), out)
     state = finished.state
     if state is None or not state.is_completed():
-        raise UserError(
-            f"run {finished.name} ended as {finished.state_name}: {state and state.message}"
-        )
-    out.print(summary(root, finished, bool(override)))
+        said = state.message if state else ""
+        raise UserError(f"run {finished.name} ended as {finished.state_name}: {said}")
+    table, places = summary(root, finished, int(os.environ["DRDD_SERVE_PORT"]))
+    out.print(table)
+    out.print(f"\n{places}\n\n {state.message} ({time.monotonic() - began:.0f} s)", soft_wrap=True)
 
 
 @app.command()
@@ -62,8 +63,8 @@ def restore(
 ) -> None:
     """Restore one picture with a published model."""
     from drdd.data.intake import Limits, decode
-    from drdd.data.sources import Blob
     from drdd.data.pictures import check_format, write_picture
+    from drdd.data.sources import Blob
     from drdd.registry.location import cached, default_registry
     from drdd.serving.engine import Restorer
 

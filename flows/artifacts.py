@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
@@ -25,7 +26,7 @@ def leave(root: Path) -> None:
     create_markdown_artifact(_links(root, published), key="links", description="Where things are")
 
 
-def _rows(metrics: dict) -> list[dict[str, str]]:  # type: ignore[type-arg]
+def _rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
     """One row a task: PSNR in dB and SSIM of the degraded input and of the output, RGB."""
     return [
         {
@@ -50,7 +51,7 @@ def _data_uri(path: Path) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _links(root: Path, published: dict) -> str:  # type: ignore[type-arg]
+def _links(root: Path, published: dict[str, Any]) -> str:
     report = (root / REPORT).resolve()
     return (
         f"- report: [{report}]({report.as_uri()})\n"

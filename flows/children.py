@@ -1,7 +1,7 @@
 """No stage outlives the run that started it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -27,7 +27,5 @@ def stopping_children() -> Iterator[None]:
 
 
 def _signal(process: psutil.Process, how: str) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         getattr(process, how)()
-    except psutil.NoSuchProcess:
-        pass

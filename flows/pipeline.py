@@ -1,10 +1,12 @@
 """The flow `drdd`: every stage of dvc.yaml as a task, then the published model into service."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from prefect import flow, runtime
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
@@ -28,24 +30,26 @@ Overrides = Annotated[
 ]
 
 
-@flow(name="drdd", task_runner=ThreadPoolTaskRunner(max_workers=4))
-def pipeline(overrides: Overrides = []) -> str:  # noqa: B006 - Prefect shows the default in its form
-    """Train, evaluate, publish and serve; what has not changed since the last run is kept.
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=4)
 
-    Returns one sentence on what was done.
-    """
+
+@flow(name="drdd", task_runner=RUNNER)
+def pipeline(overrides: Overrides = []) -> State[None]:  # noqa: B006 - Prefect shows the default in its form
+    """Train, evaluate, publish and serve; what has not changed since the last run is kept."""
     root = workspace(ROOT, str(runtime.flow_run.id), trial_alias(overrides))
     with stopping_children():
         done: dict[str, PrefectFuture[str]] = {}
         for stage in graph.stages(root):
             upstream = [done[name] for name in stage.upstream]
-            done[stage.name] = run_stage.submit(root, stage.name, wait_for=upstream)
+            done[stage.name] = run_stage.submit(
+                root, stage.name, wait_for=upstream, return_state=False
+            )
         wait(list(done.values()))  # a failure must not stop what runs beside it
     outcomes = {name: future.result() for name, future in done.items()}
     artifacts.leave(root)
     if not overrides:
         deploy_champion(root)
     ran = sum(outcome == "run" for outcome in outcomes.values())
-    if not ran:
-        return "nothing has changed: every stage is up to date"
-    return f"{ran} of {len(outcomes)} stages ran, {len(outcomes) - ran} were up to date"
+    kept = len(outcomes) - ran
+    said = f"{ran} of {len(outcomes)} stages ran, {kept} were up to date"
+    return Completed(message=said if ran else "nothing has changed: every stage is up to date")

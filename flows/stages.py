@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 from prefect import task
@@ -73,6 +74,6 @@ def _in_thread(root: Path, stage: str) -> Future[bool]:
 def _show(artifact: UUID | None, status: Status) -> UUID:
     percent = 100 * status.done / status.total
     if artifact is None:
-        return create_progress_artifact(percent, description=describe(status))
+        return cast(UUID, create_progress_artifact(percent, description=describe(status)))
     update_progress_artifact(artifact, percent, description=describe(status))
     return artifact

@@ -12,8 +12,10 @@ from prefect.client.schemas.filters import (
     ArtifactFilterType,
     FlowRunFilter,
     FlowRunFilterId,
+    TaskRunFilter,
 )
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from rich.console import Console
@@ -25,6 +27,7 @@ from flows.graph import stages
 from flows.pipeline import DEPLOYMENT, ROOT
 
 POLL_S = 1.0
+LIMIT = 200  # artifacts, or tasks, of one run
 LINE_EVERY_S = 20.0
 MARKS = {"COMPLETED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CRASHED": "[red]✗[/]", "RUNNING": "▸"}
 
@@ -101,6 +104,10 @@ def _look(
         for artifact in client.read_artifacts(
             artifact_filter=ArtifactFilter(type=ArtifactFilterType(any_=["progress"])),
             flow_run_filter=mine,
+            task_run_filter=TaskRunFilter(),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=LIMIT,
+            offset=0,
         )
     }
     rows = [
@@ -110,7 +117,9 @@ def _look(
             words.get(task.id, "") if task.state_name == "Running" else "",
             task.estimated_run_time.total_seconds(),
         )
-        for task in client.read_task_runs(flow_run_filter=mine)
+        for task in client.read_task_runs(
+            flow_run_filter=mine, sort=TaskRunSort.NAME_ASC, limit=LIMIT
+        )
     ]
     place = {name: position for position, name in enumerate(order)}
     return run, sorted(rows, key=lambda row: place.get(row.name, len(place)))

@@ -2,39 +2,20 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 
-import pandas as pd
 from ray.serve.handle import DeploymentHandle
 from safetensors.torch import load_file
 
 from drdd.cluster import ray_cluster
-from drdd.data.intake import Pixels
 from drdd.data.shards import HOLDOUT, PairRow, read_pairs
-from drdd.evaluation.metrics import score
 from drdd.nets.compact import CompactConfig
 from drdd.nets.model import Sampling, save_model
 from drdd.params import Params
 from drdd.progress import Reporter
 from drdd.serving.app import candidate
-from drdd.serving.engine import Restoration
 from drdd.stages.paths import CANDIDATE, NOISE, PAIRS, RESIDUAL
-from drdd.stages.results import write_results
+from drdd.stages.results import Restored, write_results
 from drdd.stages.run import run_stage
-
-
-@dataclass(frozen=True)
-class Restored:
-    """One held-out pair and what the service made of it in `seconds`."""
-
-    task: str
-    pair: PairRow
-    restoration: Restoration
-    seconds: float
-
-    @property
-    def degraded(self) -> Pixels:
-        return self.pair.degraded[0]
 
 
 def evaluate(params: Params, reporter: Reporter) -> None:
@@ -46,7 +27,7 @@ def evaluate(params: Params, reporter: Reporter) -> None:
         for restored in _restore(handle, held):
             results.append(restored)
             reporter.update(len(results), total, "pictures", restored.task)
-    write_results(params, results, _scores(results, params.evaluate.crop_border))
+    write_results(params, results, {task: _names(pairs) for task, pairs in held.items()})
 
 
 def _assemble(params: Params) -> None:
@@ -78,26 +59,8 @@ def _restore(handle: DeploymentHandle, held: Mapping[str, Sequence[PairRow]]) ->
             yield Restored(task, pair, restoration, time.monotonic() - begin)
 
 
-def _scores(results: Sequence[Restored], crop_border: int) -> pd.DataFrame:
-    """One row a picture: task, corpus, image, and each metric of input, de-residual and output."""
-    rows = []
-    for one in results:
-        target = one.pair.target
-        row: dict[str, object] = {
-            "task": one.task,
-            "corpus": target.corpus,
-            "image": target.photograph.name,
-        }
-        pictures = {
-            "input": one.degraded,
-            "deresidual": one.restoration.deresidual,
-            "output": one.restoration.output,
-        }
-        for part, pixels in pictures.items():
-            scored = asdict(score(pixels, target.photograph.pixels, crop_border))
-            row |= {f"{part}_{metric}": value for metric, value in scored.items()}
-        rows.append(row)
-    return pd.DataFrame(rows)
+def _names(pairs: Sequence[PairRow]) -> list[str]:
+    return [f"{pair.target.corpus}/{pair.target.photograph.name}" for pair in pairs]
 
 
 if __name__ == "__main__":

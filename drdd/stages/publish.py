@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as package_version
@@ -18,6 +17,7 @@ from drdd.registry.card import model_card
 from drdd.registry.location import is_local_stack
 from drdd.registry.registry import Registry
 from drdd.stages.paths import CANDIDATE, CORPORA, METRICS, PAIRS, PUBLISHED, REPORT
+from drdd.stages.results import git_revision
 from drdd.stages.run import run_stage
 from infra.local.stack import ensure_s3
 
@@ -28,7 +28,7 @@ def publish(params: Params, reporter: Reporter) -> None:
     metrics = json.loads(METRICS.read_text())
     about = {
         "metrics": metrics,
-        "git": _git_revision(),
+        "git": git_revision(),
         "libraries": {name: package_version(name) for name in LIBRARIES},
     }
     files: dict[str, Path | bytes] = {path.name: path for path in sorted(CANDIDATE.iterdir())}
@@ -64,18 +64,6 @@ def _lock() -> bytes:
     lock = yaml.safe_load(Path("dvc.lock").read_text())
     lock["stages"].pop("publish", None)
     return yaml.safe_dump(lock, sort_keys=False).encode()
-
-
-def _git_revision() -> str:
-    """The commit, with "-dirty" when files differ from it; "" outside of a git checkout."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    # The run itself writes dvc.lock, which therefore says nothing about the code.
-    changed = git("status", "--porcelain", "--", ".", ":!dvc.lock")
-    return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
 
 
 @contextmanager

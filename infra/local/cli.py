@@ -50,6 +50,7 @@ def show() -> None:
     """How the stack's services are; exit code 1 unless all run."""
     result = status(Path())
     out.print(_table(result))
+    out.print(f" logs: {result.services[0].log.parent.relative_to(Path.cwd())}", soft_wrap=True)
     if not result.running:
         raise typer.Exit(1)
 
@@ -69,8 +70,8 @@ def register(app: typer.Typer) -> None:
 
 def _table(result: Status) -> Table:
     table = Table(box=None)
-    for heading in ("service", "state", "address", "pid", "up", "memory", "log"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("service", "state", "address", "pid", "up", "memory"):
+        table.add_column(heading)
     for service in result.services:
         table.add_row(
             service.name,
@@ -79,7 +80,6 @@ def _table(result: Status) -> Table:
             str(service.pid or ""),
             _duration(service.uptime_s),
             f"{service.memory / 2**20:.0f} MB" if service.memory else "",
-            str(service.log.relative_to(Path.cwd())),
         )
     return table
 
