@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from yaml import YAMLError
 
 from drdd.errors import UserError
@@ -22,7 +22,29 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Range = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+def _within(lowest: float, highest: float) -> AfterValidator:
+    """Of [low, high], from which a value is drawn uniformly for each image."""
+
+    def ordered(bounds: list[float]) -> list[float]:
+        low, high = bounds
+        if not lowest <= low <= high <= highest:
+            raise ValueError(
+                f"{bounds} must be [low, high] with {lowest:g} <= low <= high <= {highest:g}"
+            )
+        return bounds
+
+    return AfterValidator(ordered)
+
+
+Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
+GreyLevels = Annotated[Bounds, _within(0, 255)]
+Shares = Annotated[Bounds, _within(0, 1)]
+Exponents = Annotated[Bounds, _within(0.1, 10)]
+Densities = Annotated[Bounds, _within(0, 10)]
+Lengths = Annotated[Bounds, _within(1, 200)]
+Degrees = Annotated[Bounds, _within(-90, 90)]
 
 
 class Section(BaseModel):
@@ -51,28 +73,28 @@ class Ingest(Section):
 
 class GaussianNoise(Section):
     kind: Literal["gaussian_noise"]
-    sigma: Range = Field(description="standard deviation, grey levels of 255")
+    sigma: GreyLevels = Field(description="standard deviation, grey levels of 255")
 
 
 class LowLight(Section):
     kind: Literal["low_light"]
-    gain: Range
-    gamma: Range
-    sigma: Range = Field(description="sensor noise, grey levels of 255")
+    gain: Shares
+    gamma: Exponents
+    sigma: GreyLevels = Field(description="sensor noise, grey levels of 255")
 
 
 class Haze(Section):
     kind: Literal["haze"]
-    density: Range
-    airlight: Range
+    density: Densities
+    airlight: Shares
 
 
 class Rain(Section):
     kind: Literal["rain"]
-    density: Range = Field(description="drops per pixel")
-    length: Range = Field(description="pixels")
-    angle: Range = Field(description="degrees from the vertical")
-    strength: Range
+    density: Shares = Field(description="drops per pixel")
+    length: Lengths = Field(description="pixels")
+    angle: Degrees = Field(description="degrees from the vertical")
+    strength: Shares
 
 
 DEGRADATIONS: dict[Any, type[Section]] = {
@@ -290,6 +312,10 @@ def _explain(item: Any, content: dict[str, Any]) -> tuple[str, str]:
         return key, f": missing{_help_of(loc, content)}"
     if item["type"] == "value_error":
         return key, f"{': ' if key else ''}{item['ctx']['error']}"
+    if item["type"] == "union_tag_invalid":
+        tag = item["ctx"]["tag"]
+        kinds = ", ".join(DEGRADATIONS)
+        return f"{key}.kind", f" = {tag!r}: one of {kinds}{_nearest(tag, DEGRADATIONS)}"
     message = item["msg"][0].lower() + item["msg"][1:]
     return key, f" = {item['input']!r}: {message}{_help_of(loc, content)}"
 

@@ -1,0 +1,82 @@
+"""The network keeps sizes; the model folder gives back what was saved, or says what is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from drdd.diffusion.keyed import keyed_generator
+from drdd.errors import UserError
+from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.model import CONFIG, WEIGHTS, Sampling, load_model, save_model
+
+SAMPLING = Sampling(1000, 1e-4, 0.02, 0.15, 2, 2, 0.0)
+CONFIGS = {"noise": CompactConfig(3, (8, 16)), "residual": CompactConfig(6, (8, 16))}
+
+
+def _nets() -> dict[str, CompactUNet]:
+    torch.manual_seed(0)
+    nets = {part: CompactUNet(config) for part, config in CONFIGS.items()}
+    for net in nets.values():  # a fresh head is all zeros, which would hide mistakes
+        for parameter in net.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return nets
+
+
+def _save(folder: Path) -> dict[str, CompactUNet]:
+    nets = _nets()
+    weights = {part: net.state_dict() for part, net in nets.items()}
+    save_model(folder, weights, CONFIGS, SAMPLING, ["rain", "haze"])
+    return nets
+
+
+@pytest.mark.parametrize("config", list(CONFIGS.values()))
+@pytest.mark.parametrize("size", [(4, 4), (8, 12), (20, 4)])
+def test_the_network_keeps_the_size(config: CompactConfig, size: tuple[int, int]) -> None:
+    net = CompactUNet(config)
+    out = net(torch.randn(2, config.in_channels, *size), torch.tensor([3.0, 700.0]))
+    assert out.shape == (2, 3, *size)
+
+
+def test_the_network_hears_the_time() -> None:
+    net = _nets()["noise"]
+    x = torch.randn(1, 3, 8, 8)
+    assert not torch.allclose(net(x, torch.tensor([1.0])), net(x, torch.tensor([900.0])))
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    nets = _save(tmp_path)
+    model = load_model(tmp_path)
+    assert model.tasks == ("haze", "rain")
+    assert model.sampling == SAMPLING
+    assert model.factor == 4
+    x, time = torch.randn(1, 6, 8, 8, generator=keyed_generator("x")), torch.tensor([10.0])
+    torch.testing.assert_close(model.residual(x, time), nets["residual"](x, time))
+    torch.testing.assert_close(model.noise(x[:, :3], time), nets["noise"](x[:, :3], time))
+
+
+def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _save(tmp_path / name)
+    for file in (WEIGHTS, CONFIG):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"config\.json is missing"):
+        load_model(tmp_path)
+    _save(tmp_path)
+    weights = (tmp_path / WEIGHTS).read_bytes()
+    (tmp_path / WEIGHTS).write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(UserError, match="damaged"):
+        load_model(tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(weights)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    config["networks"]["noise"]["channels"] = [8, 24]
+    (tmp_path / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(UserError, match="noise weights do not fit"):
+        load_model(tmp_path)
+    (tmp_path / CONFIG).write_text(json.dumps({"format": "other"}))
+    with pytest.raises(UserError, match="format 'other'"):
+        load_model(tmp_path)

@@ -1,0 +1,120 @@
+"""The shipped params are valid, and every mistake is refused with the key, the value and a remedy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drdd.errors import UserError
+from drdd.params import load, overridden, read, validate
+from tests.conftest import ROOT, Content
+
+
+def test_the_projects_own_params_are_valid() -> None:
+    params = load(ROOT / "params.yaml")
+    assert set(params.tasks) == {"noise", "low_light", "haze", "rain"}
+    assert set(params.corpora) == {"nature", "medical", "sky"}
+
+
+def _set(path: str, value: Any) -> Callable[[Content], None]:
+    def change(content: Content) -> None:
+        *parents, last = path.split(".")
+        here: Any = content
+        for part in parents:
+            here = here[int(part) if part.isdigit() else part]
+        here[last] = value
+
+    return change
+
+
+def _remove(path: str) -> Callable[[Content], None]:
+    def change(content: Content) -> None:
+        *parents, last = path.split(".")
+        here = content
+        for part in parents:
+            here = here[part]
+        del here[last]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_remove("corpora"), ["corpora: missing"]),
+        (_remove("train.noise.images"), ["train.noise.images: missing", "training crops"]),
+        (_set("train.noise.imags", 3), ["train.noise.imags: unknown key", "'images'", "batch"]),
+        (_set("tasks.rain.pars", 0.5), ["tasks.rain.pars: unknown key", "'pairs'"]),
+        (_set("train.noise.batch", "16"), ["train.noise.batch = '16'", "valid integer"]),
+        (_set("seed", True), ["seed = True", "valid integer"]),
+        (_set("diffusion.noise_level", 0.0), ["diffusion.noise_level = 0.0", "greater than 0"]),
+        (_set("tasks.rain.pairs", 1.5), ["tasks.rain.pairs = 1.5", "less than or equal to 1"]),
+        (_set("tasks.rain.corpora", ["natur"]), ["'natur' is no corpus", "'nature'"]),
+        (_set("tasks.Rain drops", {}), ["tasks.Rain drops"]),
+        (
+            _set("tasks.haze.degradation", [{"kind": "hase"}]),
+            ["tasks.haze.degradation.0.kind = 'hase'", "gaussian_noise", "'haze'"],
+        ),
+        (
+            _set("tasks.haze.degradation.0.density", [2.0, 1.0]),
+            ["tasks.haze.degradation.0.density", "[2.0, 1.0]", "low <= high"],
+        ),
+        (
+            _set("tasks.haze.degradation.0.airlight", [0.5, 1.5]),
+            ["tasks.haze.degradation.0.airlight", "0 <= low <= high <= 1"],
+        ),
+        (_set("train.noise.workers", 3), ["batch 16 does not divide among 3 workers"]),
+        (_set("train.noise.crop", 60), ["crop 60 must be a multiple of 8"]),
+        (
+            _set("train.residual.time_draw", {"start": 0.9, "grid": 0.3, "uniform": 0.1}),
+            ["start + grid + uniform must be 1"],
+        ),
+        (_set("train.noise.precision", "fp8"), ["train.noise.precision = 'fp8'", "'bf16'"]),
+    ],
+)
+def test_a_mistake_is_refused(
+    content: Content, change: Callable[[Content], None], said: list[str]
+) -> None:
+    change(content)
+    with pytest.raises(UserError) as error:
+        validate(content)
+    for part in said:
+        assert part in str(error.value)
+
+
+def test_all_mistakes_are_said_at_once(content: Content) -> None:
+    _set("seed", -1)(content)
+    _set("train.noise.clip", 0)(content)
+    _remove("publish.registry")(content)
+    with pytest.raises(UserError, match=r"3 error\(s\)") as error:
+        validate(content)
+    assert all(key in str(error.value) for key in ("seed", "train.noise.clip", "publish.registry"))
+
+
+def test_overrides_are_applied_and_validated(tmp_path: Path) -> None:
+    path = ROOT / "params.yaml"
+    assert load(path, ["train.noise.images=320"]).train.noise.images == 320
+    assert load(path, ["tasks.rain.pairs=0.05"]).tasks["rain"].pairs == 0.05
+    text = overridden(path, ["seed=7"])
+    (tmp_path / "params.yaml").write_text(text)
+    assert read(tmp_path / "params.yaml") == {**read(path), "seed": 7}
+    with pytest.raises(UserError, match=r"no 'train\.noise\.imags'.*train\.noise\.images"):
+        load(path, ["train.noise.imags=3"])
+    with pytest.raises(UserError, match="key=value"):
+        load(path, ["seed"])
+    with pytest.raises(UserError, match=r"train\.noise\.images = -3"):
+        overridden(path, ["train.noise.images=-3"])
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- just\n- a list\n", "a: ${missing}"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=str(path)):
+        load(path)
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        load(tmp_path / "params.yaml")
