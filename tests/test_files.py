@@ -10,9 +10,14 @@ from drdd.files import atomic_path, write_bytes, write_json
 def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file"
     write_bytes(path, b"old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_bytes(b"half of the ne")
-        raise RuntimeError
+
+    def fail_halfway() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(b"half of the ne")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
 

@@ -1,16 +1,12 @@
-"""Where images come from: a folder or an s3:// prefix, through fsspec.
-
-S3 endpoint, keys and region come from the standard AWS_* environment.
-"""
+"""Where images come from: a folder or an s3:// prefix."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-import fsspec
-
 from drdd.errors import TransientError, UserError
+from drdd.storage import explained, open_filesystem
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 
@@ -41,36 +37,33 @@ def read_images(source: str) -> Iterator[Blob | Unreadable]:
     Raises UserError when the source is missing, refused or holds no image file, TransientError
     when its store does not answer.
     """
-    try:
-        fs, root = fsspec.core.url_to_fs(source)
-        found = {str(path): info for path, info in fs.find(root, detail=True).items()}
-    except PermissionError as error:
-        raise UserError(
-            f"{source}: refused ({error}); check AWS_ACCESS_KEY_ID and its secret"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise _unreachable(source, error) from error
-    root = root.rstrip("/")
-    names = {path: path[len(root) :].lstrip("/") for path in sorted(found)}
+    fs, root = open_filesystem(source)
+    with explained(source):
+        found = fs.find(root)
+    names = {path: path[len(root) :].lstrip("/") for path in sorted(map(str, found))}
     wanted = {
         path: name
         for path, name in names.items()
         if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
     }
     if not wanted:
-        state = "holds no image file" if fs.exists(root) else "does not exist"
+        with explained(source):
+            state = "holds no image file" if fs.exists(root) else "does not exist"
         raise UserError(
             f"{source} {state}; a corpus needs at least one of {', '.join(sorted(SUFFIXES))}"
         )
     for path, name in wanted.items():
         try:
-            yield Blob(name, fs.cat_file(path))
-        except PermissionError:
-            yield Unreadable(name, "permission denied")
-        except OSError as error:
+            with explained(source):
+                content = fs.cat_file(path)
+        except UserError as error:
+            yield Unreadable(name, str(error))
+        except TransientError as error:
             if "://" in source:
-                raise _unreachable(source, error) from error
-            yield Unreadable(name, f"cannot be read: {error.strerror or error}")
+                raise
+            yield Unreadable(name, str(error))
+        else:
+            yield Blob(name, content)
 
 
 def package_file(name: str) -> Path:
@@ -83,7 +76,3 @@ def package_file(name: str) -> Path:
     if not path.is_file():
         raise UserError(f"photographs: package {package!r} does not bundle {inner!r}")
     return path
-
-
-def _unreachable(source: str, error: Exception) -> TransientError:
-    return TransientError(f"{source}: its store does not answer ({type(error).__name__}: {error})")

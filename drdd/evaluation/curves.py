@@ -50,7 +50,7 @@ def ticks(high: float, count: int = 4) -> list[float]:
     if high <= 0:
         return [0.0]
     power = 10 ** floor(log10(high / count))
-    step = next(s * power for s in (1, 2, 5, 10) if s * power * count >= high)
+    step = next(s * power for s in (1, 2, 5, 10) if s * power * (count + 1) >= high)
     return [round(i * step, 10) for i in range(int(high / step + 1e-9) + 1)]
 
 

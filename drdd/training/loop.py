@@ -93,7 +93,7 @@ def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
             loss = spec.losses(parallel, mine, worker.device).mean()
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
-                f"the loss of the {spec.name} stage is {float(loss)} at step {step}, samples "
+                f"the loss of the {spec.name} stage is {float(loss.detach())} at step {step}, samples "
                 f"{mine.start} to {mine.stop - 1}; lower train.{spec.name}.learning_rate "
                 f"or set train.{spec.name}.precision to float32"
             )

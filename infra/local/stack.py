@@ -71,7 +71,7 @@ def up(
         supervisor = Supervisor(root)
         processes = supervisor.processes()
         if processes is None:
-            _begin(root, supervisor, ports or Ports())
+            _begin(root, supervisor, ports or Ports(), components)
             processes = {}
         state = load_state(root)
         assert state is not None
@@ -86,6 +86,7 @@ def up(
             for name in components
             if name not in processes or processes[name].state not in ("RUNNING", "STARTING")
         ]
+        _refuse_taken(state.ports, stopped)
         _start(supervisor, [known[name] for name in components], stopped, report)
         _write_prefect_toml(root)
     return replace(status(root, components), changed=bool(stopped))
@@ -153,21 +154,23 @@ def _ports_of_a_passing_s3() -> Ports:
     return ports if port_is_free(ports.s3) else replace(ports, s3=free_port(10_000))
 
 
-def _begin(root: Path, supervisor: Supervisor, ports: Ports) -> None:
+def _begin(root: Path, supervisor: Supervisor, ports: Ports, components: Sequence[str]) -> None:
     """New state and a supervisord that runs nothing yet, after the remains of a crash are gone."""
     supervisor.shut_down()
-    _refuse_taken(ports)
+    _refuse_taken(ports, components)
     state = new_state(ports, load_state(root))
     save_state(root, state)
     write_s3_files(root, state)
     supervisor.launch(services(root, state).values(), environment(root))
 
 
-def _refuse_taken(ports: Ports) -> None:
+def _refuse_taken(ports: Ports, components: Sequence[str]) -> None:
+    """Of the services about to start. The restoring service's port is opened by Ray."""
+    needed = {"s3": "s3", "prefect": "prefect", "ray": "ray", "serve": "ray"}
     taken = []
-    for name in ("s3", "prefect", "ray", "serve"):
+    for name, component in needed.items():
         port = getattr(ports, name)
-        if not port_is_free(port):
+        if component in components and not port_is_free(port):
             holder = _holder(port)
             taken.append(f"port {port} ({name}) is taken{holder}; choose another: --{name}-port N")
     if taken:

@@ -65,7 +65,7 @@ def test_losses_are_zero_for_the_truth_and_the_energy_for_silence() -> None:
     )
 
 
-def test_networks_are_told_the_levels_times_T() -> None:
+def test_networks_are_told_the_levels_times_the_steps() -> None:
     target, degraded, noise = _images()
     t = torch.tensor([100, 400])
     told: list[Tensor] = []

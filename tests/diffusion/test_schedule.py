@@ -1,5 +1,7 @@
 """The schedule against a numpy derivation of the paper's formulas."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,7 +45,7 @@ def test_grids_descend_from_their_start_to_level_zero(count: int, level: float) 
     ):
         assert grid[0] == first
         assert grid[-1] == -1
-        assert all(a > b for a, b in zip(grid, grid[1:], strict=False))
+        assert all(a > b for a, b in pairwise(grid))
 
 
 def test_impossible_values_are_refused() -> None:

@@ -1,0 +1,59 @@
+"""Folders and S3 prefixes through fsspec, with failures in words.
+
+S3 endpoint, keys and region come from the standard AWS_* environment.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
+
+from drdd.errors import TransientError, UserError
+
+
+def open_filesystem(uri: str) -> tuple[Any, str]:
+    """The fsspec filesystem of `uri`, and the path in it.
+
+    A dead S3 endpoint is given up in seconds; no listing is ever stale.
+    """
+    options: dict[str, Any] = {}
+    if uri.startswith("s3://"):
+        options = {
+            "skip_instance_cache": True,
+            "use_listings_cache": False,
+            "config_kwargs": {
+                "connect_timeout": 5,
+                "read_timeout": 30,
+                "retries": {"max_attempts": 2, "mode": "standard"},
+            },
+        }
+    with explained(uri):
+        filesystem, path = fsspec.core.url_to_fs(uri, **options)
+        return filesystem, str(path).rstrip("/")
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """UserError when the store of `uri` refuses, TransientError when it does not answer."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "the default S3 endpoint")
+    where = f"{uri} at {endpoint}" if "://" in uri else uri
+    try:
+        yield
+    except PermissionError as error:
+        advice = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if "://" in uri else "chmod?"
+        raise UserError(f"{where}: access refused ({error}); {advice}") from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        raise UserError(f"{where}: no keys to ask with; {advice}") from error
+    except FileNotFoundError as error:
+        if "bucket" in str(error).lower():
+            raise UserError(f"{where}: its bucket does not exist; make it first") from error
+        raise UserError(f"{where}: {error}") from error
+    except (OSError, BotoCoreError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise TransientError(f"{where} does not answer ({reason})") from error
+    except ValueError as error:  # an unknown protocol, a malformed name
+        raise UserError(f"{where}: {error}") from error
