@@ -39,7 +39,7 @@ def stages(root: Path) -> list[Stage]:
             graph = repo.index.graph
         except DvcException as error:
             raise UserError(f"dvc.yaml: {error}") from error
-        names = {stage: stage.addressing for stage in graph}
+        names = {stage: stage.name for stage in graph}
         order = nx.lexicographical_topological_sort(graph.reverse(), key=names.__getitem__)
         return [
             Stage(names[stage], tuple(sorted(names[up] for up in graph.successors(stage))))
@@ -47,15 +47,17 @@ def stages(root: Path) -> list[Stage]:
         ]
 
 
-def reproduce(root: Path, stage: str) -> bool:
+def reproduce(stage: str) -> bool:
     """`dvc repro --single-item STAGE`; False when nothing had changed. Raises StageError.
+
+    In the current folder: DVC resolves paths against it, whatever repository it is given.
 
     Stages that run at the same time collide on DVC's lock now and then; that is waited for.
     """
     give_up = time.monotonic() + BUSY_PATIENCE_S
     while True:
         try:
-            with _repo(root) as repo:
+            with _repo(Path()) as repo:
                 return bool(repo.reproduce(stage, single_item=True))
         except (LockError, ReproductionError) as error:
             busy = isinstance(error, LockError) or isinstance(error.__cause__, LockError)

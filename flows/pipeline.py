@@ -1,5 +1,6 @@
 """The flow `drdd`: every stage of dvc.yaml as a task, then the published model into service."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,13 +38,12 @@ RUNNER: Any = ThreadPoolTaskRunner(max_workers=4)
 def pipeline(overrides: Overrides = []) -> State[None]:  # noqa: B006 - Prefect shows the default in its form
     """Train, evaluate, publish and serve; what has not changed since the last run is kept."""
     root = workspace(ROOT, str(runtime.flow_run.id), trial_alias(overrides))
+    os.chdir(root)  # a run is a process of its own
     with stopping_children():
         done: dict[str, PrefectFuture[str]] = {}
         for stage in graph.stages(root):
             upstream = [done[name] for name in stage.upstream]
-            done[stage.name] = run_stage.submit(
-                root, stage.name, wait_for=upstream, return_state=False
-            )
+            done[stage.name] = run_stage.submit(stage.name, wait_for=upstream, return_state=False)
         wait(list(done.values()))  # a failure must not stop what runs beside it
     outcomes = {name: future.result() for name, future in done.items()}
     artifacts.leave(root)

@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import Future, wait
-from pathlib import Path
 from typing import cast
 from uuid import UUID
 
@@ -37,33 +36,33 @@ def _may_pass(task: Task[..., object], run: TaskRun, state: State) -> bool:
     retry_jitter_factor=0.5,
     retry_condition_fn=_may_pass,
 )
-def run_stage(root: Path, stage: str) -> str:
-    """Reproduce `stage` in the workspace `root`; "run", or "unchanged" when there was nothing to do."""
-    running = _in_thread(root, stage)
-    before = read_status(stage, root)
+def run_stage(stage: str) -> str:
+    """Reproduce `stage` in the current folder; "run", or "unchanged" when there was nothing to do."""
+    running = _in_thread(stage)
+    before = read_status(stage)
     artifact: UUID | None = None
     shown = before
     while not wait([running], timeout=POLL_S).done:
-        status = read_status(stage, root)
+        status = read_status(stage)
         if status is not None and status != shown and status.total:
             artifact = _show(artifact, status)
             shown = status
     try:
         ran = running.result()
     except graph.StageError as error:
-        status = read_status(stage, root)
+        status = read_status(stage)
         if status is None or status == before or status.state != "failed":
             raise StageFailedError(str(error), retry=True) from error
         raise StageFailedError(f"{stage}: {status.note}", status.retry) from error
     return "run" if ran else "unchanged"
 
 
-def _in_thread(root: Path, stage: str) -> Future[bool]:
+def _in_thread(stage: str) -> Future[bool]:
     future: Future[bool] = Future()
 
     def run() -> None:
         try:
-            future.set_result(graph.reproduce(root, stage))
+            future.set_result(graph.reproduce(stage))
         except BaseException as error:
             future.set_exception(error)
 

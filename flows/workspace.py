@@ -63,7 +63,7 @@ def _snapshot(root: Path) -> str:
 
 def _share_cache(root: Path, path: Path) -> None:
     with Repo(str(root)) as repo:
-        cache = repo.cache.local.path
+        cache = repo.cache.local_cache_dir
     (path / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n")
 
 

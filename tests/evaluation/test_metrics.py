@@ -82,6 +82,6 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="one size"):
         score(a, b[:-1])
     with pytest.raises(ValueError, match="uint8"):
-        score(a.astype(np.float32), b)  # type: ignore[arg-type]
+        score(a.astype(np.float32), b)
     with pytest.raises(ValueError, match="under 11"):
         score(a[:12], b[:12], crop_border=2)

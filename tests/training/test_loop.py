@@ -1,6 +1,7 @@
 """The loop, in process: resumption is exact, the EMA is its formula, a NaN is said where it is."""
 
 import copy
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -37,7 +38,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(make: object) -> None:
     )
     assert [state["step"] for state in states] == [10, 20, 30, 40]
     for state in states[:3]:
-        resumed = train(make(), settings(), Worker(load=lambda state=state: copy.deepcopy(state)))
+        resumed = train(make(), settings(), Worker(load=functools.partial(copy.deepcopy, state)))
         assert _equal(whole.weights, resumed.weights)
         assert whole.curve == resumed.curve
 

@@ -1,0 +1,98 @@
+"""A run with overrides sees the project as it is now, and the user's files see nothing of it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from drdd.errors import UserError
+from drdd.params import load
+from flows.workspace import KEEP, RUNS, trial_alias, workspace
+from tests.conftest import ROOT
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    root.mkdir()
+    _git(root, "init", "-q")
+    _git(root, "config", "user.name", "t")
+    _git(root, "config", "user.email", "t@localhost")
+    Repo.init(str(root)).close()
+    for name in ("params.yaml", ".gitignore"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "code.py").write_text("committed")
+    _git(root, "add", "--all")
+    _git(root, "commit", "-qm", "first")
+    return root
+
+
+def test_without_overrides_a_run_works_in_the_project(project: Path) -> None:
+    assert workspace(project, "run", []) == project
+
+
+def test_a_run_with_overrides_gets_a_snapshot(project: Path) -> None:
+    (project / "code.py").write_text("changed, not committed")
+    (project / "new.py").write_text("not even added")
+    (project / "data").mkdir()
+    (project / "data/ignored").write_text("")
+    before = _git(project, "status", "--porcelain"), (project / "params.yaml").read_bytes()
+    path = workspace(project, "run", ["seed=5"])
+    assert load(path / "params.yaml").seed == 5
+    assert (path / "code.py").read_text() == "changed, not committed"
+    assert (path / "new.py").read_text() == "not even added"
+    assert not (path / "data").exists()
+    assert before == (
+        _git(project, "status", "--porcelain"),
+        (project / "params.yaml").read_bytes(),
+    )
+    with Repo(str(project)) as ours, Repo(str(path)) as theirs:
+        assert ours.cache.local.path == theirs.cache.local.path
+
+
+def test_the_snapshot_of_a_clean_project_is_its_commit(project: Path) -> None:
+    path = workspace(project, "run", ["seed=5"])
+    assert _git(path, "rev-parse", "HEAD") == _git(project, "rev-parse", "HEAD")
+
+
+def test_an_ignored_corpus_of_the_project_is_linked(project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    changed = text.replace("source: data/photographs/sky", "source: data/mine")
+    (project / "params.yaml").write_text(changed)
+    (project / "data/mine").mkdir(parents=True)
+    (project / "data/mine/a.png").write_bytes(b"x")
+    path = workspace(project, "run", ["seed=5"])
+    assert (path / "data/mine/a.png").read_bytes() == b"x"
+
+
+def test_a_bad_override_is_refused_before_anything_is_made(project: Path) -> None:
+    with pytest.raises(UserError, match=r"no 'sead'.*seed"):
+        workspace(project, "run", ["sead=5"])
+    assert not (project / RUNS).exists()
+
+
+def test_a_retried_run_finds_its_workspace_again(project: Path) -> None:
+    path = workspace(project, "run", ["seed=5"])
+    (path / "made.txt").write_text("by the first try")
+    assert workspace(project, "run", ["seed=5"]) == path
+    assert (path / "made.txt").exists()
+
+
+def test_only_the_newest_runs_are_kept(project: Path) -> None:
+    for run in range(KEEP + 3):
+        workspace(project, f"run{run}", ["seed=5"])
+    assert len(list((project / RUNS).iterdir())) == KEEP
+    assert _git(project, "worktree", "list").count("\n") == KEEP
+
+
+def test_overrides_never_move_the_champion_unless_they_say_so() -> None:
+    assert trial_alias([]) == []
+    assert trial_alias(["seed=1"]) == ["seed=1", "publish.alias=trial"]
+    assert trial_alias(["publish.alias=champion"]) == ["publish.alias=champion"]
