@@ -1,0 +1,149 @@
+"""`dvc repro` from nothing to a published model, by itself, and byte for byte again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.project import make_project, must, run, tiny_params, write_params
+
+pytestmark = pytest.mark.slow
+
+SAME = [
+    "models/candidate/model.safetensors",
+    "models/candidate/config.json",
+    "models/noise/curve.csv",
+    "models/residual/curve.csv",
+    "results/metrics.json",
+    "results/summary.json",
+    "results/grid.png",
+    "results/evaluation/images.parquet",
+]
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """A finished project to change."""
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+def test_two_runs_from_nothing_are_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    again = make_project(tmp_path / "again")
+    must(again, "dvc", "repro")
+    for name in SAME:
+        assert (again / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_a_second_run_does_nothing(copy: Path) -> None:
+    assert "Data and pipelines are up to date" in must(copy, "dvc", "repro")
+
+
+def test_the_model_is_published_and_works(copy: Path) -> None:
+    published = json.loads((copy / "results/published.json").read_text())
+    assert published["promoted"] is True
+    assert published["version"] in must(copy, "drdd", "models", "list")
+    assert "every hash verified" in must(copy, "drdd", "models", "pull", "champion", "pulled")
+    names = {path.name for path in (copy / "pulled").iterdir()}
+    assert {
+        "model.safetensors",
+        "config.json",
+        "params.yaml",
+        "metrics.json",
+        "report.html",
+        "dvc.lock",
+        "README.md",
+        "manifest.json",
+    } == names
+    manifest = json.loads((copy / "pulled/manifest.json").read_text())
+    assert len(manifest["about"]["git"].removesuffix("-dirty")) == 40
+    picture = "data/photographs/nature/chelsea.png"
+    must(copy, "drdd", "restore", picture, "-o", "out.png")
+    assert (copy / "out.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
+    content = tiny_params()
+    content["tasks"]["rain"] = {
+        "corpora": ["nature"],
+        "degradation": [
+            {
+                "kind": "rain",
+                "density": [0.01, 0.01],
+                "length": [9, 15],
+                "angle": [0, 0],
+                "strength": [0.8, 0.8],
+            }
+        ],
+        "variants": 1,
+    }
+    write_params(copy, content)
+    noise = (copy / "models/noise/weights.safetensors").read_bytes()
+    output = must(copy, "dvc", "repro")
+    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+    assert ran == {"check", "prepare@rain", "train_residual", "evaluate", "publish"}
+    assert (copy / "models/noise/weights.safetensors").read_bytes() == noise
+    assert set(json.loads((copy / "results/metrics.json").read_text())["tasks"]) == {
+        "noise",
+        "haze",
+        "rain",
+    }
+
+
+def test_dvc_shows_graph_metrics_params_and_plots(copy: Path) -> None:
+    assert "train_noise" in must(copy, "dvc", "dag")
+    shown = must(copy, "dvc", "metrics", "show")
+    assert "psnr_gain.haze" in shown
+    assert "psnr_gain.mean" in shown
+    content = tiny_params()
+    content["tasks"]["haze"]["pairs"] = 0.5
+    write_params(copy, content)
+    assert "tasks.haze.pairs" in must(copy, "dvc", "params", "diff")
+    must(copy, "dvc", "plots", "show", "-o", "plots")
+    page = (copy / "plots/index.html").read_text()
+    assert "Noise stage, unpaired" in page
+    assert "PSNR gain over the degraded input" in page
+
+
+def test_two_workers_train_the_same_model(copy: Path) -> None:
+    content = tiny_params()
+    for stage in ("noise", "residual"):
+        content["train"][stage]["workers"] = 2
+    write_params(copy, content)
+    stages = ("noise", "residual")
+    alone = {s: load_file(copy / f"models/{s}/weights.safetensors") for s in stages}
+    must(copy, "dvc", "repro", "train_noise", "train_residual")
+    for stage in stages:
+        together = load_file(copy / f"models/{stage}/weights.safetensors")
+        for name, weight in alone[stage].items():
+            assert float((together[name] - weight).norm()) <= 1e-3 * float(weight.norm()) + 1e-6
+
+
+def test_a_misspelt_key_stops_everything_before_any_work(copy: Path) -> None:
+    content = (copy / "params.yaml").read_text()
+    (copy / "params.yaml").write_text(content.replace("learning_rate", "learning_rat", 1))
+    done = run(copy, "dvc", "repro")
+    assert done.returncode != 0
+    assert "unknown key, did you mean 'learning_rate'" in done.stdout
+    assert "Running stage 'check'" in done.stdout
+    assert done.stdout.count("Running stage") == 1
+
+
+def test_a_corpus_that_is_missing_or_has_bad_files(copy: Path) -> None:
+    content = tiny_params()
+    content["corpora"]["mine"] = {"source": "mine", "holdout": 0.0}
+    write_params(copy, content)
+    assert "does not exist" in run(copy, "dvc", "repro", "ingest@mine").stdout
+    (copy / "mine").mkdir()
+    (copy / "mine/notes.txt").write_text("no image")
+    assert "holds no image file" in run(copy, "dvc", "repro", "ingest@mine").stdout
+    shutil.copy(copy / "data/photographs/nature/coffee.png", copy / "mine/good.png")
+    whole = (copy / "mine/good.png").read_bytes()
+    (copy / "mine/cut.png").write_bytes(whole[: len(whole) // 2])
+    (copy / "mine/words.jpg").write_text("these are words")
+    output = must(copy, "dvc", "repro", "ingest@mine")
+    assert "cut.png: damaged or cut short" in output
+    assert "words.jpg: no image" in output
+    card = json.loads((copy / "data/corpora/mine/card.json").read_text())
+    assert (card["train"], card["set_aside"]) == (["good.png"], 2)
