@@ -1,13 +1,12 @@
 """The schema of params.yaml: every setting, its type, range, default and meaning, in one place.
 
-`load` refuses a file with all its errors at once, each naming the key, the value, what is allowed
-and the nearest valid name. OmegaConf reads the file (interpolation, overrides); pydantic validates.
+`load` refuses a file with all its errors at once, worded by params_errors.py. OmegaConf reads the
+file (interpolation, overrides); pydantic validates it.
 """
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from yaml import YAMLError
 
 from drdd.errors import UserError
+from drdd.params_errors import explain, nearest
 
 FILE = "params.yaml"
 
@@ -232,7 +232,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _references(self) -> "Params":
         wrong = [
-            f"tasks.{name}.corpora: {corpus!r} is no corpus{_nearest(corpus, self.corpora)}"
+            f"tasks.{name}.corpora: {corpus!r} is no corpus{nearest(corpus, self.corpora)}"
             for name, task in self.tasks.items()
             for corpus in task.corpora
             if corpus not in self.corpora
@@ -260,9 +260,7 @@ def read(path: Path | str = FILE, overrides: Sequence[str] = ()) -> dict[str, An
             if "=" not in override:
                 raise UserError(f"override {override!r}: write it as key=value")
             if key not in keys:
-                raise UserError(
-                    f"override {override!r}: {path} has no {key!r}{_nearest(key, keys)}"
-                )
+                raise UserError(f"override {override!r}: {path} has no {key!r}{nearest(key, keys)}")
         merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
         content = OmegaConf.to_container(merged, resolve=True)
     except FileNotFoundError:
@@ -286,9 +284,8 @@ def validate(content: dict[str, Any], origin: str = FILE) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        # A union reports one error for each of its members: the last one speaks for the key.
-        lines = dict(_explain(item, content) for item in error.errors(include_url=False))
-        listed = "\n  ".join(key + said for key, said in lines.items())
+        lines = explain(error, content, Params, DEGRADATIONS)
+        listed = "\n  ".join(lines)
         raise UserError(f"{origin}: {len(lines)} error(s)\n  {listed}") from None
 
 
@@ -298,69 +295,3 @@ def _leaf_keys(content: Any, prefix: str = "") -> set[str]:
         for key, value in content.items():
             keys |= {f"{prefix}{key}"} | _leaf_keys(value, f"{prefix}{key}.")
     return keys
-
-
-def _explain(item: Any, content: dict[str, Any]) -> tuple[str, str]:
-    """The key of one pydantic error, and what is said of it: value, what is allowed, nearest name."""
-    loc = _file_location(item["loc"], content)
-    key = ".".join(str(part) for part in loc)
-    if item["type"] == "extra_forbidden":
-        valid = _fields_at(loc[:-1], content)
-        near = _nearest(str(loc[-1]), valid)
-        return key, f": unknown key{near}; valid here: {', '.join(sorted(valid))}"
-    if item["type"] == "missing":
-        return key, f": missing{_help_of(loc, content)}"
-    if item["type"] == "value_error":
-        return key, f"{': ' if key else ''}{item['ctx']['error']}"
-    if item["type"] == "union_tag_invalid":
-        tag = item["ctx"]["tag"]
-        kinds = ", ".join(DEGRADATIONS)
-        return f"{key}.kind", f" = {tag!r}: one of {kinds}{_nearest(tag, DEGRADATIONS)}"
-    message = item["msg"][0].lower() + item["msg"][1:]
-    return key, f" = {item['input']!r}: {message}{_help_of(loc, content)}"
-
-
-def _file_location(loc: tuple[Any, ...], content: Any) -> tuple[Any, ...]:
-    """Pydantic's location without what the file does not have: union members, "[key]" marks."""
-    kept = []
-    here = content
-    for position, part in enumerate(loc):
-        if isinstance(here, dict) and (part in here or position == len(loc) - 1 != "[key]"):
-            kept.append(part)
-            here = here.get(part)
-        elif isinstance(here, list) and isinstance(part, int):
-            kept.append(part)
-            here = here[part] if part < len(here) else None
-    return tuple(part for part in kept if part != "[key]")
-
-
-def _model_at(loc: tuple[Any, ...], content: Any) -> type[BaseModel] | None:
-    """The section of the schema that a location of the file belongs to."""
-    model: Any = Params
-    for part in loc:
-        content = content[part]
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(str(part))
-            model = field.annotation if field else None
-        elif get_origin(model) is dict:
-            model = get_args(model)[1]
-        elif get_origin(model) is list:  # the only list of sections: a task's degradations
-            kind = content.get("kind") if isinstance(content, dict) else None
-            model = DEGRADATIONS.get(kind)
-    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
-
-
-def _fields_at(loc: tuple[Any, ...], content: Any) -> list[str]:
-    model = _model_at(loc, content)
-    return list(model.model_fields) if model else []
-
-
-def _help_of(loc: tuple[Any, ...], content: Any) -> str:
-    model = _model_at(loc[:-1], content)
-    field = model.model_fields.get(str(loc[-1])) if model and loc else None
-    return f" ({field.description})" if field and field.description else ""
-
-
-def _nearest(name: str, valid: Any) -> str:
-    close = difflib.get_close_matches(name, [str(v) for v in valid], n=1, cutoff=0.5)
-    return f", did you mean {close[0]!r}?" if close else ""

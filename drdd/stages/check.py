@@ -1,15 +1,28 @@
-"""check: refuse params.yaml as a whole before any other stage works."""
+"""check: the whole of params.yaml is valid, and every corpus that it names is there."""
 
 from pathlib import Path
 
+from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.params import Params
 from drdd.progress import Reporter
+from drdd.stages.paths import PHOTOGRAPHS
 from drdd.stages.run import run_stage
 
 
 def check(params: Params, reporter: Reporter) -> None:
-    # The output is constant, so a change of params reruns this stage and only what reads the change.
+    to_be_made = {PHOTOGRAPHS / name for name in params.photographs}
+    missing = [
+        f"corpora.{name}.source = {corpus.source!r}: does not exist; name a folder or an s3:// "
+        f"prefix of images (data/photographs/<name> is made from what `photographs` lists)"
+        for name, corpus in params.corpora.items()
+        if "://" not in corpus.source
+        and Path(corpus.source) not in to_be_made
+        and not Path(corpus.source).exists()
+    ]
+    if missing:
+        raise UserError("\n  ".join(["params.yaml:", *missing]))
+    # The output is constant: a change of params reruns this stage and only what reads the change.
     write_bytes(Path("data/params.ok"), b"params.yaml is valid\n")
 
 

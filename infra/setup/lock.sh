@@ -8,8 +8,7 @@ compile() {
   .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
     --generate-hashes --extra dev pyproject.toml --output-file requirements.lock "$@"
 }
-rm -f requirements.lock
-compile
+compile "$@" # --upgrade takes new releases, --upgrade-package NAME one; without, pins are kept
 left_out=$(grep -oE '^(nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+|triton|torch)==' requirements.lock | tr -d '=' | sort -u)
 version=$(grep -oE '^torch==[0-9.]+' requirements.lock)
 compile $(printf -- '--no-emit-package %s ' $left_out)

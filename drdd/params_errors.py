@@ -1,0 +1,93 @@
+"""Words for what is wrong with params: the key, the value, what is allowed, the nearest valid name."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+Model = type[BaseModel]
+
+
+def explain(
+    error: ValidationError, content: Mapping[str, Any], root: Model, kinds: Mapping[Any, Model]
+) -> list[str]:
+    """One line for each key that is wrong.
+
+    content: the plain params; root: their schema; kinds: the members of its one tagged union.
+    """
+    schema = _Schema(root, kinds)
+    # A union reports one error for each of its members: the last one speaks for the key.
+    lines = dict(schema.said(item, content) for item in error.errors(include_url=False))
+    return [key + said for key, said in lines.items()]
+
+
+def nearest(name: str, valid: Iterable[object]) -> str:
+    """ ", did you mean 'x'?" when one of `valid` is close to `name`, else nothing."""
+    close = difflib.get_close_matches(name, [str(v) for v in valid], n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+@dataclass(frozen=True)
+class _Schema:
+    root: Model
+    kinds: Mapping[Any, Model]
+
+    def said(self, item: Any, content: Mapping[str, Any]) -> tuple[str, str]:
+        """The key of one pydantic error, and what is said of it."""
+        loc = _file_location(item["loc"], content)
+        key = ".".join(str(part) for part in loc)
+        match item["type"]:
+            case "extra_forbidden":
+                valid = self._fields_at(loc[:-1], content)
+                near = nearest(str(loc[-1]), valid)
+                return key, f": unknown key{near}; valid here: {', '.join(sorted(valid))}"
+            case "missing":
+                return key, f": missing{self._help_of(loc, content)}"
+            case "value_error":
+                return key, f"{': ' if key else ''}{item['ctx']['error']}"
+            case "union_tag_invalid":
+                tag = item["ctx"]["tag"]
+                near = nearest(tag, self.kinds)
+                return f"{key}.kind", f" = {tag!r}: one of {', '.join(self.kinds)}{near}"
+        message = item["msg"][0].lower() + item["msg"][1:]
+        return key, f" = {item['input']!r}: {message}{self._help_of(loc, content)}"
+
+    def _model_at(self, loc: tuple[Any, ...], content: Any) -> Model | None:
+        """The section of the schema that a location of the file belongs to."""
+        model: Any = self.root
+        for part in loc:
+            content = content[part]
+            if isinstance(model, type) and issubclass(model, BaseModel):
+                field = model.model_fields.get(str(part))
+                model = field.annotation if field else None
+            elif get_origin(model) is dict:
+                model = get_args(model)[1]
+            elif get_origin(model) is list:  # the only list of sections: a task's degradations
+                kind = content.get("kind") if isinstance(content, dict) else None
+                model = self.kinds.get(kind)
+        return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+
+    def _fields_at(self, loc: tuple[Any, ...], content: Any) -> list[str]:
+        model = self._model_at(loc, content)
+        return list(model.model_fields) if model else []
+
+    def _help_of(self, loc: tuple[Any, ...], content: Any) -> str:
+        model = self._model_at(loc[:-1], content)
+        field = model.model_fields.get(str(loc[-1])) if model and loc else None
+        return f" ({field.description})" if field and field.description else ""
+
+
+def _file_location(loc: tuple[Any, ...], content: Any) -> tuple[Any, ...]:
+    """Pydantic's location without what the file does not have: union members, "[key]" marks."""
+    kept = []
+    here = content
+    for position, part in enumerate(loc):
+        if isinstance(here, dict) and (part in here or position == len(loc) - 1 != "[key]"):
+            kept.append(part)
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int):
+            kept.append(part)
+            here = here[part] if part < len(here) else None
+    return tuple(part for part in kept if part != "[key]")

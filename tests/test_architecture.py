@@ -1,0 +1,67 @@
+"""Who may know whom, as docs/architecture.md says."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+HEAVY = {"ray", "prefect", "dvc", "fsspec", "s3fs", "fastapi"}
+FORBIDDEN = {
+    "drdd/diffusion": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
+    "drdd/nets": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
+    "drdd/tasks": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
+    "drdd/data": {"ray", "prefect", "fastapi", "fsspec", "s3fs", "drdd.training", "drdd.stages"},
+    "drdd/evaluation": HEAVY | {"drdd.training", "drdd.serving", "drdd.stages", "drdd.storage"},
+    "drdd/training": {"prefect", "dvc", "fsspec", "s3fs", "drdd.registry", "drdd.stages"},
+    "drdd/serving": {"prefect", "dvc", "fsspec", "s3fs", "drdd.training", "drdd.stages"},
+    "drdd/registry": {"ray", "prefect", "dvc", "torch", "drdd.training", "drdd.stages"},
+    "drdd/stages": {"prefect", "dvc", "fsspec", "s3fs", "flows"},
+    "infra": {"torch", "prefect", "dvc", "flows"},
+}
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("room", sorted(FORBIDDEN))
+def test_a_room_knows_only_its_neighbours(room: str) -> None:
+    files = sorted((ROOT / room).rglob("*.py"))
+    assert files
+    for path in files:
+        bad = [m for m in _imports(path) for f in FORBIDDEN[room] if _is_in(m, f)]
+        assert not bad, f"{path.relative_to(ROOT)} imports {bad}"
+
+
+def test_storage_has_two_customers() -> None:
+    customers = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "drdd").rglob("*.py")
+        if any(_is_in(module, "drdd.storage") for module in _imports(path))
+    }
+    assert customers == {"drdd/data/sources.py", "drdd/registry/store.py"}
+
+
+def test_no_room_is_a_lumber_room() -> None:
+    names = {
+        path.stem for folder in ("drdd", "flows", "infra") for path in (ROOT / folder).rglob("*")
+    }
+    assert not names & {"utils", "util", "helpers", "common", "misc", "core"}
+
+
+def test_files_stay_short() -> None:
+    for folder in ("drdd", "flows", "infra"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert len(path.read_text().splitlines()) <= 320, path
