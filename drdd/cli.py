@@ -42,7 +42,14 @@ def run(
     from flows.watch import start, watch
 
     began = time.monotonic()
-    finished = watch(start(override or []), out)
+    started = start(override or [])
+    page = os.environ["PREFECT_API_URL"].removesuffix("/api")
+    out.print(f"run {started.name}: {page}/runs/flow-run/{started.id}", soft_wrap=True)
+    try:
+        finished = watch(started, out)
+    except KeyboardInterrupt:
+        out.print("\nno longer watching; the run itself goes on")
+        raise
     state = finished.state
     if state is None or not state.is_completed():
         said = state.message if state else ""

@@ -64,6 +64,8 @@ class Reporter:
     def finish(self, state: str, note: str = "", retry: bool = True) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if state == "done" and note:
+            self._console.print(f"{self._status.stage}: {note}", markup=False, soft_wrap=True)
         note = note or self._status.note
         self._status = replace(self._status, state=state, note=note, eta_s=None, retry=retry)
         self._write()

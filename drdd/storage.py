@@ -26,12 +26,14 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
             "use_listings_cache": False,
             "config_kwargs": {
                 "connect_timeout": 5,
-                "read_timeout": 30,
-                "retries": {"max_attempts": 2, "mode": "standard"},
+                "read_timeout": 10,
+                "retries": {"total_max_attempts": 1},
             },
         }
     with explained(uri):
         filesystem, path = fsspec.core.url_to_fs(uri, **options)
+        if options:
+            filesystem.retries = 2  # s3fs's own tries, which botocore's would multiply
         return filesystem, str(path).rstrip("/")
 
 
@@ -49,11 +51,11 @@ def explained(uri: str) -> Iterator[None]:
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         raise UserError(f"{where}: no keys to ask with; {advice}") from error
     except FileNotFoundError as error:
-        if "bucket" in str(error).lower():
+        if "://" in uri and "bucket does not exist" in str(error):
             raise UserError(f"{where}: its bucket does not exist; make it first") from error
         raise UserError(f"{where}: {error}") from error
     except (OSError, BotoCoreError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise TransientError(f"{where} does not answer ({reason})") from error
-    except ValueError as error:  # an unknown protocol, a malformed name
+    except (ValueError, ImportError) as error:  # an unknown protocol, a malformed name
         raise UserError(f"{where}: {error}") from error

@@ -15,7 +15,7 @@ from flows import artifacts, graph
 from flows.children import stopping_children
 from flows.service import deploy_champion
 from flows.stages import run_stage
-from flows.workspace import trial_alias, workspace
+from flows.workspace import trial_overrides, workspace
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOYMENT = "full-pipeline"
@@ -37,7 +37,7 @@ RUNNER: Any = ThreadPoolTaskRunner(max_workers=4)
 @flow(name="drdd", task_runner=RUNNER)
 def pipeline(overrides: Overrides = []) -> State[None]:  # noqa: B006 - Prefect shows the default in its form
     """Train, evaluate, publish and serve; what has not changed since the last run is kept."""
-    root = workspace(ROOT, str(runtime.flow_run.id), trial_alias(overrides))
+    root = workspace(ROOT, str(runtime.flow_run.id), trial_overrides(ROOT, overrides))
     os.chdir(root)  # a run is a process of its own
     with stopping_children():
         done: dict[str, PrefectFuture[str]] = {}

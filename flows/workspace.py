@@ -37,11 +37,20 @@ def workspace(root: Path, run: str, overrides: Sequence[str]) -> Path:
     return path
 
 
-def trial_alias(overrides: Sequence[str]) -> list[str]:
-    """A run with overrides is a trial: it must not move the champion unless it says so."""
-    if not overrides or any(item.startswith("publish.alias=") for item in overrides):
-        return list(overrides)
-    return [*overrides, "publish.alias=trial"]
+def trial_overrides(root: Path, overrides: Sequence[str]) -> list[str]:
+    """A run with overrides is a trial: it must not move the champion unless it says so.
+
+    A registry that is a folder of the project stays that folder.
+    """
+    if not overrides:
+        return []
+    publish = load(root / FILE, overrides).publish
+    added = []
+    if not any(item.startswith("publish.alias=") for item in overrides):
+        added.append("publish.alias=trial")
+    if "://" not in publish.registry and not Path(publish.registry).is_absolute():
+        added.append(f"publish.registry={root.resolve() / publish.registry}")
+    return [*overrides, *added]
 
 
 def _snapshot(root: Path) -> str:

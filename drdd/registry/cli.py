@@ -39,7 +39,7 @@ def list_models(
         out.print_json(json.dumps(listed))
         return
     table = Table(box=None, title=opened.uri, title_justify="left")
-    for heading in ("version", "alias", "created", "PSNR gain", "gate", "size"):
+    for heading in ("version", "alias", "created (UTC)", "PSNR gain", "gate", "size"):
         table.add_column(heading)
     for version in versions:
         metrics = version.about.get("metrics", {})
@@ -47,7 +47,7 @@ def list_models(
         table.add_row(
             version.id,
             ", ".join(names[version.id]),
-            version.created,
+            version.created[:19].replace("T", " "),
             "" if gain is None else f"{gain:+.2f} dB",
             {True: "[green]passed[/]", False: "[red]missed[/]"}.get(metrics.get("passed"), ""),
             f"{version.size / 1e6:.1f} MB",
@@ -71,7 +71,8 @@ def pull(
     folder = destination or Path(version.id)
     opened.pull(version.id, folder)
     count, size = len(version.files), version.size / 1e6
-    out.print(f"{folder}: version {version.id}, {count} files, {size:.1f} MB, every hash verified")
+    said = f"{folder}: version {version.id}, {count} files, {size:.1f} MB, every hash verified"
+    out.print(said, soft_wrap=True)
 
 
 @app.command()
@@ -85,4 +86,4 @@ def verify(
     opened = open_registry(registry or default_registry())
     if problems := opened.verify(ref):
         raise UserError(f"{opened.uri}, {ref}: {'; '.join(problems)}")
-    out.print(f"{opened.resolve(ref).uri}: every hash verified")
+    out.print(f"{opened.resolve(ref).uri}: every hash verified", soft_wrap=True)

@@ -3,6 +3,7 @@
 An object appears whole or not at all: S3 promises that for each PUT, a folder by renaming.
 """
 
+import re
 import shutil
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,10 @@ from drdd.files import atomic_path, write_bytes
 from drdd.storage import explained, open_filesystem
 
 CHUNK = 4 * 1024**2
+# After this an endpoint is taken for dead. botocore's own timeouts do not bound a PUT, which waits
+# for "100 Continue" for ever.
+PATIENCE_S = 20
+SLOWEST_UPLOAD = 256 * 1024  # bytes/s
 
 
 class Store:
@@ -23,9 +28,21 @@ class Store:
     """
 
     def __init__(self, uri: str) -> None:
+        if "://" in uri and not re.fullmatch(r"s3://[\w.-]+(/.*)?", uri):
+            raise UserError(f"{uri}: a registry is s3://bucket/prefix or a folder")
         self.uri = uri.rstrip("/")
         self._fs, self._root = open_filesystem(self.uri)
         self._local = isinstance(self._fs, LocalFileSystem)
+        self._patience = {} if self._local else {"timeout": PATIENCE_S}
+        if not self._local:
+            self._knock()
+
+    def _knock(self) -> None:
+        """Ask the bucket one thing, so that whatever is missing later is an object, not a bucket."""
+        bucket, _, prefix = self._root.partition("/")
+        question = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1}
+        with explained(self.uri):
+            self._fs.call_s3("list_objects_v2", **question, timeout=PATIENCE_S)
 
     def put(self, name: str, content: bytes | Path) -> None:
         path = self._path(name)
@@ -37,19 +54,19 @@ class Store:
                 assert isinstance(content, bytes)
                 write_bytes(Path(path), content)
             elif isinstance(content, Path):
-                self._fs.put_file(str(content), path)
+                patience = PATIENCE_S + content.stat().st_size // SLOWEST_UPLOAD
+                self._fs.put_file(str(content), path, timeout=patience)
             else:
-                self._fs.pipe_file(path, content)
+                patience = PATIENCE_S + len(content) // SLOWEST_UPLOAD
+                self._fs.pipe_file(path, content, timeout=patience)
 
     def get(self, name: str) -> bytes | None:
         """None when there is no such object."""
         with explained(self.uri):
             try:
-                content: bytes = self._fs.cat_file(self._path(name))
+                content: bytes = self._fs.cat_file(self._path(name), **self._patience)
                 return content
-            except FileNotFoundError as error:
-                if "bucket" in str(error).lower():
-                    raise
+            except FileNotFoundError:
                 return None
 
     def fetch(self, name: str, path: Path) -> None:
@@ -78,10 +95,8 @@ class Store:
         with explained(self.uri):
             self._fs.invalidate_cache()
             try:
-                found = self._fs.find(self._path(prefix))
-            except FileNotFoundError as error:
-                if "bucket" in str(error).lower():
-                    raise
+                found = self._fs.find(self._path(prefix), **self._patience)
+            except FileNotFoundError:
                 return []
         start = len(self._root) + 1
         names = (str(path)[start:] for path in found)

@@ -60,7 +60,7 @@ class Supervisor:
         write_bytes(configuration, self._configuration(services).encode())
         done = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
-            env={**os.environ, **environment, MARK: str(self._root)},
+            env={**os.environ, **environment, "PATH": _path(), MARK: str(self._root)},
             cwd=self._root,
             capture_output=True,
             text=True,
@@ -146,6 +146,11 @@ class Supervisor:
                 "killasgroup=true",
             ]
         return "\n".join(sections) + "\n"
+
+
+def _path() -> str:
+    """This environment's programs first: stages are started as `python -m ...`."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def _plain(value: object) -> str:

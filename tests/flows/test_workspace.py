@@ -9,7 +9,7 @@ from dvc.repo import Repo
 
 from drdd.errors import UserError
 from drdd.params import load
-from flows.workspace import KEEP, RUNS, trial_alias, workspace
+from flows.workspace import KEEP, RUNS, trial_overrides, workspace
 from tests.conftest import ROOT
 
 
@@ -92,7 +92,13 @@ def test_only_the_newest_runs_are_kept(project: Path) -> None:
     assert _git(project, "worktree", "list").count("\n") == KEEP
 
 
-def test_overrides_never_move_the_champion_unless_they_say_so() -> None:
-    assert trial_alias([]) == []
-    assert trial_alias(["seed=1"]) == ["seed=1", "publish.alias=trial"]
-    assert trial_alias(["publish.alias=champion"]) == ["publish.alias=champion"]
+def test_a_trial_never_moves_the_champion_unless_it_says_so(project: Path) -> None:
+    assert trial_overrides(project, []) == []
+    assert trial_overrides(project, ["seed=1"]) == ["seed=1", "publish.alias=trial"]
+    explicit = ["publish.alias=champion"]
+    assert trial_overrides(project, explicit) == explicit
+
+
+def test_a_trial_publishes_to_the_projects_own_folder(project: Path) -> None:
+    added = trial_overrides(project, ["publish.registry=models"])[-1]
+    assert added == f"publish.registry={project / 'models'}"

@@ -12,11 +12,12 @@ from infra.local.settings import Ports, environment, free_port
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a running SeaweedFS with keys of its own."""
+    """The AWS_* environment of a running SeaweedFS with keys of its own."""
     root = tmp_path_factory.mktemp("stack")
     stack.up(root, Ports(s3=free_port(10_000)), ("s3",))
     try:
-        yield environment(root)
+        settings = environment(root)
+        yield {name: settings[name] for name in settings if name.startswith("AWS_")}
     finally:
         stack.down(root)
 
@@ -26,8 +27,7 @@ def registry(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Registry:
     if request.param == "folder":
-        return Registry.open(str(tmp_path / "models"))
+        return Registry.open(str(tmp_path / "bucket"))
     for name, value in request.getfixturevalue("s3").items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
-    return Registry.open(f"s3://drdd/{tmp_path.name}")
+        monkeypatch.setenv(name, value)
+    return Registry.open(f"s3://drdd/bucket-{tmp_path.name}")

@@ -1,0 +1,53 @@
+"""Which registry is meant, and the verified local copies of its models."""
+
+from pathlib import Path
+
+import pytest
+
+from drdd.errors import UserError
+from drdd.registry.location import cached, default_registry, open_registry
+from drdd.registry.registry import Registry, check
+from tests.conftest import ROOT
+
+FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(1000)}
+
+
+def test_the_environment_comes_before_params(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DRDD_REGISTRY", raising=False)
+    assert default_registry(ROOT) == "s3://drdd/models"
+    monkeypatch.setenv("DRDD_REGISTRY", "elsewhere")
+    assert default_registry(ROOT) == "elsewhere"
+
+
+def test_a_bucket_of_a_stack_that_was_never_started_is_said(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match="`drdd up` starts it"):
+        open_registry("s3://drdd/models")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "model.safetensors").write_bytes(bytes(999)),
+        lambda folder: (folder / "model.safetensors").unlink(),
+        lambda folder: (folder / "manifest.json").write_text("{"),
+        lambda folder: (folder / "extra").write_text("not published"),
+    ],
+)
+def test_a_damaged_copy_is_pulled_again(
+    registry: Registry, workspace: Path, damage: object
+) -> None:
+    version = registry.publish(FILES, {})
+    registry.set_alias("champion", version.id)
+    folder = cached("champion", registry.uri)
+    assert folder == Path(".drdd/models") / version.id
+    before = (folder / "model.safetensors").stat().st_ino
+    assert cached("champion", registry.uri) == folder
+    assert (folder / "model.safetensors").stat().st_ino == before  # kept, not pulled again
+    assert callable(damage)
+    damage(folder)
+    assert cached("champion", registry.uri) == folder
+    assert check(folder, version.id) == []
