@@ -4,6 +4,7 @@ import sys
 
 from drdd.data.shards import HOLDOUT, TRAIN, PairRow, Row, read_corpus, write_pairs
 from drdd.data.split import choose_pairs
+from drdd.errors import UserError
 from drdd.files import write_json
 from drdd.params import Params
 from drdd.progress import Reporter
@@ -25,6 +26,11 @@ def prepare(params: Params, reporter: Reporter, name: str) -> None:
         [row for corpus in task.corpora for row in read_corpus(CORPORA / corpus / split)]
         for split in (TRAIN, HOLDOUT)
     )
+    if not held:
+        raise UserError(
+            f"tasks.{name}: none of its corpora ({', '.join(task.corpora)}) holds a photograph out "
+            "to judge it by; set corpora.<name>.holdout of one of them"
+        )
     every = {(row.photograph.id, v) for row in training for v in range(task.variants)}
     chosen = choose_pairs([f"{id_}/{v}" for id_, v in every], task.pairs)
     used = {
