@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from drdd.files import write_bytes, write_json
-from infra.local.settings import BUCKET, LOOPBACK, REGION, State, folder, short_folder
+from infra.local.settings import BUCKET, LOOPBACK, REGION, State, folder, ray_folder, short_folder
 
 OBJECT_STORE_BYTES = 500 * 1024**2
 
@@ -116,7 +116,7 @@ def _ray(root: Path, state: State) -> Service:
         f"--port={state.ports.ray}",
         f"--num-cpus={max(2, os.cpu_count() or 1)}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
-        f"--temp-dir={short_folder(root) / 'ray'}",
+        f"--temp-dir={ray_folder(root)}",
         "--include-dashboard=false",
         f"--dashboard-agent-listen-port={agent}",
         f"--ray-client-server-port={state.hidden['ray_client']}",

@@ -72,6 +72,12 @@ def socket_path(root: Path) -> Path:
     return short_folder(root) / "supervisor.sock"
 
 
+def ray_folder(root: Path) -> Path:
+    """Of Ray's sessions and logs; with the rest of the state if its sockets' paths fit there."""
+    wanted = folder(root) / "ray"
+    return wanted if len(str(wanted)) <= 44 else short_folder(root) / "ray"
+
+
 def short_folder(root: Path) -> Path:
     name = sha256(str(root.resolve()).encode()).hexdigest()[:8]
     return Path(gettempdir()) / f"drdd-{os.getuid()}-{name}"

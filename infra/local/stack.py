@@ -1,6 +1,7 @@
 """Bring the local stack up, take it down, ask how it is. Each is safe to repeat."""
 
 import fcntl
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from infra.local.settings import (
     load_state,
     new_state,
     port_is_free,
+    ray_folder,
     save_state,
 )
 from infra.local.supervisor import Supervisor
@@ -157,6 +159,9 @@ def _ports_of_a_passing_s3() -> Ports:
 def _begin(root: Path, supervisor: Supervisor, ports: Ports, components: Sequence[str]) -> None:
     """New state and a supervisord that runs nothing yet, after the remains of a crash are gone."""
     supervisor.shut_down()
+    shutil.rmtree(
+        ray_folder(root), ignore_errors=True
+    )  # the last session's logs have had their day
     _refuse_taken(ports, components)
     state = new_state(ports, load_state(root))
     save_state(root, state)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -96,7 +97,7 @@ class Supervisor:
         for process in alive:
             _send(process, "kill")
         psutil.wait_procs(alive, timeout=5)
-        self._socket.unlink(missing_ok=True)
+        shutil.rmtree(short_folder(self._root), ignore_errors=True)
 
     def _marked(self) -> Iterable[psutil.Process]:
         for process in psutil.process_iter():
