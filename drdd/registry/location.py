@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from drdd.errors import TransientError
 from drdd.params import FILE, load
 from drdd.registry.registry import Registry, check
 
@@ -23,11 +24,15 @@ def is_local_stack(uri: str) -> bool:
 
 def open_registry(uri: str, root: Path = Path()) -> Registry:
     """Raises UserError when `uri` is a bucket of a local stack that was never started."""
-    if is_local_stack(uri):
-        from infra.local.settings import environment
+    if not is_local_stack(uri):
+        return Registry.open(uri)
+    from infra.local.settings import environment
 
-        os.environ.update(environment(root))
-    return Registry.open(uri)
+    os.environ.update(environment(root))
+    try:
+        return Registry.open(uri)
+    except TransientError as error:
+        raise TransientError(f"{error}; `drdd up` starts the local stack") from error
 
 
 def cached(ref: str, uri: str, root: Path = Path()) -> Path:

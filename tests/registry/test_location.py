@@ -7,7 +7,9 @@ import pytest
 from drdd.errors import UserError
 from drdd.registry.location import cached, default_registry, open_registry
 from drdd.registry.registry import Registry, check
+from infra.local.settings import Ports, free_port, new_state, save_state
 from tests.conftest import ROOT
+from tests.project import run
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(1000)}
 
@@ -26,6 +28,13 @@ def test_a_bucket_of_a_stack_that_was_never_started_is_said(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match="`drdd up` starts it"):
         open_registry("s3://drdd/models")
+
+
+def test_a_local_stack_that_is_down_is_said(workspace: Path) -> None:
+    save_state(workspace, new_state(Ports(s3=free_port()), None))
+    done = run(workspace, "drdd", "models", "list", DRDD_REGISTRY="s3://drdd/models")
+    assert done.returncode == 75
+    assert "`drdd up` starts the local stack" in done.stdout
 
 
 @pytest.mark.parametrize(
