@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -24,7 +25,7 @@ from rich.table import Table
 
 from drdd.errors import TransientError, UserError
 from flows.graph import stages
-from flows.pipeline import DEPLOYMENT, ROOT
+from flows.pipeline import DEPLOYMENT
 
 POLL_S = 1.0
 LIMIT = 200  # artifacts, or tasks, of one run
@@ -59,7 +60,7 @@ def start(overrides: Sequence[str]) -> FlowRun:
 
 def watch(run: FlowRun, console: Console) -> FlowRun:
     """Returns the finished run. Ctrl-C stops the watching, not the run."""
-    order = [stage.name for stage in stages(ROOT)] + ["serve"]
+    order = [stage.name for stage in stages(Path())] + ["serve"]
     with get_client(sync_client=True) as client:
         if console.is_terminal:
             with Live(console=console, refresh_per_second=4) as live:
@@ -121,8 +122,9 @@ def _look(
             flow_run_filter=mine, sort=TaskRunSort.NAME_ASC, limit=LIMIT
         )
     ]
-    place = {name: position for position, name in enumerate(order)}
-    return run, sorted(rows, key=lambda row: place.get(row.name, len(place)))
+    # A task run gets its stage's name when it starts; until then the stage is simply waiting.
+    started = {row.name: row for row in rows}
+    return run, [started.get(name, Row(name, "Pending", "", 0.0)) for name in order]
 
 
 def _table(run: FlowRun, rows: Sequence[Row]) -> Table:
