@@ -45,7 +45,8 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        advice = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if "://" in uri else "chmod?"
+        keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        advice = f"check {keys if '://' in uri else 'its permissions'}"
         raise UserError(f"{where}: access refused ({error}); {advice}") from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

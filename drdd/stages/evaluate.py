@@ -14,7 +14,7 @@ from drdd.params import Params
 from drdd.progress import Reporter
 from drdd.serving.app import candidate
 from drdd.stages.paths import CANDIDATE, NOISE, PAIRS, RESIDUAL
-from drdd.stages.results import Restored, write_results
+from drdd.stages.results import Restored, image_name, write_results
 from drdd.stages.run import run_stage
 
 
@@ -27,7 +27,8 @@ def evaluate(params: Params, reporter: Reporter) -> None:
         for restored in _restore(handle, held):
             results.append(restored)
             reporter.update(len(results), total, "pictures", restored.task)
-    write_results(params, results, {task: _names(pairs) for task, pairs in held.items()})
+    expected = {task: [image_name(pair) for pair in pairs] for task, pairs in held.items()}
+    write_results(params, results, expected)
 
 
 def _assemble(params: Params) -> None:
@@ -57,10 +58,6 @@ def _restore(handle: DeploymentHandle, held: Mapping[str, Sequence[PairRow]]) ->
             begin = time.monotonic()
             restoration = handle.restore.remote(pair.degraded[0]).result()
             yield Restored(task, pair, restoration, time.monotonic() - begin)
-
-
-def _names(pairs: Sequence[PairRow]) -> list[str]:
-    return [f"{pair.target.corpus}/{pair.target.photograph.name}" for pair in pairs]
 
 
 if __name__ == "__main__":

@@ -35,8 +35,12 @@ class Restored:
 
     @property
     def image(self) -> str:
-        photograph = self.pair.target.photograph
-        return f"{self.pair.target.corpus}/{photograph.name}"
+        return image_name(self.pair)
+
+
+def image_name(pair: PairRow) -> str:
+    """How results name a held-out picture: names are unique in a corpus only."""
+    return f"{pair.target.corpus}/{pair.target.photograph.name}"
 
 
 def write_results(params: Params, results: Sequence[Restored], held: dict[str, list[str]]) -> None:

@@ -15,6 +15,7 @@ from drdd.errors import UserError
 from drdd.files import write_bytes
 from infra.local.services import Service, services, write_s3_files
 from infra.local.settings import (
+    GRPC_OFFSET,
     Ports,
     environment,
     folder,
@@ -153,15 +154,14 @@ def ensure_s3(root: Path) -> Iterator[dict[str, str]]:
 
 def _ports_of_a_passing_s3() -> Ports:
     ports = Ports()
-    return ports if port_is_free(ports.s3) else replace(ports, s3=free_port(10_000))
+    return ports if port_is_free(ports.s3) else replace(ports, s3=free_port(GRPC_OFFSET))
 
 
 def _begin(root: Path, supervisor: Supervisor, ports: Ports, components: Sequence[str]) -> None:
     """New state and a supervisord that runs nothing yet, after the remains of a crash are gone."""
     supervisor.shut_down()
-    shutil.rmtree(
-        ray_folder(root), ignore_errors=True
-    )  # the last session's logs have had their day
+    # Ray makes a folder of logs at each start; the last one's have had their day.
+    shutil.rmtree(ray_folder(root), ignore_errors=True)
     _refuse_taken(ports, components)
     state = new_state(ports, load_state(root))
     save_state(root, state)
