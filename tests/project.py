@@ -36,7 +36,7 @@ def tiny_params() -> dict[str, Any]:
             "images": 640,
             "batch": 8,
             "crop": 32,
-            "network": {"channels": [8, 16], "blocks": 1},
+            "network": {"family": "compact", "channels": [8, 16], "blocks": 1},
             "precision": "float32",
             "checkpoint_every": 80,
         }

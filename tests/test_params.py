@@ -70,6 +70,27 @@ def _remove(path: str) -> Callable[[Content], None]:
             _set("train.residual.time_draw", {"start": 0.9, "grid": 0.3, "uniform": 0.1}),
             ["start + grid + uniform must be 1"],
         ),
+        (
+            _set("train.noise.network", {"family": "admm"}),
+            ["train.noise.network.family = 'admm'", "compact, rddm, adm", "'adm'"],
+        ),
+        (
+            _set("train.noise.network", {"channels": [8]}),
+            ["train.noise.network.family: missing; one of compact, rddm, adm"],
+        ),
+        (
+            _set("train.noise.network", {"family": "rddm", "dims": 64}),
+            ["train.noise.network.dims: unknown key, did you mean 'dim'?", "multipliers"],
+        ),
+        (
+            _set("train.noise.conditioning", "input"),
+            ["train.noise: conditioning 'input' learns from pairs", "set data to pairs"],
+        ),
+        (
+            _set("train.noise.data", "pairs"),
+            ["train.noise: conditioning 'none' learns from corpora", "set data to corpora"],
+        ),
+        (_set("method", "rddm"), ["method = 'rddm'", "'coupled'", "'regression'"]),
         (_set("train.noise.precision", "fp8"), ["train.noise.precision = 'fp8'", "'bf16'"]),
     ],
 )

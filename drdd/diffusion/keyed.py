@@ -1,8 +1,13 @@
-"""Random generators keyed by what they are for, never by rank, order or global state."""
+"""Random draws keyed by what they are for, never by rank, order, batch or global state."""
 
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 import torch
+from torch import Tensor
+
+Draw = Callable[[str], Tensor]
+"""Standard normal noise, (B, 3, H, W), for a purpose such as "fixed noise"; pure in its argument."""
 
 
 def keyed_generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -12,3 +17,22 @@ def keyed_generator(*key: int | str, device: torch.device | str = "cpu") -> torc
     """
     digest = blake2b(repr(key).encode(), digest_size=8).digest()
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+def keyed_noise(seed: int, ids: Sequence[str], like: Tensor) -> Draw:
+    """Noise for a batch, like `like` (B, C, H, W): image i's is keyed by (seed, ids[i], purpose).
+
+    So an image's noise depends neither on its batch nor on the other images. It is drawn on the
+    CPU, so neither does it depend on the device.
+    """
+    if len(ids) != len(like):
+        raise ValueError(f"{len(ids)} image ids for a batch of {len(like)}")
+
+    def draw(purpose: str) -> Tensor:
+        rows = [
+            torch.randn(like.shape[1:], generator=keyed_generator(seed, id_, purpose))
+            for id_ in ids
+        ]
+        return torch.stack(rows).to(like.device)
+
+    return draw

@@ -10,7 +10,8 @@
 | T                 | `steps`               | 1000                    |
 
 Source: arXiv 2606.01048. One deliberate difference: the published a_T is 0.9936, which never removes
-0.6 % of the residual; here a is divided by a_T, so that removal is complete.
+0.6 % of the residual; here a is divided by a_T, so that removal is complete, unless a published
+checkpoint asks for its own levels (`normalise_residual=False`).
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from torch import Tensor
 class Schedule:
     """Levels of every step, and the noise level `s` of the fixed-noise domain.
 
-    residual_level, noise_level: (T,) float32, rising from about 0 to 1.
+    residual_level, noise_level: (T,) float32, rising from about 0 to about 1.
     start: the step at which the noise stage begins, whose b_t is nearest to the requested s.
     """
 
@@ -38,8 +39,9 @@ class Schedule:
         steps: int = 1000,
         beta_start: float = 1e-4,
         beta_end: float = 0.02,
+        normalise_residual: bool = True,
     ) -> "Schedule":
-        """The paper's linear betas. `noise_level` is s in (0, 1]."""
+        """The paper's linear betas. `noise_level` is s in (0, 1]. Raises ValueError outside of it."""
         if not 0 < noise_level <= 1:
             raise ValueError(f"noise_level must be in (0, 1], got {noise_level}")
         betas = torch.linspace(beta_start, beta_end, steps, dtype=torch.float64)
@@ -47,7 +49,7 @@ class Schedule:
         a = 1 - alphas_cumprod.sqrt()
         b = (1 - alphas_cumprod).sqrt()
         start = int((b - noise_level).abs().argmin())
-        return cls((a / a[-1]).float(), b.float(), start)
+        return cls((a / a[-1] if normalise_residual else a).float(), b.float(), start)
 
     @property
     def steps(self) -> int:
@@ -73,6 +75,11 @@ class Schedule:
     def b(self, t: int) -> float:
         """Noise level at step t; 0 at t = -1."""
         return float(self.noise_level[t]) if t >= 0 else 0.0
+
+
+def at(levels: Tensor, t: Tensor) -> Tensor:
+    """The level of each image's step, (B, 1, 1, 1). levels: (T,); t: (B,) int64 in [0, T)."""
+    return levels.to(t.device)[t].view(-1, 1, 1, 1)
 
 
 def _grid(last: int, count: int) -> list[int]:

@@ -16,13 +16,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class CompactConfig:
-    """in_channels: 3 for the noise net (x_t), 6 for the residual net (y_t, I_in).
+    """in_channels: 3 for an image, 6 for an image with its condition.
 
+    out_channels: 3, or 6 for two heads.
     channels: width of each level; each level after the first halves the resolution.
     blocks: residual blocks a level, on the way down and again on the way up.
     """
 
     in_channels: int
+    out_channels: int = 3
     channels: tuple[int, ...] = (48, 96, 160)
     blocks: int = 1
 
@@ -33,7 +35,10 @@ class CompactConfig:
 
 
 class CompactUNet(nn.Module):
-    """(B, in_channels, H, W) and time (B,) in [0, T] -> (B, 3, H, W); H, W multiples of `factor`."""
+    """(B, in_channels, H, W) and time (B,) in [0, T] -> (B, out_channels, H, W).
+
+    H and W must be multiples of the configuration's `factor`; ValueError otherwise.
+    """
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
@@ -48,7 +53,9 @@ class CompactUNet(nn.Module):
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(_blocks(2 * w, w, embed, blocks) for w in widths)
         self.head = nn.Sequential(
-            nn.GroupNorm(8, widths[0]), nn.SiLU(), nn.Conv2d(widths[0], 12, 3, padding=1)
+            nn.GroupNorm(8, widths[0]),
+            nn.SiLU(),
+            nn.Conv2d(widths[0], 4 * config.out_channels, 3, padding=1),
         )
         last = self.head[-1]
         assert isinstance(last, nn.Conv2d)

@@ -1,62 +1,70 @@
-"""The model folder: model.safetensors (both networks) and config.json (how to use them)."""
+"""The model folder: model.safetensors (the networks) and config.json (how to use them)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
+from drdd.diffusion.keyed import Draw
+from drdd.diffusion.methods import Sampling, TwoNetworks, restore
+from drdd.diffusion.relatives import adapted
+from drdd.diffusion.sampler import Sample
 from drdd.diffusion.schedule import Schedule
 from drdd.errors import UserError
 from drdd.files import write_bytes, write_json
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.checkpoints import check_weights
+from drdd.nets.families import NetworkConfig, build, family_of, network_config
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = "drdd-1"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """What the schedule and the sampler need; see drdd.diffusion."""
-
-    steps: int
-    beta_start: float
-    beta_end: float
-    noise_level: float
-    residual_steps: int
-    noise_steps: int
-    eta: float
+FORMAT = "drdd-2"
 
 
 @dataclass(frozen=True)
 class Model:
-    """Both networks in evaluation mode, and how to sample with them."""
+    """The method's networks in evaluation mode, and how to sample with them.
 
-    residual: CompactUNet
-    noise: CompactUNet
+    nets: "residual" and, for DRDD, "noise".
+    """
+
+    nets: Mapping[str, nn.Module]
+    factor: int
     schedule: Schedule
     sampling: Sampling
     tasks: tuple[str, ...]
 
-    @property
-    def factor(self) -> int:
-        """Height and width must be multiples of this."""
-        return max(self.residual.config.factor, self.noise.config.factor)
+    def restore(self, degraded: Tensor, draw: Draw) -> Sample:
+        """Restore (B, 3, H, W) in [-1, 1], H and W multiples of `factor`.
+
+        Raises UserError for another shape, and for values that are no finite numbers.
+        """
+        if degraded.ndim != 4 or degraded.shape[1] != 3:
+            raise UserError(f"images must be (B, 3, H, W), got {tuple(degraded.shape)}")
+        if degraded.shape[2] % self.factor or degraded.shape[3] % self.factor:
+            raise UserError(
+                f"height and width must be multiples of {self.factor}, "
+                f"got {degraded.shape[2]} x {degraded.shape[3]}: pad the images"
+            )
+        if broken := int((~torch.isfinite(degraded)).sum()):
+            raise UserError(f"{broken} of {degraded.numel()} input values are NaN or infinite")
+        return restore(self.sampling, self.schedule, self.nets, degraded, draw)
 
 
 def save_model(
     folder: Path,
     weights: Mapping[str, Mapping[str, Tensor]],
-    configs: Mapping[str, CompactConfig],
+    configs: Mapping[str, NetworkConfig],
     sampling: Sampling,
-    tasks: list[str],
+    tasks: Sequence[str],
 ) -> None:
-    """weights, configs: for "residual" and "noise". The same content gives the same bytes."""
+    """weights, configs: by network, "residual" and "noise"; one of them where the method has one.
+
+    The same content gives the same bytes.
+    """
     tensors = {
         f"{part}.{name}": value.float().contiguous()
         for part in sorted(weights)
@@ -67,7 +75,10 @@ def save_model(
         folder / CONFIG,
         {
             "format": FORMAT,
-            "networks": {part: asdict(configs[part]) for part in sorted(configs)},
+            "networks": {
+                part: {"family": family_of(configs[part])} | asdict(configs[part])
+                for part in sorted(configs)
+            },
             "sampling": asdict(sampling),
             "tasks": sorted(tasks),
         },
@@ -88,24 +99,34 @@ def load_model(folder: Path) -> Model:
     if config.get("format") != FORMAT:
         raise UserError(f"{folder}: format {config.get('format')!r}, this version reads {FORMAT!r}")
     sampling = Sampling(**config["sampling"])
-    schedule = Schedule.linear(
-        sampling.noise_level, sampling.steps, sampling.beta_start, sampling.beta_end
+    networks = {part: network_config(**fields) for part, fields in config["networks"].items()}
+    loaded = {
+        part: _network(part, network, sampling, tensors, folder)
+        for part, network in networks.items()
+    }
+    if sampling.method == "coupled" and "noise" in loaded:
+        loaded = {"residual": TwoNetworks(loaded["residual"], loaded["noise"])}
+    return Model(
+        nets=loaded,
+        factor=max(network.factor for network in networks.values()),
+        schedule=sampling.schedule(),
+        sampling=sampling,
+        tasks=tuple(config["tasks"]),
     )
-    residual, noise = (
-        _network(config["networks"][part], tensors, part, folder) for part in ("residual", "noise")
-    )
-    return Model(residual, noise, schedule, sampling, tuple(config["tasks"]))
 
 
 def _network(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], part: str, folder: Path
-) -> CompactUNet:
-    channels = tuple(config["channels"])
-    net = CompactUNet(CompactConfig(config["in_channels"], channels, config["blocks"]))
+    part: str,
+    config: NetworkConfig,
+    sampling: Sampling,
+    tensors: Mapping[str, Tensor],
+    folder: Path,
+) -> nn.Module:
+    net = build(config)
+    if part == "noise" and sampling.method == "drdd":
+        net = adapted(net, sampling.relative, sampling.steps)
     prefix = f"{part}."
     weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(f"{folder}: the {part} weights do not fit config.json: {error}") from None
+    check_weights(net, weights, f"{folder}: the {part} network")
+    net.load_state_dict(weights)
     return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

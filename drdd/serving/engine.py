@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drdd.diffusion.keyed import keyed_generator
-from drdd.diffusion.sampler import sample
+from drdd.diffusion.keyed import keyed_noise
 from drdd.nets.model import Model, load_model
 from drdd.serving.tiling import tiled
 
@@ -19,8 +18,12 @@ TILE, OVERLAP = 768, 128
 
 @dataclass(frozen=True)
 class Restoration:
-    """(H, W, 3) uint8 each. deresidual: the state after the residual part, still in fixed noise."""
+    """(H, W, 3) uint8 each.
 
+    estimate: the residual stage's own; deresidual: the state after it, still in fixed noise.
+    """
+
+    estimate: NDArray[np.uint8]
     deresidual: NDArray[np.uint8]
     output: NDArray[np.uint8]
 
@@ -31,6 +34,7 @@ class Restorer:
     def __init__(self, model: Model, seed: int = 0) -> None:
         self.model = model
         self._seed = seed
+        self._purposes = model.sampling.purposes()
 
     @classmethod
     def from_folder(cls, folder: Path, seed: int = 0) -> "Restorer":
@@ -41,33 +45,24 @@ class Restorer:
     def restore(self, pixels: NDArray[np.uint8], key: str | None = None) -> Restoration:
         """Restore (H, W, 3) uint8.
 
-        The noise is drawn from the stream of (seed, key), key being the picture's own hash by
-        default, so a result depends on no other picture.
+        All noise is drawn for the whole picture from the streams of (seed, key), key being the
+        picture's own hash by default, so a result depends on no other picture and on no tile.
         """
         height, width = pixels.shape[:2]
         degraded = _padded(pixels, self.model.factor)
-        generator = keyed_generator(self._seed, key or sha256(pixels.tobytes()).hexdigest())
-        noise = torch.randn(degraded.shape, generator=generator)
-        states = tiled(self._sample, torch.cat([degraded, noise], dim=1), TILE, OVERLAP)
-        deresidual, output = states[..., :height, :width].split(3, dim=1)
-        return Restoration(_to_pixels(deresidual), _to_pixels(output))
+        draw = keyed_noise(self._seed, [key or sha256(pixels.tobytes()).hexdigest()], degraded)
+        noises = [draw(purpose) for purpose in self._purposes]
+        states = tiled(self._sample, torch.cat([degraded, *noises], dim=1), TILE, OVERLAP)
+        return Restoration(*map(_to_pixels, states[..., :height, :width].split(3, dim=1)))
 
-    def _sample(self, degraded_and_noise: Tensor) -> Tensor:
-        """(1, 6, H, W) -> (1, 6, H, W): the state after the residual part, and the output."""
-        degraded, noise = degraded_and_noise.split(3, dim=1)
-        sampling = self.model.sampling
-        result = sample(
-            self.model.residual,
-            self.model.noise,
-            self.model.schedule,
-            degraded.contiguous(memory_format=torch.channels_last),
-            noise.contiguous(memory_format=torch.channels_last),
-            sampling.residual_steps,
-            sampling.noise_steps,
-            sampling.eta,
-            keyed_generator(self._seed, "eta") if sampling.eta > 0 else None,
+    def _sample(self, stacked: Tensor) -> Tensor:
+        """The image with its noises below -> estimate, state after the residual part, output."""
+        degraded, *noises = (
+            part.contiguous(memory_format=torch.channels_last) for part in stacked.split(3, dim=1)
         )
-        return torch.cat([result.deresidual, result.output], dim=1)
+        drawn = dict(zip(self._purposes, noises, strict=True))
+        result = self.model.restore(degraded, drawn.__getitem__)
+        return torch.cat([result.estimate, result.deresidual, result.output], dim=1)
 
 
 def _padded(pixels: NDArray[np.uint8], factor: int) -> Tensor:

@@ -5,17 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ray.serve.handle import DeploymentHandle
 from safetensors.torch import load_file
+from torch import Tensor
 
 from drdd.cluster import ray_cluster
 from drdd.data.shards import HOLDOUT, PairRow, read_pairs
-from drdd.nets.compact import CompactConfig
-from drdd.nets.model import Sampling, save_model
+from drdd.nets.model import save_model
 from drdd.params import Params
 from drdd.progress import Reporter
 from drdd.serving.app import candidate
 from drdd.stages.paths import CANDIDATE, NOISE, PAIRS, RESIDUAL
 from drdd.stages.results import Restored, image_name, write_results
 from drdd.stages.run import run_stage
+from drdd.training.networks import networks, sampling_of
 
 
 def evaluate(params: Params, reporter: Reporter) -> None:
@@ -33,20 +34,23 @@ def evaluate(params: Params, reporter: Reporter) -> None:
 
 def _assemble(params: Params) -> None:
     """The candidate model folder: exactly what publish would publish."""
-    networks = {"noise": (3, NOISE), "residual": (6, RESIDUAL)}
-    settings = {"noise": params.train.noise, "residual": params.train.residual}
+    noise, residual = (load_file(folder / "weights.safetensors") for folder in (NOISE, RESIDUAL))
+    configs = networks(params)
+    if params.method == "coupled" and len(configs) == 2:
+        weights = {part: _under(f"{part}.", residual) for part in configs}
+    else:
+        weights = {"residual": residual, "noise": noise}
     save_model(
         CANDIDATE,
-        {part: load_file(folder / "weights.safetensors") for part, (_, folder) in networks.items()},
-        {
-            part: CompactConfig(
-                channels, tuple(settings[part].network.channels), settings[part].network.blocks
-            )
-            for part, (channels, _) in networks.items()
-        },
-        Sampling(**params.diffusion.model_dump()),
+        {part: weights[part] for part in configs},
+        configs,
+        sampling_of(params),
         sorted(params.tasks),
     )
+
+
+def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def _restore(handle: DeploymentHandle, held: Mapping[str, Sequence[PairRow]]) -> Iterator[Restored]:

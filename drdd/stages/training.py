@@ -10,7 +10,7 @@ from safetensors.torch import save
 from drdd.files import write_bytes
 from drdd.progress import Reporter
 from drdd.stages.paths import CHECKPOINTS
-from drdd.training.launch import Job, discard_checkpoints, fit
+from drdd.training.launch import Job, discard_checkpoints, fit, settings_of
 from drdd.training.loop import Progress
 
 
@@ -24,18 +24,24 @@ def train_stage(job: Job, folder: Path, reporter: Reporter) -> None:
     trained = fit(job, name, CHECKPOINTS, report)
     weights = {key: value.float().contiguous() for key, value in trained.weights.items()}
     write_bytes(folder / "weights.safetensors", save(weights))
-    curve = pd.DataFrame(trained.curve, columns=["images", "loss"])
+    curve = pd.DataFrame(trained.curve)
     write_bytes(folder / "curve.csv", curve.to_csv(index=False).encode())
     discard_checkpoints(name, CHECKPOINTS)
 
 
+def skip_stage(folder: Path) -> None:
+    """For a method without this stage: its outputs are there, and empty."""
+    write_bytes(folder / "weights.safetensors", save({}))
+    write_bytes(folder / "curve.csv", b"images,loss\n")
+
+
 def _fingerprint(job: Job) -> str:
     """Names the run by all that decides its result, so a changed run never resumes an old one."""
-    settings = getattr(job.params.train, job.stage)
     decides = [
         job.params.seed,
+        job.params.method,
         job.params.diffusion.model_dump(),
-        settings.model_dump(exclude={"checkpoint_every"}),
+        settings_of(job).model_dump(exclude={"checkpoint_every"}),
         {name: sha256(path.read_bytes()).hexdigest() for name, path in job.shards.items()},
     ]
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]

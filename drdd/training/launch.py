@@ -13,12 +13,14 @@ from typing import Any
 import torch
 
 from drdd.cluster import ray_cluster
+from drdd.data.intake import Pixels
 from drdd.data.shards import read_corpus, read_pairs
-from drdd.diffusion.schedule import Schedule
 from drdd.errors import UserError
-from drdd.params import Params, TrainStage
+from drdd.params import Params, TrainNoise, TrainResidual, TrainStage
 from drdd.training.loop import NonFiniteLossError, Progress, State, Trained, Worker, train
-from drdd.training.specs import NoiseSpec, ResidualSpec, StageSpec
+from drdd.training.networks import sampling_of
+from drdd.training.samples import CleanSamples, PairSamples
+from drdd.training.specs import StageSpec, noise_spec, residual_spec
 
 STATE_FILE = "state.pt"
 POLL_S = 0.5
@@ -34,17 +36,38 @@ class Job:
 
 
 def build_spec(job: Job) -> StageSpec:
-    """The noise stage reads corpora; the residual stage reads one pair shard for each task."""
-    diffusion = job.params.diffusion
-    schedule = Schedule.linear(
-        diffusion.noise_level, diffusion.steps, diffusion.beta_start, diffusion.beta_end
+    """Unpaired noise stages read corpora; everything else reads one pair shard for each task."""
+    params = job.params
+    diffusion, seed, settings = params.diffusion, params.seed, settings_of(job)
+    schedule = sampling_of(params).schedule()
+    if isinstance(settings, TrainNoise):
+        if settings.data == "pairs":
+            samples: CleanSamples | PairSamples = _pairs(job, settings.crop)
+        else:
+            corrupted = settings.conditioning == "estimate"
+            samples = CleanSamples(_photographs(job), settings.crop, seed, corrupted)
+        return noise_spec(samples, settings, diffusion, schedule, seed)
+    assert isinstance(settings, TrainResidual)
+    return residual_spec(
+        _pairs(job, settings.crop), settings, diffusion, schedule, seed, params.method
     )
-    seed = job.params.seed
+
+
+def settings_of(job: Job) -> TrainNoise | TrainResidual:
+    """The stage's settings. A rival's one network has the budget of both stages."""
+    noise, residual = job.params.train.noise, job.params.train.residual
     if job.stage == "noise":
-        photographs = [
-            row.photograph.pixels for path in job.shards.values() for row in read_corpus(path)
-        ]
-        return NoiseSpec(photographs, job.params.train.noise, schedule, diffusion.noise_steps, seed)
+        return noise
+    if job.params.method == "drdd":
+        return residual
+    return residual.model_copy(update={"images": noise.images + residual.images})
+
+
+def _photographs(job: Job) -> list[Pixels]:
+    return [row.photograph.pixels for path in job.shards.values() for row in read_corpus(path)]
+
+
+def _pairs(job: Job, crop: int) -> PairSamples:
     pairs = {
         task: [
             (row.target.photograph.pixels, degraded)
@@ -53,7 +76,7 @@ def build_spec(job: Job) -> StageSpec:
         ]
         for task, path in job.shards.items()
     }
-    return ResidualSpec(pairs, job.params.train.residual, schedule, diffusion.residual_steps, seed)
+    return PairSamples(pairs, crop, job.params.seed)
 
 
 def fit(job: Job, name: str, storage: Path, report: Callable[[Progress], None]) -> Trained:
@@ -62,7 +85,7 @@ def fit(job: Job, name: str, storage: Path, report: Callable[[Progress], None]) 
     storage: where checkpoints live until the run ends; a finished run leaves none behind.
     Raises UserError when the cluster cannot hold the workers or the loss is not finite.
     """
-    settings = job.params.train.noise if job.stage == "noise" else job.params.train.residual
+    settings = settings_of(job)
     with ray_cluster(settings.workers * settings.threads):
         _check_resources(job.stage, settings.workers, settings.threads, settings.use_gpu)
         result = _run(job, name, storage, settings, report)
@@ -135,7 +158,7 @@ def _worker_loop(config: dict[str, Any]) -> None:
 
     train(
         build_spec(job),
-        job.params.train.noise if job.stage == "noise" else job.params.train.residual,
+        settings_of(job),
         Worker(
             rank=rank,
             world=world,

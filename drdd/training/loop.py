@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from drdd.params import TrainStage
-from drdd.training.specs import StageSpec
+from drdd.training.specs import Losses, StageSpec
 
 LOG_EVERY = 10  # steps a point of the loss curve; checkpoints fall on these points
 
@@ -23,11 +23,15 @@ class NonFiniteLossError(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """images of `total` seen so far; loss: mean over the last LOG_EVERY steps and all workers."""
+    """images of `total` seen so far; losses: means over the last LOG_EVERY steps and all workers.
+
+    groups: the mean loss of each of the spec's groups of which samples came.
+    """
 
     images: int
     total: int
     loss: float
+    groups: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,11 @@ class Worker:
 
 @dataclass(frozen=True)
 class Trained:
-    """weights: the EMA's; curve: (images seen, loss) points; seconds: of this process alone."""
+    """weights: the EMA's; curve: {"images", "loss", and the spec's groups} points; seconds: of this
+    process alone."""
 
     weights: dict[str, Tensor]
-    curve: list[tuple[int, float]]
+    curve: list[dict[str, float]]
     seconds: float
 
 
@@ -72,7 +77,7 @@ def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup)
     )
-    curve: list[tuple[int, float]] = []
+    curve: list[dict[str, float]] = []
     first = 0
     if state := worker.load():
         net.load_state_dict(state["net"])
@@ -84,13 +89,14 @@ def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
     parallel = worker.wrap(net)
     share = settings.batch // worker.world
     checkpoint_steps = _round_up(settings.checkpoint_every / settings.batch, LOG_EVERY)
-    window = torch.zeros((), device=worker.device)
+    window = _Window(spec.groups, worker)
     begin = time.monotonic()
     for step in range(first, steps):
         samples = range(step * settings.batch, (step + 1) * settings.batch)
         mine = samples[worker.rank * share : (worker.rank + 1) * share]
         with _autocast(settings.precision, worker.device):
-            loss = spec.losses(parallel, mine, worker.device).mean()
+            losses = spec.losses(parallel, mine, worker.device)
+            loss = losses.of.mean()
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
                 f"the loss of the {spec.name} stage is {float(loss.detach())} at step {step}, samples "
@@ -104,16 +110,12 @@ def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
         schedule.step()
         update_ema(ema, net, settings.ema, step)
 
-        window += loss.detach()
+        window.add(losses)
         done = step + 1
         if done % LOG_EVERY == 0 or done == steps:
-            count = (done - 1) % LOG_EVERY + 1
-            progress = Progress(
-                done * settings.batch, steps * settings.batch, float(worker.mean(window / count))
-            )
-            curve.append((progress.images, progress.loss))
+            progress = window.close(done * settings.batch, steps * settings.batch)
+            curve.append({"images": progress.images, "loss": progress.loss, **progress.groups})
             worker.report(progress)
-            window.zero_()
             if done % checkpoint_steps == 0 or done == steps:
                 worker.save(
                     {
@@ -127,6 +129,30 @@ def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
                     progress,
                 )
     return Trained(ema, curve, time.monotonic() - begin)
+
+
+class _Window:
+    """The losses since the last point of the curve, summed on the device: no step waits for it."""
+
+    def __init__(self, groups: Sequence[str], worker: Worker) -> None:
+        self._groups, self._worker = groups, worker
+        self._sums = torch.zeros(2, 1 + len(groups), device=worker.device)
+
+    def add(self, losses: Losses) -> None:
+        of = losses.of.detach()
+        members = torch.cat([torch.ones_like(of)[:, None], losses.members], dim=1)
+        self._sums += torch.stack([of @ members, members.sum(dim=0)])
+
+    def close(self, images: int, total: int) -> Progress:
+        """The means over all workers, after which a new window begins."""
+        sums, counts = self._worker.mean(self._sums).tolist()
+        self._sums = torch.zeros_like(self._sums)
+        means = {
+            name: loss / count
+            for name, loss, count in zip(("", *self._groups), sums, counts, strict=True)
+            if count
+        }
+        return Progress(images, total, means.pop(""), means)
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:

@@ -1,120 +1,187 @@
-"""What the loop trains: the noise stage on clean photographs, the residual stage on pairs.
+"""What the loop trains: the noise stage on clean photographs, the residual stage or a rival on pairs.
 
 A spec turns sample numbers into losses. Everything about the n-th sample of a run (photograph,
 crop, symmetry, t, eps) is a pure function of (seed, stage, n), whatever the workers or restarts.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from drdd.data.intake import Pixels
-from drdd.data.order import crop_alike, item_of
 from drdd.diffusion import process
+from drdd.diffusion.coupled import coupled_losses
 from drdd.diffusion.keyed import keyed_generator
+from drdd.diffusion.methods import Method, TwoNetworks
+from drdd.diffusion.regression import regression_loss
+from drdd.diffusion.relatives import adapted
 from drdd.diffusion.schedule import Schedule
-from drdd.nets.compact import CompactConfig, CompactUNet
-from drdd.params import TimeDraw, TrainResidual, TrainStage
+from drdd.errors import UserError
+from drdd.nets.families import build
+from drdd.params import Diffusion, TimeDraw, TrainNoise, TrainResidual
+from drdd.training.networks import noise_network, residual_networks
+from drdd.training.samples import CleanSamples, PairSamples
+
+BUCKETS = 4  # of t, whose losses are logged apart
 
 
-class StageSpec(Protocol):
-    """One trainable stage."""
+@dataclass(frozen=True)
+class Batch:
+    """target, degraded, noise: (B, 3, H, W); t: (B,). degraded is None where only targets exist."""
+
+    target: Tensor
+    degraded: Tensor | None
+    t: Tensor
+    noise: Tensor
+
+
+@dataclass(frozen=True)
+class Losses:
+    """of: each sample's loss, (B,). members: (B, G), 1 where the sample is of the spec's group."""
+
+    of: Tensor
+    members: Tensor
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One trainable stage.
+
+    grid: the sampler's own steps, descending; last: the largest t. make: the network, from torch's
+    global generator. loss: (network, batch) -> (B,).
+    """
 
     name: str
+    samples: CleanSamples | PairSamples
+    grid: Sequence[int]
+    last: int
+    time_draw: TimeDraw
+    seed: int
+    make: Callable[[], nn.Module]
+    loss: Callable[[nn.Module, Batch], Tensor]
 
-    def network(self) -> CompactUNet:
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """The names under which the loss is logged apart: tasks, then ranges of t."""
+        edges = [-(-i * (self.last + 1) // BUCKETS) for i in range(BUCKETS + 1)]
+        ranges = [f"t {low}-{high - 1}" for low, high in itertools.pairwise(edges)]
+        return (*self.samples.groups, *ranges)
+
+    def network(self) -> nn.Module:
         """A freshly initialised network; the same weights at every call."""
-        ...
+        key = keyed_generator(self.seed, self.name, "initial weights")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(key.initial_seed())
+            return self.make()
 
-    def losses(self, net: nn.Module, samples: Sequence[int], device: torch.device) -> Tensor:
-        """The loss of each sample, (B,)."""
-        ...
+    def losses(self, net: nn.Module, numbers: Sequence[int], device: torch.device) -> Losses:
+        """Of the samples with these numbers."""
+        targets, inputs, times, noises, tasks = [], [], [], [], []
+        for n in numbers:
+            generator = keyed_generator(self.seed, self.name, n)
+            drawn = self.samples.draw(self.name, n, generator)
+            targets.append(drawn.target)
+            if drawn.degraded is not None:
+                inputs.append(drawn.degraded)
+            times.append(draw_time(self.time_draw, self.grid, self.last, generator))
+            noises.append(torch.randn(drawn.target.shape, generator=generator))
+            tasks.append(drawn.group)
+        batch = Batch(
+            _batch(targets, device),
+            _batch(inputs, device) if inputs else None,
+            torch.tensor(times, device=device),
+            _batch(noises, device),
+        )
+        return Losses(self.loss(net, batch), self._members(tasks, times).to(device))
+
+    def _members(self, tasks: Sequence[str], times: Sequence[int]) -> Tensor:
+        members = torch.zeros(len(tasks), len(self.groups))
+        for row, (task, t) in enumerate(zip(tasks, times, strict=True)):
+            members[row, self.samples.groups.index(task)] = 1
+            members[row, len(self.samples.groups) + t * BUCKETS // (self.last + 1)] = 1
+        return members
 
 
-class NoiseSpec:
-    """Trained unpaired: clean photographs are all it is given."""
+def noise_spec(
+    samples: CleanSamples | PairSamples,
+    settings: TrainNoise,
+    diffusion: Diffusion,
+    schedule: Schedule,
+    seed: int,
+) -> StageSpec:
+    """eps from x_t, beside a condition if there is one.
 
-    name = "noise"
-
-    def __init__(
-        self,
-        photographs: Sequence[Pixels],
-        settings: TrainStage,
-        schedule: Schedule,
-        sampling_steps: int,
-        seed: int,
-    ) -> None:
-        self._photographs, self._settings, self._seed = photographs, settings, seed
-        self._schedule = schedule
-        self._grid = schedule.noise_grid(sampling_steps)[:-1]
-
-    def network(self) -> CompactUNet:
-        return _network(3, self._settings, self._seed, self.name)
-
-    def losses(self, net: nn.Module, samples: Sequence[int], device: torch.device) -> Tensor:
-        targets, times, noises = [], [], []
-        for n in samples:
-            generator = keyed_generator(self._seed, self.name, n)
-            item = item_of(self._seed, self.name, n, len(self._photographs))
-            targets += crop_alike([self._photographs[item]], self._settings.crop, generator)
-            times.append(
-                draw_time(self._settings.time_draw, self._grid, self._schedule.start, generator)
-            )
-            noises.append(torch.randn(targets[-1].shape, generator=generator))
-        t = torch.tensor(times, device=device)
-        return process.noise_loss(
-            net, self._schedule, _batch(targets, device), t, _batch(noises, device)
+    Raises UserError for a conditioning that cannot use the samples.
+    """
+    paired, conditioning = isinstance(samples, PairSamples), settings.conditioning
+    if (conditioning == "input") != paired:
+        raise UserError(
+            f"train.noise.conditioning: {conditioning!r} learns from "
+            + ("pairs, but was given clean photographs" if not paired else "clean photographs")
+            + (" alone, but was given pairs" if paired else "")
         )
 
+    def loss(net: nn.Module, batch: Batch) -> Tensor:
+        condition = None if conditioning == "none" else batch.degraded
+        return process.noise_loss(net, schedule, batch.target, batch.t, batch.noise, condition)
 
-class ResidualSpec:
-    """Trained on pairs; tasks take turns, so each has an equal share of the samples."""
+    def make() -> nn.Module:
+        return adapted(build(noise_network(settings)), settings.relative, schedule.steps)
 
-    name = "residual"
+    return StageSpec(
+        "noise",
+        samples,
+        schedule.noise_grid(diffusion.noise_steps)[:-1],
+        schedule.start,
+        settings.time_draw,
+        seed,
+        make,
+        loss,
+    )
 
-    def __init__(
-        self,
-        pairs: Mapping[str, Sequence[tuple[Pixels, Pixels]]],
-        settings: TrainResidual,
-        schedule: Schedule,
-        sampling_steps: int,
-        seed: int,
-    ) -> None:
-        """pairs: for each task, (target, degraded) photographs of one size."""
-        self._pairs, self._tasks = pairs, sorted(pairs)
-        self._settings, self._seed, self._schedule = settings, seed, schedule
-        self._grid = schedule.residual_grid(sampling_steps)[:-1]
 
-    def network(self) -> CompactUNet:
-        return _network(6, self._settings, self._seed, self.name)
+def residual_spec(
+    samples: PairSamples,
+    settings: TrainResidual,
+    diffusion: Diffusion,
+    schedule: Schedule,
+    seed: int,
+    method: Method = "drdd",
+) -> StageSpec:
+    """I_res inside fixed noise; or a rival, on the same samples."""
+    plain = process.residual_loss if method == "drdd" else regression_loss
 
-    def losses(self, net: nn.Module, samples: Sequence[int], device: torch.device) -> Tensor:
-        targets, inputs, times, noises = [], [], [], []
-        for n in samples:
-            generator = keyed_generator(self._seed, self.name, n)
-            turn, which = divmod(n, len(self._tasks))
-            task = self._tasks[which]
-            pair = self._pairs[task][
-                item_of(self._seed, f"{self.name}/{task}", turn, len(self._pairs[task]))
-            ]
-            target, degraded = crop_alike(list(pair), self._settings.crop, generator)
-            targets.append(target)
-            inputs.append(degraded)
-            times.append(
-                draw_time(self._settings.time_draw, self._grid, self._schedule.steps - 1, generator)
-            )
-            noises.append(torch.randn(target.shape, generator=generator))
-        target, degraded = _batch(targets, device), _batch(inputs, device)
-        t = torch.tensor(times, device=device)
-        loss = process.residual_loss(
-            net, self._schedule, target, degraded, t, _batch(noises, device)
-        )
-        if self._settings.balance == "relative":
-            # The floor, 1/100 of the squared range, keeps nearly clean crops from dominating.
-            loss = loss / (process.residual_energy(target, degraded) + 0.01)
-        return loss
+    def loss(net: nn.Module, batch: Batch) -> Tensor:
+        assert batch.degraded is not None
+        pair = (schedule, batch.target, batch.degraded)
+        # The floor, 1/100 of the squared range, keeps nearly clean crops from dominating.
+        energy = process.residual_energy(batch.target, batch.degraded) + 0.01
+        scale = energy if settings.balance == "relative" else torch.ones_like(energy)
+        if method == "coupled":
+            of_residual, of_noise = coupled_losses(net, *pair, batch.t, batch.noise)
+            return of_residual / scale + of_noise
+        return plain(net, *pair, batch.t, batch.noise) / scale
+
+    def make() -> nn.Module:
+        nets = [build(c) for c in residual_networks(settings, diffusion, method).values()]
+        return TwoNetworks(*nets) if len(nets) == 2 else nets[0]
+
+    steps = diffusion.residual_steps
+    if method == "coupled":
+        steps += diffusion.noise_steps
+    return StageSpec(
+        "residual",
+        samples,
+        schedule.residual_grid(steps)[:-1],
+        schedule.steps - 1,
+        settings.time_draw,
+        seed,
+        make,
+        loss,
+    )
 
 
 def draw_time(mixture: TimeDraw, grid: Sequence[int], last: int, generator: torch.Generator) -> int:
@@ -125,14 +192,6 @@ def draw_time(mixture: TimeDraw, grid: Sequence[int], last: int, generator: torc
     if u < mixture.start + mixture.grid:
         return grid[int(torch.randint(len(grid), (), generator=generator))]
     return int(torch.randint(last + 1, (), generator=generator))
-
-
-def _network(in_channels: int, settings: TrainStage, seed: int, stage: str) -> CompactUNet:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(keyed_generator(seed, stage, "initial weights").initial_seed())
-        return CompactUNet(
-            CompactConfig(in_channels, tuple(settings.network.channels), settings.network.blocks)
-        )
 
 
 def _batch(images: list[Tensor], device: torch.device) -> Tensor:

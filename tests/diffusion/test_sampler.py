@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from drdd.diffusion.keyed import keyed_generator
+from drdd.diffusion.keyed import keyed_generator, keyed_noise
 from drdd.diffusion.process import (
     diffuse_noise,
     diffuse_residual,
@@ -91,7 +91,7 @@ def test_networks_that_know_the_answer_restore_the_target(
         lambda x, time: noise,
         SCHEDULE,
         degraded,
-        noise,
+        lambda purpose: noise,
         residual_steps,
         noise_steps,
     )
@@ -99,20 +99,31 @@ def test_networks_that_know_the_answer_restore_the_target(
     fixed = target + SCHEDULE.fixed_noise * noise
     torch.testing.assert_close(result.deresidual, fixed, atol=1e-5, rtol=0)
     torch.testing.assert_close(result.output, target, atol=1e-5, rtol=0)
+    assert len(result.states) == 1 + residual_steps + noise_steps
+    torch.testing.assert_close(result.states[0], degraded + SCHEDULE.fixed_noise * noise)
+    assert result.states[residual_steps] is result.deresidual
+    assert result.states[-1] is result.output
 
 
 def test_removing_noise_is_the_ddim_recursion_in_numpy() -> None:
     """With eta = 1 and a network that is a known function of its input."""
     _, _, x = _images()
     z = torch.randn(x.shape, generator=keyed_generator("z"))
+    asked: list[str] = []
+
+    def draw(purpose: str) -> Tensor:
+        asked.append(purpose)
+        return z
+
     result = remove_noise(
         lambda state, time: 0.1 * state + time.view(-1, 1, 1, 1) / 1000,
         SCHEDULE,
         x,
         2,
         1.0,
-        keyed_generator("z"),
-    )
+        draw,
+    )[-1]
+    assert asked == [f"step {SCHEDULE.start}"]
     first, second, _ = SCHEDULE.noise_grid(2)
     b, b_next = SCHEDULE.b(first), SCHEDULE.b(second)
     variance = (b**2 - b_next**2) * b_next**2 / b**2
@@ -127,8 +138,53 @@ def test_removing_the_residual_takes_each_share_of_the_level_once() -> None:
     _, degraded, noise = _images()
     start = degraded + SCHEDULE.fixed_noise * noise
     one = torch.ones_like(degraded)
-    state, _ = remove_residual(lambda x, time: one, SCHEDULE, start, degraded, 4)
-    torch.testing.assert_close(state, start - one, atol=1e-5, rtol=0)
+    states, _ = remove_residual(lambda x, time: one, SCHEDULE, start, degraded, 4)
+    torch.testing.assert_close(states[-1], start - one, atol=1e-5, rtol=0)
+    for t, state in zip(SCHEDULE.residual_grid(4)[1:], states, strict=True):
+        torch.testing.assert_close(state, start - (1 - SCHEDULE.a(t)) * one, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("conditioning", ["none", "input", "estimate"])
+def test_the_noise_net_sees_its_condition(conditioning: str) -> None:
+    target, degraded, noise = _images()
+    seen: list[Tensor] = []
+
+    def noise_net(x: Tensor, time: Tensor) -> Tensor:
+        seen.append(x[:, 3:])
+        return noise
+
+    guess = 0.5 * (degraded - target)
+    result = sample(
+        lambda x, time: guess,
+        noise_net,
+        SCHEDULE,
+        degraded,
+        lambda purpose: noise,
+        conditioning=conditioning,  # type: ignore[arg-type]
+    )
+    wanted = {"none": degraded[:, :0], "input": degraded, "estimate": degraded - guess}
+    for condition in seen:
+        torch.testing.assert_close(condition, wanted[conditioning])
+    torch.testing.assert_close(result.estimate, degraded - guess)
+
+
+def test_noise_needs_someone_to_draw_it() -> None:
+    with pytest.raises(ValueError, match=r"eta = 0\.5 draws noise"):
+        remove_noise(lambda x, time: x, SCHEDULE, torch.zeros(1, 3, 4, 4), 2, eta=0.5)
+
+
+def test_an_images_noise_depends_on_its_id_alone() -> None:
+    batch = torch.zeros(3, 3, 5, 7)
+    together = keyed_noise(0, ["a", "b", "c"], batch)
+    permuted = keyed_noise(0, ["c", "a", "b"], batch)
+    alone = keyed_noise(0, ["b"], batch[:1])
+    for purpose in ("fixed noise", "step 999"):
+        assert torch.equal(together(purpose)[[2, 0, 1]], permuted(purpose))
+        assert torch.equal(together(purpose)[1:2], alone(purpose))
+    assert not torch.equal(together("fixed noise"), together("step 999"))
+    assert not torch.equal(together("step 999"), keyed_noise(1, ["a", "b", "c"], batch)("step 999"))
+    with pytest.raises(ValueError, match="2 image ids for a batch of 3"):
+        keyed_noise(0, ["a", "b"], batch)
 
 
 def test_keyed_generators_are_independent_and_repeatable() -> None:

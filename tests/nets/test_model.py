@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from drdd.diffusion.keyed import keyed_generator
+from drdd.diffusion.keyed import keyed_generator, keyed_noise
 from drdd.errors import UserError
 from drdd.nets.compact import CompactConfig, CompactUNet
-from drdd.nets.model import CONFIG, WEIGHTS, Sampling, load_model, save_model
+from drdd.nets.model import CONFIG, WEIGHTS, load_model, save_model
+from tests.nets.tiny import configs, sampling
 
-SAMPLING = Sampling(1000, 1e-4, 0.02, 0.15, 2, 2, 0.0)
-CONFIGS = {"noise": CompactConfig(3, (8, 16)), "residual": CompactConfig(6, (8, 16))}
+CONFIGS = {"noise": CompactConfig(3, 3, (8, 16)), "residual": CompactConfig(6, 3, (8, 16))}
+SAMPLING = sampling()
 
 
 def _nets() -> dict[str, CompactUNet]:
@@ -52,8 +53,8 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert model.sampling == SAMPLING
     assert model.factor == 4
     x, time = torch.randn(1, 6, 8, 8, generator=keyed_generator("x")), torch.tensor([10.0])
-    torch.testing.assert_close(model.residual(x, time), nets["residual"](x, time))
-    torch.testing.assert_close(model.noise(x[:, :3], time), nets["noise"](x[:, :3], time))
+    torch.testing.assert_close(model.nets["residual"](x, time), nets["residual"](x, time))
+    torch.testing.assert_close(model.nets["noise"](x[:, :3], time), nets["noise"](x[:, :3], time))
 
 
 def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
@@ -75,8 +76,38 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     config = json.loads((tmp_path / CONFIG).read_text())
     config["networks"]["noise"]["channels"] = [8, 24]
     (tmp_path / CONFIG).write_text(json.dumps(config))
-    with pytest.raises(UserError, match="noise weights do not fit"):
+    with pytest.raises(UserError, match=r"noise network does not fit.* have another shape"):
         load_model(tmp_path)
     (tmp_path / CONFIG).write_text(json.dumps({"format": "other"}))
     with pytest.raises(UserError, match="format 'other'"):
         load_model(tmp_path)
+
+
+def test_what_cannot_be_restored_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    _save(tmp_path)
+    model = load_model(tmp_path)
+    good = torch.zeros(2, 3, 8, 8)
+    assert model.restore(good, lambda purpose: torch.zeros_like(good)).output.shape == good.shape
+    for bad, said in (
+        (good[:, :, :3], "multiples of 4, got 3 x 8"),
+        (good[:, :, :, :6], "multiples of 4, got 8 x 6"),
+        (good[:, :1], r"must be \(B, 3, H, W\), got \(2, 1, 8, 8\)"),
+        (good[0], r"must be \(B, 3, H, W\), got \(3, 8, 8\)"),
+        (good.index_fill(3, torch.tensor([2]), float("nan")), "48 of 384 input values are NaN"),
+    ):
+        with pytest.raises(UserError, match=said):
+            model.restore(bad, keyed_noise(0, [str(i) for i in range(len(bad))], bad))
+
+
+@pytest.mark.parametrize(
+    ("method", "networks"), [("coupled", 1), ("coupled", 2), ("regression", 1)]
+)
+def test_rivals_are_models_like_any_other(tmp_path: Path, method: str, networks: int) -> None:
+    parts = configs(method, networks)
+    torch.manual_seed(0)
+    weights = {part: CompactUNet(config).state_dict() for part, config in parts.items()}
+    save_model(tmp_path, weights, parts, sampling(method=method), ["rain"])
+    model = load_model(tmp_path)
+    x = torch.rand(1, 3, 8, 8) * 2 - 1
+    restored = model.restore(x, lambda purpose: torch.zeros_like(x))
+    torch.testing.assert_close(restored.output, x)  # fresh heads predict nothing

@@ -1,6 +1,7 @@
 """Any size in, the same size out; tiles blend without seams; a result is the picture's alone."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,25 +11,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from drdd.nets.compact import CompactConfig, CompactUNet
-from drdd.nets.model import Sampling, save_model
+from drdd.nets.model import save_model
 from drdd.serving import engine
 from drdd.serving.engine import Restorer
 from drdd.serving.tiling import tiled
+from tests.nets.tiny import configs, random_weights, sampling
 
-CONFIGS = {"noise": CompactConfig(3, (8, 16)), "residual": CompactConfig(6, (8, 16))}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "drdd": {},
+    "drdd, random steps": {"eta": 1.0},
+    "drdd, estimate": {"conditioning": "estimate"},
+    "drdd, as rectified flow": {"relative": "flow"},
+    "coupled": {"method": "coupled", "eta": 1.0},
+    "regression": {"method": "regression"},
+}
 
 
-def make_model(folder: Path, seed: int = 0, eta: float = 0.0) -> Path:
+def make_model(folder: Path, seed: int = 0, **changes: Any) -> Path:
     """A small model with random weights."""
     torch.manual_seed(seed)
-    weights = {}
-    for part, config in CONFIGS.items():
-        net = CompactUNet(config)
-        for parameter in net.parameters():
-            torch.nn.init.normal_(parameter, std=0.1)
-        weights[part] = net.state_dict()
-    save_model(folder, weights, CONFIGS, Sampling(1000, 1e-4, 0.02, 0.15, 2, 2, eta), ["rain"])
+    chosen = sampling(**changes)
+    parts = configs(chosen.method, 1, chosen.conditioning != "none")
+    weights = {part: random_weights(config) for part, config in parts.items()}
+    if chosen.relative != "paper":
+        weights["noise"] = {f"net.{name}": value for name, value in weights["noise"].items()}
+    save_model(folder, weights, parts, chosen, ["rain"])
     return folder
 
 
@@ -41,7 +48,7 @@ def _picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("size", [(16, 16), (1, 1), (1, 50), (37, 23), (64, 2)])
+@pytest.mark.parametrize("size", [(16, 16), (1, 1), (1, 50), (37, 23), (64, 2), (513, 771)])
 def test_any_size_comes_back_as_it_was(restorer: Restorer, size: tuple[int, int]) -> None:
     restored = restorer.restore(_picture(*size))
     for pixels in (restored.output, restored.deresidual):
@@ -58,10 +65,20 @@ def test_a_result_depends_on_the_picture_alone(restorer: Restorer, tmp_path: Pat
     assert not np.array_equal(first, restorer.restore(_picture(20, 24), "another key").output)
 
 
-def test_random_steps_are_repeatable_too(tmp_path: Path) -> None:
-    restorer = Restorer.from_folder(make_model(tmp_path, eta=1.0))
-    picture = _picture(20, 24)
-    assert np.array_equal(restorer.restore(picture).output, restorer.restore(picture).output)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_method_restores_repeatably_whole_and_in_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    restorer = Restorer.from_folder(make_model(tmp_path, **VARIANTS[name]))
+    picture = _picture(21, 50)
+    whole = restorer.restore(picture)
+    assert np.array_equal(whole.output, restorer.restore(picture).output)
+    monkeypatch.setattr(engine, "TILE", 32)
+    monkeypatch.setattr(engine, "OVERLAP", 16)
+    for pixels in (tiles := restorer.restore(picture)).output, tiles.estimate, tiles.deresidual:
+        assert pixels.shape == (21, 50, 3)
+    # All noise is the whole picture's: where one tile alone counts, nothing differs by it.
+    assert np.abs(tiles.output.astype(int) - whole.output)[:, :8].mean() < 20
 
 
 def test_a_tiled_picture_is_nearly_the_whole_one(

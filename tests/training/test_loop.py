@@ -4,6 +4,7 @@ import copy
 import functools
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,15 +20,15 @@ from drdd.training.loop import (
     train,
     update_ema,
 )
-from drdd.training.specs import StageSpec
-from tests.training.tiny import noise_spec, residual_spec, settings
+from drdd.training.specs import Losses, StageSpec
+from tests.training.tiny import noise, residual, settings
 
 
 def _equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("make", [noise_spec, residual_spec])
+@pytest.mark.parametrize("make", [noise, residual])
 def test_a_resumed_run_ends_with_the_same_bytes(make: object) -> None:
     assert callable(make)
     states: list[State] = []
@@ -45,10 +46,15 @@ def test_a_resumed_run_ends_with_the_same_bytes(make: object) -> None:
 
 def test_training_learns_and_reports_in_images() -> None:
     seen: list[Progress] = []
-    changes = {"images": 1200, "learning_rate": 3e-3}
-    trained = train(residual_spec(**changes), settings(**changes), Worker(report=seen.append))
+    changes: dict[str, Any] = {"images": 1200, "learning_rate": 3e-3}
+    trained = train(residual(**changes), settings(**changes), Worker(report=seen.append))
     assert [progress.images for progress in seen] == [40 * (i + 1) for i in range(30)]
-    assert trained.curve == [(progress.images, progress.loss) for progress in seen]
+    assert trained.curve == [
+        {"images": progress.images, "loss": progress.loss, **progress.groups} for progress in seen
+    ]
+    for progress in seen:  # tasks take turns, so their means are the whole's
+        both = progress.groups["dark"] + progress.groups["flat"]
+        assert both / 2 == pytest.approx(progress.loss, rel=1e-5)
     losses = [progress.loss for progress in seen]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
 
@@ -58,6 +64,7 @@ def test_the_order_of_workers_shares_covers_each_sample_once() -> None:
 
     class Recording:
         name = "noise"
+        groups = ()
 
         def __init__(self) -> None:
             self.seen: list[list[int]] = []
@@ -65,9 +72,10 @@ def test_the_order_of_workers_shares_covers_each_sample_once() -> None:
         def network(self) -> nn.Module:
             return nn.Conv2d(3, 3, 1)
 
-        def losses(self, net: nn.Module, samples: Sequence[int], device: torch.device) -> Tensor:
+        def losses(self, net: nn.Module, samples: Sequence[int], device: torch.device) -> Losses:
             self.seen.append(list(samples))
-            return torch.stack([parameter.square().sum() for parameter in net.parameters()])
+            of = torch.stack([parameter.square().sum() for parameter in net.parameters()])
+            return Losses(of, torch.zeros(len(of), 0))
 
     def shares(rank: int, world: int) -> list[list[int]]:
         spec = Recording()
@@ -85,16 +93,17 @@ def test_a_loss_that_is_no_number_names_step_and_samples() -> None:
 
         def __init__(self, inner: StageSpec) -> None:
             self._inner = inner
+            self.groups = inner.groups
 
         def network(self) -> nn.Module:
             return self._inner.network()
 
-        def losses(self, net: nn.Module, samples: Sequence[int], device: torch.device) -> Tensor:
+        def losses(self, net: nn.Module, samples: Sequence[int], device: torch.device) -> Losses:
             losses = self._inner.losses(net, samples, device)
-            return losses * (float("nan") if 22 in samples else 1.0)
+            return Losses(losses.of * (float("nan") if 22 in samples else 1.0), losses.members)
 
     with pytest.raises(NonFiniteLossError, match="nan at step 5, samples 20 to 23"):
-        train(Broken(noise_spec()), settings(), Worker())  # type: ignore[arg-type]
+        train(Broken(noise()), settings(), Worker())  # type: ignore[arg-type]
 
 
 def test_the_ema_is_its_formula() -> None:

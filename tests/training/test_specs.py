@@ -1,59 +1,130 @@
-"""What is trained: the noise stage on clean images alone, samples as pure functions of (seed, n)."""
+"""What is trained: which stage sees what, samples as pure functions of (seed, n), the groups' losses."""
 
-import inspect
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from drdd.diffusion import process
 from drdd.diffusion.keyed import keyed_generator
-from drdd.params import TimeDraw
-from drdd.training.specs import NoiseSpec, draw_time
-from tests.training.tiny import SCHEDULE, noise_spec, residual_spec
+from drdd.diffusion.methods import Method
+from drdd.errors import UserError
+from drdd.params import Diffusion, TimeDraw, TrainNoise
+from drdd.tasks.corruption import corrupt
+from drdd.training.samples import CleanSamples, PairSamples
+from drdd.training.specs import BUCKETS, StageSpec, draw_time, noise_spec
+from tests.training.tiny import PAIRS, PHOTOGRAPHS, SCHEDULE, TINY, noise, residual
 
 CPU = torch.device("cpu")
+EVERY: dict[str, Callable[[], StageSpec]] = {
+    "noise, none": noise,
+    "noise, input": partial(noise, "input"),
+    "noise, estimate": partial(noise, "estimate"),
+    "residual": residual,
+    "regression": partial(residual, "regression"),
+    "coupled": partial(residual, "coupled"),
+    "coupled, two networks": partial(residual, "coupled", 2),
+}
 
 
 class _Recorder(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, out_channels: int = 3) -> None:
         super().__init__()
         self.inputs: list[Tensor] = []
+        self._out_channels = out_channels
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         self.inputs.append(torch.cat([x.flatten(1), time[:, None]], dim=1))
-        return torch.zeros_like(x[:, :3])
+        return torch.zeros(len(x), self._out_channels, *x.shape[2:])
 
 
-def test_the_noise_stage_takes_no_pairs() -> None:
-    names = set(inspect.signature(NoiseSpec.__init__).parameters)
-    assert "pairs" not in names
-    assert noise_spec().network().config.in_channels == 3
-    assert residual_spec().network().config.in_channels == 6
+@pytest.mark.parametrize("name", EVERY)
+def test_a_sample_does_not_depend_on_its_neighbours(name: str) -> None:
+    channels = 6 if name.startswith("coupled") else 3
+    together, alone = _Recorder(channels), _Recorder(channels)
+    whole = EVERY[name]().losses(together, range(6), CPU)
+    parts = [EVERY[name]().losses(alone, [n], CPU) for n in reversed(range(6))]
+    assert torch.equal(together.inputs[0], torch.cat(alone.inputs[::-1]))
+    assert torch.equal(whole.of, torch.cat([part.of for part in parts[::-1]]))
 
 
-def test_a_sample_does_not_depend_on_its_neighbours() -> None:
-    for make in (noise_spec, residual_spec):
-        together, alone = _Recorder(), _Recorder()
-        make().losses(together, range(6), CPU)
-        for n in reversed(range(6)):
-            make().losses(alone, [n], CPU)
-        assert torch.equal(together.inputs[0], torch.cat(alone.inputs[::-1]))
-
-
-def test_initial_weights_are_the_seeds_alone() -> None:
-    first = noise_spec().network().state_dict()
+@pytest.mark.parametrize("name", EVERY)
+def test_every_network_takes_its_samples_and_starts_from_the_seed_alone(name: str) -> None:
+    spec = EVERY[name]()
+    first = spec.network()
+    assert torch.isfinite(spec.losses(first, range(4), CPU).of).all()
     torch.manual_seed(123)
-    second = noise_spec().network().state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    second = EVERY[name]().network()
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_unpaired_noise_stages_see_clean_images_alone() -> None:
+    """The same losses whatever the pairs are: there is no way in for them."""
+    spec = noise("estimate")
+    assert isinstance(spec.samples, CleanSamples)
+    drawn = spec.samples.draw("noise", 0, keyed_generator(0))
+    assert drawn.degraded is not None
+    generator = keyed_generator(0)
+    target = noise().samples.draw("noise", 0, generator).target
+    assert torch.equal(drawn.target, target)
+    assert torch.equal(drawn.degraded, corrupt(target, generator))
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "paired"), [("none", True), ("estimate", True), ("input", False)]
+)
+def test_a_conditioning_refuses_data_it_cannot_use(conditioning: str, paired: bool) -> None:
+    data = "pairs" if conditioning == "input" else "corpora"
+    settings = TrainNoise.model_validate({**TINY, "conditioning": conditioning, "data": data})
+    wrong = PairSamples(PAIRS, 16, 0) if paired else CleanSamples(PHOTOGRAPHS, 16, 0)
+    with pytest.raises(
+        UserError, match=f"{conditioning}.*learns from {data}|{conditioning}.*clean"
+    ):
+        noise_spec(wrong, settings, Diffusion(), SCHEDULE, 0)
+
+
+def test_the_condition_is_what_the_network_gets_below_the_noisy_image() -> None:
+    for conditioning, channels in (("none", 3), ("input", 6), ("estimate", 6)):
+        recorder = _Recorder()
+        noise(conditioning).losses(recorder, range(2), CPU)
+        assert recorder.inputs[0].shape == (2, channels * 16 * 16 + 1)
+
+
+def test_rivals_learn_from_the_same_samples() -> None:
+    """Target, input and noise of the n-th sample are the method's only in what is made of them."""
+    seen: dict[Method, Tensor] = {}
+    methods: list[Method] = ["drdd", "coupled", "regression"]
+    for method in methods:
+        recorder = _Recorder(6 if method == "coupled" else 3)
+        residual(method).losses(recorder, range(8), CPU)
+        seen[method] = recorder.inputs[0][:, :-1].reshape(8, -1, 16, 16)[:, -3:]
+    assert torch.equal(seen["drdd"], seen["coupled"])
+    assert torch.equal(seen["drdd"], seen["regression"])
 
 
 def test_balancing_charges_a_silent_network_about_one_for_every_task() -> None:
-    balanced = residual_spec().losses(_Recorder(), range(40), CPU)
-    raw = residual_spec(balance="none").losses(_Recorder(), range(40), CPU)
+    balanced = residual().losses(_Recorder(), range(40), CPU).of
+    raw = residual(balance="none").losses(_Recorder(), range(40), CPU).of
     dark, flat = raw[::2].mean(), raw[1::2].mean()
     assert max(dark, flat) / min(dark, flat) > 1.5  # else there is nothing to balance
     assert float(balanced.min()) > 0.75
     assert float(balanced.max()) <= 1.0
+
+
+def test_losses_are_told_apart_by_task_and_by_range_of_t() -> None:
+    spec = residual(time_draw=TimeDraw(start=0, grid=0, uniform=1), balance="none")
+    assert spec.groups == ("dark", "flat", "t 0-249", "t 250-499", "t 500-749", "t 750-999")
+    recorder = _Recorder()
+    losses = spec.losses(recorder, range(40), CPU)
+    assert losses.members[:, :2].tolist() == [[1, 0], [0, 1]] * 20
+    assert torch.equal(losses.members[:, 2:].sum(dim=1), torch.ones(40))
+    levels = recorder.inputs[0][:, -1] / 1000
+    t = (SCHEDULE.residual_level[None] - levels[:, None]).abs().argmin(dim=1)
+    assert torch.equal(losses.members[:, 2:].argmax(dim=1), t * BUCKETS // 1000)
 
 
 def test_time_is_drawn_where_the_mixture_says() -> None:
@@ -66,3 +137,11 @@ def test_time_is_drawn_where_the_mixture_says() -> None:
     assert 0.2 < len(others) / 4000 < 0.3
     assert min(others) < 30
     assert max(others) > 960
+
+
+def test_a_network_that_knows_the_noise_has_no_loss_beside_any_condition() -> None:
+    target = torch.rand(2, 3, 8, 8) * 2 - 1
+    eps, t = torch.randn_like(target), torch.tensor([3, 40])
+    for condition in (None, target / 2):
+        loss = process.noise_loss(lambda x, time: eps, SCHEDULE, target, t, eps, condition)
+        assert float(loss.max()) < 1e-12

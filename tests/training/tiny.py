@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from drdd.diffusion.methods import Method
 from drdd.diffusion.schedule import Schedule
-from drdd.params import Network, TimeDraw, TrainResidual
-from drdd.training.specs import NoiseSpec, ResidualSpec
+from drdd.params import CompactNetwork, Diffusion, TimeDraw, TrainNoise, TrainResidual
+from drdd.training.samples import CleanSamples, PairSamples
+from drdd.training.specs import StageSpec, noise_spec, residual_spec
 
 SCHEDULE = Schedule.linear(0.15)
 GENERATOR = np.random.default_rng(0)
@@ -19,22 +21,38 @@ PAIRS: Pairs = {
 }
 
 
+TINY: dict[str, object] = {
+    "images": 160,
+    "batch": 4,
+    "crop": 16,
+    "network": CompactNetwork(channels=[8, 16]),
+    "time_draw": TimeDraw(start=0.6, grid=0.3, uniform=0.1),
+    "precision": "float32",
+    "checkpoint_every": 40,
+}
+
+
 def settings(**changes: object) -> TrainResidual:
-    defaults: dict[str, object] = {
-        "images": 160,
-        "batch": 4,
-        "crop": 16,
-        "network": Network(channels=[8, 16]),
-        "time_draw": TimeDraw(start=0.6, grid=0.3, uniform=0.1),
-        "precision": "float32",
-        "checkpoint_every": 40,
-    }
-    return TrainResidual.model_validate({**defaults, **changes})
+    return TrainResidual.model_validate({**TINY, **changes})
 
 
-def noise_spec(**changes: object) -> NoiseSpec:
-    return NoiseSpec(PHOTOGRAPHS, settings(**changes), SCHEDULE, 2, seed=0)
+def noise(conditioning: str = "none", **changes: object) -> StageSpec:
+    """The noise stage, on what its conditioning learns from."""
+    data = "pairs" if conditioning == "input" else "corpora"
+    tiny = TrainNoise.model_validate(
+        {**TINY, **changes, "conditioning": conditioning, "data": data}
+    )
+    samples = (
+        PairSamples(PAIRS, tiny.crop, seed=0)
+        if data == "pairs"
+        else CleanSamples(PHOTOGRAPHS, tiny.crop, 0, corrupted=conditioning == "estimate")
+    )
+    return noise_spec(samples, tiny, Diffusion(), SCHEDULE, seed=0)
 
 
-def residual_spec(**changes: object) -> ResidualSpec:
-    return ResidualSpec(PAIRS, settings(**changes), SCHEDULE, 2, seed=0)
+def residual(method: Method = "drdd", coupled_networks: int = 1, **changes: object) -> StageSpec:
+    """The residual stage, or a rival."""
+    diffusion = Diffusion.model_validate({"coupled_networks": coupled_networks})
+    tiny = settings(**changes)
+    samples = PairSamples(PAIRS, tiny.crop, seed=0)
+    return residual_spec(samples, tiny, diffusion, SCHEDULE, 0, method)

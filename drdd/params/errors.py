@@ -3,21 +3,24 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 Model = type[BaseModel]
+Tagged = Mapping[str, Mapping[Any, Model]]
 
 
 def explain(
-    error: ValidationError, content: Mapping[str, Any], root: Model, kinds: Mapping[Any, Model]
+    error: ValidationError, content: Mapping[str, Any], root: Model, tagged: Tagged
 ) -> list[str]:
     """One line for each key that is wrong.
 
-    content: the plain params; root: their schema; kinds: the members of its one tagged union.
+    content: the plain params; root: their schema; tagged: the members of each tagged union, by the
+    key that holds the tag.
     """
-    schema = _Schema(root, kinds)
+    schema = _Schema(root, tagged)
     # A union reports one error for each of its members: the last one speaks for the key.
     lines = dict(schema.said(item, content) for item in error.errors(include_url=False))
     return [key + said for key, said in lines.items()]
@@ -32,7 +35,7 @@ def nearest(name: str, valid: Iterable[object]) -> str:
 @dataclass(frozen=True)
 class _Schema:
     root: Model
-    kinds: Mapping[Any, Model]
+    tagged: Tagged
 
     def said(self, item: Any, content: Mapping[str, Any]) -> tuple[str, str]:
         """The key of one pydantic error, and what is said of it."""
@@ -48,9 +51,14 @@ class _Schema:
             case "value_error":
                 return key, f"{': ' if key else ''}{item['ctx']['error']}"
             case "union_tag_invalid":
-                tag = item["ctx"]["tag"]
-                near = nearest(tag, self.kinds)
-                return f"{key}.kind", f" = {tag!r}: one of {', '.join(self.kinds)}{near}"
+                tag, discriminator = item["ctx"]["tag"], item["ctx"]["discriminator"].strip("'")
+                members = self.tagged[discriminator]
+                near = nearest(tag, members)
+                return f"{key}.{discriminator}", f" = {tag!r}: one of {', '.join(members)}{near}"
+            case "union_tag_not_found":
+                discriminator = item["ctx"]["discriminator"].strip("'")
+                members = self.tagged[discriminator]
+                return f"{key}.{discriminator}", f": missing; one of {', '.join(members)}"
         message = item["msg"][0].lower() + item["msg"][1:]
         return key, f" = {item['input']!r}: {message}{self._help_of(loc, content)}"
 
@@ -64,10 +72,21 @@ class _Schema:
                 model = field.annotation if field else None
             elif get_origin(model) is dict:
                 model = get_args(model)[1]
-            elif get_origin(model) is list:  # the only list of sections: a task's degradations
-                kind = content.get("kind") if isinstance(content, dict) else None
-                model = self.kinds.get(kind)
+            elif get_origin(model) is list:
+                model = get_args(model)[0]
+            model = self._member(model, content)
         return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+
+    def _member(self, model: Any, content: Any) -> Any:
+        """Of a tagged union, the member that the content's tag names."""
+        if get_origin(model) is Annotated:
+            model = get_args(model)[0]
+        if get_origin(model) is not UnionType or not isinstance(content, dict):
+            return model
+        for discriminator, members in self.tagged.items():
+            if set(get_args(model)) == set(members.values()):
+                return members.get(content.get(discriminator))
+        return model
 
     def _fields_at(self, loc: tuple[Any, ...], content: Any) -> list[str]:
         model = self._model_at(loc, content)

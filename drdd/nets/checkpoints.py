@@ -1,0 +1,72 @@
+"""Checkpoint files of others, read safely: tensors alone, never code."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from drdd.errors import UserError
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What a .safetensors, or a torch .pt or .pth, file holds; tensors on the CPU.
+
+    Raises UserError when the file is missing, cut short, or holds anything but plain data: no code
+    of a checkpoint is ever run.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path}: no such file") from None
+    except pickle.UnpicklingError as error:
+        if "weights_only" not in str(error).lower():
+            raise UserError(f"{path}: damaged or no torch checkpoint ({_first(error)})") from None
+        raise UserError(
+            f"{path}: holds code or objects besides tensors and plain data, which is refused "
+            f"({_first(error)}); save the state dict alone"
+        ) from None
+    except (RuntimeError, OSError, BadZipFile, EOFError, SafetensorError, ValueError) as error:
+        raise UserError(
+            f"{path}: damaged, cut short, or no checkpoint ({_first(error)}); get the file again"
+        ) from None
+
+
+def check_weights(net: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
+    """Raises UserError, in one sentence, unless `weights` are exactly the tensors of `net`.
+
+    what: names the file and the network in the error.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    reshaped = [
+        f"{name} is {found[name]}, not {expected[name]}"
+        for name in expected
+        if name in found and found[name] != expected[name]
+    ]
+    said = [
+        *(
+            [f"{len(missing)} of {len(expected)} tensors are missing ({_few(missing)})"]
+            * bool(missing)
+        ),
+        *([f"{len(extra)} are not known ({_few(extra)})"] * bool(extra)),
+        *([f"{len(reshaped)} have another shape ({_few(reshaped)})"] * bool(reshaped)),
+    ]
+    if said:
+        raise UserError(f"{what} does not fit its configuration: {'; '.join(said)}")
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

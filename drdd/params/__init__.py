@@ -1,0 +1,30 @@
+"""The schema of params.yaml: every setting, its type, range, default and meaning, in one room."""
+
+from drdd.params.file import FILE, load, overridden, read, validate
+from drdd.params.schema import Params
+from drdd.params.tasks import Corpus, Task
+from drdd.params.training import (
+    CompactNetwork,
+    Diffusion,
+    TimeDraw,
+    TrainNoise,
+    TrainResidual,
+    TrainStage,
+)
+
+__all__ = [
+    "FILE",
+    "CompactNetwork",
+    "Corpus",
+    "Diffusion",
+    "Params",
+    "Task",
+    "TimeDraw",
+    "TrainNoise",
+    "TrainResidual",
+    "TrainStage",
+    "load",
+    "overridden",
+    "read",
+    "validate",
+]

@@ -1,0 +1,162 @@
+"""The diffusion, the networks, and the training of each stage."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from drdd.params.types import Count, Fraction, Positive, Section
+
+
+class Diffusion(Section):
+    steps: Annotated[int, Field(ge=2, le=10_000)] = 1000
+    beta_start: Fraction = 1e-4
+    beta_end: Fraction = 0.02
+    normalise_residual: bool = Field(
+        default=True,
+        description="a_T = 1, so the residual is removed completely; false as published",
+    )
+    noise_level: Fraction = Field(default=0.15, description="s of the fixed-noise domain")
+    residual_steps: Count = Field(default=2, description="sampling steps of the residual part")
+    noise_steps: Count = Field(default=2, description="sampling steps of the noise part")
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    coupled_networks: Literal[1, 2] = Field(
+        default=1, description="of the coupled rival: one with two heads, or one for each half"
+    )
+
+
+class CompactNetwork(Section):
+    """The compact UNet, for CPUs and small data."""
+
+    family: Literal["compact"] = "compact"
+    channels: list[Annotated[int, Field(ge=8, multiple_of=8)]] = Field(
+        default=[48, 96, 160], min_length=1, max_length=6
+    )
+    blocks: Annotated[int, Field(ge=1, le=8)] = 1
+
+    @property
+    def factor(self) -> int:
+        """Crops must be multiples of this."""
+        return 2 ** len(self.channels)
+
+
+class RddmNetwork(Section):
+    """The paper's residual UNet."""
+
+    family: Literal["rddm"]
+    dim: Annotated[int, Field(ge=8, multiple_of=8)] = 64
+    multipliers: list[Count] = Field(default=[1, 2, 4, 8], min_length=1, max_length=7)
+
+    @property
+    def factor(self) -> int:
+        return 2 ** (len(self.multipliers) - 1)
+
+
+class AdmNetwork(Section):
+    """The paper's noise UNet."""
+
+    family: Literal["adm"]
+    channels: Annotated[int, Field(ge=32, multiple_of=32)] = 128
+    multipliers: list[Count] = Field(default=[1, 1, 2, 2, 4, 4], min_length=1, max_length=7)
+    blocks: Annotated[int, Field(ge=1, le=8)] = 2
+    attention: list[Count] = Field(
+        default=[8, 16, 32], description="down-sampling rates at which attention is applied"
+    )
+    head_channels: Annotated[int, Field(ge=8)] = 64
+
+    @property
+    def factor(self) -> int:
+        return 2 ** (len(self.multipliers) - 1)
+
+
+NETWORKS: dict[Any, type[Section]] = {
+    "compact": CompactNetwork,
+    "rddm": RddmNetwork,
+    "adm": AdmNetwork,
+}
+
+Network = Annotated[CompactNetwork | RddmNetwork | AdmNetwork, Field(discriminator="family")]
+
+
+class TimeDraw(Section):
+    """A mixture of three distributions of t: train where sampling happens."""
+
+    start: Annotated[float, Field(ge=0, le=1)] = Field(description="the first sampling step")
+    grid: Annotated[float, Field(ge=0, le=1)] = Field(description="any sampling step")
+    uniform: Annotated[float, Field(ge=0, le=1)] = Field(description="any step of the stage")
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> "TimeDraw":
+        total = self.start + self.grid + self.uniform
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"start + grid + uniform must be 1, got {total:g}")
+        return self
+
+
+class TrainStage(Section):
+    """One stage's training; both stages run through the same loop."""
+
+    images: Count = Field(description="budget: training crops seen")
+    batch: Count = Field(default=16, description="crops a step, over all workers")
+    crop: Annotated[int, Field(ge=16)] = Field(default=64, description="pixels")
+    network: Network = CompactNetwork()
+    time_draw: TimeDraw
+    learning_rate: Positive = 1e-3
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.1, description="of the budget")
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    clip: Positive = Field(default=1.0, description="gradient norm")
+    precision: Literal["auto", "bf16", "float32"] = Field(
+        default="auto", description="auto: bf16 where the processor computes in it"
+    )
+    workers: Count = Field(default=1, description="Ray Train workers")
+    threads: Count = Field(default=1, description="CPU threads, and Ray CPUs, a worker")
+    use_gpu: bool = False
+    checkpoint_every: Count = Field(default=3200, description="images between checkpoints")
+
+    @model_validator(mode="after")
+    def _divides(self) -> "TrainStage":
+        if self.batch % self.workers:
+            raise ValueError(f"batch {self.batch} does not divide among {self.workers} workers")
+        factor = self.network.factor
+        if self.crop % factor:
+            raise ValueError(f"crop {self.crop} must be a multiple of {factor} for this network")
+        if self.images < self.batch:
+            raise ValueError(f"images {self.images} is less than one batch of {self.batch}")
+        return self
+
+
+class TrainNoise(TrainStage):
+    conditioning: Literal["none", "input", "estimate"] = Field(
+        default="none",
+        description="what the noise net sees beside the noisy image. none: nothing; input: the "
+        "degraded image, needs pairs; estimate: the residual stage's estimate, needs no pairs",
+    )
+    data: Literal["corpora", "pairs"] = Field(
+        default="corpora", description="clean images, or pairs for the conditioning that needs them"
+    )
+    relative: Literal["paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow"] = Field(
+        default="paper", description="what the network predicts, and of which diffusion"
+    )
+
+    @model_validator(mode="after")
+    def _has_its_data(self) -> "TrainNoise":
+        needed = "pairs" if self.conditioning == "input" else "corpora"
+        if self.data != needed:
+            raise ValueError(
+                f"conditioning {self.conditioning!r} learns from {needed}, not from {self.data}: "
+                f"set data to {needed}"
+            )
+        return self
+
+
+class TrainResidual(TrainStage):
+    balance: Literal["relative", "none"] = Field(
+        default="relative",
+        description="relative: each sample's loss is divided by its residual's own energy, so that "
+        "tasks with large residuals do not starve the others",
+    )
+
+
+class Train(Section):
+    noise: TrainNoise
+    residual: TrainResidual
