@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from drdd import harmonize_cli
 from drdd.errors import TransientError, UserError
 from drdd.registry import cli as models
 from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 stack.register(app)
+harmonize_cli.register(app)
 app.add_typer(models.app, name="models", help="Published models: list, pull, verify.")
 
 out = Console(highlight=False)

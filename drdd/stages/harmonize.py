@@ -1,0 +1,117 @@
+"""Harmonization of the prepared data: crops of each corpus and task, measured over noise levels.
+
+Not a stage of dvc.yaml: nothing depends on it. `drdd harmonize` calls it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from drdd.data.intake import Pixels
+from drdd.data.order import crop_alike, item_of
+from drdd.data.shards import TRAIN, read_corpus, read_pairs
+from drdd.diffusion.keyed import keyed_generator
+from drdd.errors import UserError
+from drdd.evaluation import harmonization
+from drdd.evaluation.features import SIDE, Features
+from drdd.evaluation.harmonization import Embedding, Suggestion
+from drdd.files import write_bytes
+from drdd.params import Params
+from drdd.stages.paths import CORPORA, PAIRS
+
+TABLE, PLOT = Path("results/harmonization.csv"), Path("results/harmonization.svg")
+LEVELS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
+COUNT, CROP = 256, 64
+FEWEST = 8  # of a set; the estimates need some tens, and should have some hundreds
+
+
+@dataclass(frozen=True)
+class Harmonization:
+    """What was measured, as harmonization.COLUMNS; it lies in TABLE and PLOT too."""
+
+    table: pd.DataFrame
+    suggestion: Suggestion
+
+
+def harmonize(
+    params: Params,
+    count: int = COUNT,
+    crop: int = CROP,
+    levels: Sequence[float] = LEVELS,
+    seed: int | None = None,
+    features: Embedding | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Harmonization:
+    """Measure `count` crops of `crop` pixels of every corpus and task of params; write the results.
+
+    seed: that of params by default. features: EfficientNet-Lite0's by default.
+    Reads the training shards of the workspace that is the current folder.
+    """
+    _check(count, crop, levels)
+    _check_prepared(params)
+    seed = params.seed if seed is None else seed
+    domains = {}
+    for name in params.corpora:
+        photographs = [(row.photograph.pixels,) for row in read_corpus(CORPORA / name / TRAIN)]
+        (domains[name],) = _crops(photographs, f"corpora/{name}", count, crop, seed)
+    pairs = {}
+    for name in params.tasks:
+        both = [
+            (degraded, row.target.photograph.pixels)
+            for row in read_pairs(PAIRS / name / TRAIN)
+            for degraded in row.degraded
+        ]
+        inputs, targets = _crops(both, f"tasks/{name}", count, crop, seed)
+        pairs[name] = (inputs, targets)
+    table = harmonization.harmonize(domains, pairs, levels, features or Features(), seed, progress)
+    suggestion = harmonization.suggest(table)
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_bytes(TABLE, text.encode())
+    write_bytes(PLOT, harmonization.plot(table).encode())
+    return Harmonization(table, suggestion)
+
+
+def _crops(
+    items: Sequence[tuple[Pixels, ...]], name: str, count: int, size: int, seed: int
+) -> list[Tensor]:
+    """(count, 3, size, size) in [-1, 1] for each place of the items' tuples, cropped alike.
+
+    The n-th crop is a pure function of (seed, name, n); every photograph has its turn.
+    """
+    if not items:
+        raise UserError(f"{name}: its training shard is empty; there is nothing to measure")
+    drawn = [
+        crop_alike(
+            list(items[item_of(seed, f"harmonize/{name}", n, len(items))]),
+            size,
+            keyed_generator(seed, "harmonize", "crop", name, n),
+        )
+        for n in range(count)
+    ]
+    return [torch.stack(crops) for crops in zip(*drawn, strict=True)]
+
+
+def _check(count: int, crop: int, levels: Sequence[float]) -> None:
+    wrong = []
+    if count < FEWEST:
+        wrong.append(f"count is {count}; at least {FEWEST} crops of each set are needed")
+    if crop < SIDE:
+        wrong.append(f"crop is {crop}; the feature network needs at least {SIDE} pixels")
+    if not any(level > 0 for level in levels) or not all(0 <= level <= 1 for level in levels):
+        given = ", ".join(f"{level:g}" for level in levels)
+        wrong.append(
+            f"levels are {given}; give some in [0, 1], as diffusion.noise_level, not only 0"
+        )
+    if wrong:
+        raise UserError(f"harmonize: {'; '.join(wrong)}")
+
+
+def _check_prepared(params: Params) -> None:
+    shards = [CORPORA / name / TRAIN for name in params.corpora]
+    shards += [PAIRS / name / TRAIN for name in params.tasks]
+    if missing := [str(shard) for shard in shards if not shard.is_file()]:
+        raise UserError(f"{', '.join(missing)}: not there; run `dvc repro prepare` first")

@@ -1,0 +1,124 @@
+"""harmonize: from tiny shards to a table, a plot and a suggestion; and the command."""
+
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from torch import Tensor
+from typer.testing import CliRunner
+
+from drdd import harmonize_cli
+from drdd.data.intake import Photograph, fingerprint
+from drdd.data.shards import TRAIN, PairRow, Row, write_corpus, write_pairs
+from drdd.errors import UserError
+from drdd.params import read, validate
+from drdd.stages.harmonize import COUNT, CROP, PLOT, TABLE, harmonize
+from tests.conftest import ROOT
+from tests.project import write_params
+
+LEVELS = (0.2, 1.0)
+
+
+def _params() -> dict[str, Any]:
+    content = read(ROOT / "params.yaml")
+    content["corpora"] = {name: content["corpora"][name] for name in ("nature", "sky")}
+    content["tasks"] = {
+        name: content["tasks"][name] | {"corpora": ["nature"]} for name in ("noise", "haze")
+    }
+    return content
+
+
+def _rows(corpus: str, shade: int) -> list[Row]:
+    rows = []
+    for seed in range(3):
+        noise = np.random.default_rng(seed).integers(0, 60, (48, 40, 3))
+        pixels = (noise + shade).astype(np.uint8)
+        rows.append(Row(corpus, Photograph(fingerprint(pixels), f"{seed}.png", pixels)))
+    return rows
+
+
+@pytest.fixture
+def prepared(workspace: Path) -> Path:
+    nature = _rows("nature", 60)
+    write_corpus(Path("data/corpora/nature") / TRAIN, nature)
+    write_corpus(Path("data/corpora/sky") / TRAIN, _rows("sky", 150))
+    for task in ("noise", "haze"):
+        pairs = [PairRow(row, [255 - row.photograph.pixels] * 2) for row in nature]
+        write_pairs(Path("data/pairs") / task / TRAIN, pairs)
+    return workspace
+
+
+def _means(x: Tensor) -> Tensor:
+    return x.mean(dim=(2, 3))
+
+
+def _measure(seed: int | None = None) -> bytes:
+    harmonize(validate(_params()), 12, 32, LEVELS, seed, _means)
+    return TABLE.read_bytes()
+
+
+def test_results_are_written_and_returned(prepared: Path) -> None:
+    done = harmonize(validate(_params()), count=12, crop=32, levels=LEVELS)
+    written = pd.read_csv(TABLE)
+    assert set(written["name"]) == {"nature - sky", "noise", "haze"}
+    assert set(written["level"]) == {0.0, *LEVELS}
+    pd.testing.assert_frame_equal(written, done.table, rtol=1e-4, check_dtype=False)
+    assert done.suggestion.level in LEVELS
+    assert PLOT.read_text().startswith("<svg ")
+
+
+def test_the_same_bytes_again(prepared: Path) -> None:
+    first = _measure()
+    assert _measure() == first
+    assert _measure(seed=0) == first
+    assert _measure(seed=1) != first
+
+
+def test_unprepared_data_are_refused_and_nothing_is_written(workspace: Path) -> None:
+    with pytest.raises(UserError, match=r"data/corpora/nature/train\.parquet.*dvc repro prepare"):
+        harmonize(validate(_params()))
+    assert not TABLE.exists()
+
+
+def test_an_empty_shard_is_named(prepared: Path) -> None:
+    write_corpus(Path("data/corpora/sky") / TRAIN, [])
+    with pytest.raises(UserError, match="corpora/sky: its training shard is empty"):
+        _measure()
+
+
+def test_every_wrong_setting_is_named_at_once(prepared: Path) -> None:
+    with pytest.raises(UserError, match=r"count is 1;.*crop is 8;.*levels are 0, -1"):
+        harmonize(validate(_params()), count=1, crop=8, levels=(0.0, -1.0))
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    harmonize_cli.register(app)
+    return app
+
+
+def test_the_command_prints_table_suggestion_and_places(prepared: Path) -> None:
+    write_params(Path(), _params())
+    command = ["harmonize", "--count", "8", "--crop", "32", "--levels", "0.5,1", "--seed", "3"]
+    done = CliRunner().invoke(_app(), command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    for said in ("nature - sky", "haze", "without", "diffusion.noise_level is", str(TABLE)):
+        assert said in done.output
+
+
+def test_the_commands_defaults_are_the_stages() -> None:
+    defaults = {
+        name: p.default for name, p in signature(harmonize_cli.harmonize).parameters.items()
+    }
+    assert (defaults["count"], defaults["crop"]) == (COUNT, CROP)
+
+
+def test_levels_that_are_no_numbers_are_refused(prepared: Path) -> None:
+    write_params(Path(), _params())
+    with pytest.raises(UserError, match="--levels 'much'"):
+        CliRunner().invoke(_app(), ["harmonize", "--levels", "much"], catch_exceptions=False)
