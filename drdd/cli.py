@@ -65,7 +65,9 @@ def run(
 def restore(
     picture: Annotated[Path, typer.Argument(help="A picture file (PNG, JPEG, WebP, ...).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the restored PNG goes.")],
-    model: Annotated[str, typer.Option(help="An alias, or a version's id.")] = "champion",
+    model: Annotated[
+        str, typer.Option(help="An alias, a version's id, or a model folder.")
+    ] = "champion",
     registry: Annotated[
         str | None, typer.Option(help="s3://bucket/prefix or a folder; params.yaml's by default.")
     ] = None,
@@ -86,7 +88,8 @@ def restore(
         photograph = decode(Blob(picture.name, content), Limits(1, 10**9, 10**9))
     except ValueError as error:
         raise UserError(f"{picture}: {error}") from None
-    folder = cached(model, registry or default_registry())
+    is_folder = (Path(model) / "config.json").is_file()
+    folder = Path(model) if is_folder else cached(model, registry or default_registry())
     restored = Restorer.from_folder(folder).restore(photograph.pixels)
     write_picture(output, restored.output)
     height, width = restored.output.shape[:2]

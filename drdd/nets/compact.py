@@ -5,13 +5,14 @@ spends most of a UNet's time.
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from drdd.nets.embedding import sinusoid
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class CompactUNet(nn.Module):
         factor = self.config.factor
         if x.shape[-2] % factor or x.shape[-1] % factor:
             raise ValueError(f"height and width must be multiples of {factor}, got {x.shape[-2:]}")
-        embedding = self.time(_sinusoid(time, self.config.channels[0]))
+        embedding = self.time(sinusoid(time, self.config.channels[0]))
         h = self.stem(F.pixel_unshuffle(x, 2))
         skips = []
         for level, level_blocks in enumerate(self.down):
@@ -114,11 +115,3 @@ def _apply(blocks: Sequence[nn.Module] | nn.Module, h: Tensor, embedding: Tensor
     for block in blocks:  # type: ignore[union-attr]
         h = block(h, embedding)
     return h
-
-
-def _sinusoid(time: Tensor, width: int) -> Tensor:
-    """Sinusoidal embedding, (B, width), of time in [0, T] (Vaswani et al. 2017, section 3.5)."""
-    half = width // 2
-    frequency = torch.exp(-math.log(10_000) * torch.arange(half, device=time.device) / half)
-    angle = time[:, None].float() * frequency
-    return torch.cat([angle.cos(), angle.sin()], dim=1)

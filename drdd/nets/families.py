@@ -4,11 +4,15 @@ from typing import Any
 
 from torch import nn
 
+from drdd.nets.adm import AdmConfig, AdmUNet
 from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.rddm import RddmConfig, RddmUNet
 
-NetworkConfig = CompactConfig
+NetworkConfig = CompactConfig | RddmConfig | AdmConfig
 FAMILIES: dict[str, tuple[type[NetworkConfig], type[nn.Module]]] = {
     "compact": (CompactConfig, CompactUNet),
+    "rddm": (RddmConfig, RddmUNet),
+    "adm": (AdmConfig, AdmUNet),
 }
 
 

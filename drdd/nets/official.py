@@ -1,0 +1,186 @@
+"""The authors' checkpoints (DRDD_AiO5.pt) in our format.
+
+Such a file holds {model, ema, opt0, opt1, step}; `ema` holds the averaged weights, which the
+authors sample with. Parts: `res_model.unet.*` (RDDM's UNet) and `noise_model.*` (guided diffusion's,
+conditioned on I_in), beside buffers of the schedule, which follow from its formulas.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from drdd.diffusion.methods import Sampling
+from drdd.errors import UserError
+from drdd.nets.adm import AdmConfig, AdmUNet
+from drdd.nets.checkpoints import check_weights, read_checkpoint
+from drdd.nets.families import NetworkConfig
+from drdd.nets.rddm import RddmConfig, RddmUNet
+
+RESIDUAL, NOISE = "res_model.unet.", "noise_model."
+# Theirs -> ours. A level is [block, block, attention, change of size].
+_RENAMED = (
+    (r"^init_conv\.", "stem."),
+    (r"^final_conv\.", "head."),
+    (r"^final_res_block\.", "final."),
+    (r"^time_mlp\.1\.", "time.0."),
+    (r"^time_mlp\.3\.", "time.2."),
+    (r"^mid_block([12])\.", r"middle\1."),
+    (r"^mid_attn\.fn\.norm\.g$", "middle_attention.norm.gain"),
+    (r"^mid_attn\.fn\.fn\.to_qkv\.", "middle_attention.qkv."),
+    (r"^mid_attn\.fn\.fn\.to_out\.", "middle_attention.out."),
+    (r"^(down|up)s\.(\d+)\.0\.", r"\1.\2.block1."),
+    (r"^(down|up)s\.(\d+)\.1\.", r"\1.\2.block2."),
+    (r"^(down|up)s\.(\d+)\.2\.fn\.norm\.g$", r"\1.\2.attention.norm.gain"),
+    (r"^(down|up)s\.(\d+)\.2\.fn\.fn\.to_qkv\.", r"\1.\2.attention.qkv."),
+    (r"^(down|up)s\.(\d+)\.2\.fn\.fn\.to_out\.0\.", r"\1.\2.attention.out."),
+    (r"^(down|up)s\.(\d+)\.2\.fn\.fn\.to_out\.1\.g$", r"\1.\2.attention.out_norm.gain"),
+    (r"^(down|up)s\.(\d+)\.3\.(1\.)?", r"\1.\2.resample."),
+    (r"\.mlp\.1\.", ".embed."),
+    (r"\.block([12])\.proj\.", r".conv\1."),
+    (r"\.block([12])\.norm\.", r".norm\1."),
+    (r"\.res_conv\.", ".skip."),
+)
+
+
+@dataclass(frozen=True)
+class Official:
+    """What `save_model` takes, for the networks "residual" and "noise"."""
+
+    weights: dict[str, dict[str, Tensor]]
+    configs: dict[str, NetworkConfig]
+    sampling: Sampling
+
+
+def read_official(path: Path, noise_level: float = 1.0, head_channels: int = 64) -> Official:
+    """The averaged weights of an official checkpoint; sizes are read off the weights.
+
+    noise_level: s, the root of the authors' `sum_scale`: 1 for DRDD_AiO5.pt. Raises UserError in one
+    sentence when the file holds something else, or its tensors are not exactly the networks'.
+    """
+    tensors = _averaged(path)
+    residual = residual_names({k.removeprefix(RESIDUAL): v for k, v in _part(tensors, RESIDUAL)})
+    noise = {k.removeprefix(NOISE): v for k, v in _part(tensors, NOISE)}
+    if not residual or not noise:
+        raise UserError(
+            f"{path}: expected the weights {RESIDUAL}* and {NOISE}*, found "
+            f"{', '.join(sorted({name.split('.')[0] for name in tensors})[:6]) or 'none'}"
+        )
+    try:
+        residual_config, noise_config = rddm_config(residual), adm_config(noise, head_channels)
+        with torch.device("meta"):
+            nets = RddmUNet(residual_config), AdmUNet(noise_config)
+    except (KeyError, IndexError) as error:
+        raise UserError(f"{path}: the sizes cannot be read off the weights: no {error}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; set the channels of a head") from None
+    check_weights(nets[0], residual, f"{path}: the residual network")
+    check_weights(nets[1], noise, f"{path}: the noise network")
+    return Official(
+        {"residual": residual, "noise": noise},
+        {"residual": residual_config, "noise": noise_config},
+        Sampling(
+            method="drdd",
+            steps=1000,
+            beta_start=1e-4,
+            beta_end=0.02,
+            normalise_residual=False,
+            noise_level=noise_level,
+            residual_steps=2,
+            noise_steps=2,
+            eta=0.0,
+            conditioning="none" if noise_config.in_channels == 3 else "input",
+            relative="paper",
+        ),
+    )
+
+
+def residual_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The residual net's tensors under our names and shapes."""
+    named = {}
+    for name, tensor in weights.items():
+        for theirs, ours in _RENAMED:
+            name = re.sub(theirs, ours, name)
+        named[name] = tensor.flatten() if name.endswith(".gain") else tensor
+    return named
+
+
+def rddm_config(weights: Mapping[str, Tensor]) -> RddmConfig:
+    """Sizes from the weights, under our names. Raises KeyError for a tensor that is missing."""
+    dim, in_channels = weights["stem.weight"].shape[:2]
+    levels = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("down."))
+    widths = [weights[f"down.{i}.resample.weight"].shape[0] for i in range(levels)]
+    return RddmConfig(
+        in_channels=in_channels,
+        out_channels=weights["head.weight"].shape[0],
+        dim=dim,
+        multipliers=tuple(width // dim for width in widths),
+    )
+
+
+def adm_config(weights: Mapping[str, Tensor], head_channels: int = 64) -> AdmConfig:
+    """Sizes from guided diffusion's weights, all but the channels of a head, which leave no trace.
+
+    Raises KeyError for a tensor that is missing.
+    """
+    channels, in_channels = weights["input_blocks.0.0.weight"].shape[:2]
+    base = weights["time_embed.0.weight"].shape[1]
+    count = 1 + max(int(n.split(".")[1]) for n in weights if n.startswith("input_blocks."))
+    blocks = _blocks(weights, count)
+    firsts = range(1, count, blocks + 1)
+    widths = [weights[f"input_blocks.{i}.0.in_layers.2.weight"].shape[0] for i in firsts]
+    embedded = weights["input_blocks.1.0.emb_layers.1.weight"].shape[0]
+    return AdmConfig(
+        in_channels=in_channels,
+        out_channels=weights["out.2.weight"].shape[0],
+        channels=base,
+        multipliers=tuple(width // base for width in widths),
+        blocks=blocks,
+        attention=tuple(
+            2**level
+            for level, i in enumerate(firsts)
+            if f"input_blocks.{i}.1.qkv.weight" in weights
+        ),
+        middle_attention="middle_block.1.qkv.weight" in weights,
+        head_channels=head_channels,
+        scale_shift=embedded == 2 * channels,
+        resblock_updown=not any(".op." in name for name in weights),
+    )
+
+
+def _blocks(weights: Mapping[str, Tensor], count: int) -> int:
+    """Residual blocks a level: where the size first changes, by a convolution or in a block.
+
+    count: of input blocks. Blocks that change the size look like any other on the way down; on the
+    way up they stand behind the last of a level's `blocks` + 1 steps.
+    """
+    for i in range(count):
+        if f"input_blocks.{i}.0.op.weight" in weights:
+            return i - 1
+        if any(f"output_blocks.{i}.{j}.in_layers.2.weight" in weights for j in (1, 2)):
+            return i
+    return count - 1
+
+
+def _averaged(path: Path) -> dict[str, Tensor]:
+    content = read_checkpoint(path)
+    if not isinstance(content, dict) or not isinstance(content.get("ema"), dict):
+        found = (
+            ", ".join(map(str, list(content)[:6])) if isinstance(content, dict) else "no mapping"
+        )
+        raise UserError(
+            f"{path}: expected an official checkpoint with model, ema and step, found {found}"
+        )
+    prefix = "ema_model."
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in content["ema"].items()
+        if name.startswith(prefix)
+    }
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> list[tuple[str, Tensor]]:
+    return [(name, tensor) for name, tensor in tensors.items() if name.startswith(prefix)]
