@@ -96,7 +96,7 @@ def test_other_sizes_are_read_off_too() -> None:
         assert adm_config(weights, config.head_channels) == config
 
 
-def _checkpoint(path: Path, kind: str) -> Path:
+def official_checkpoint(path: Path, kind: str) -> Path:
     """A file laid out as the authors' trainer writes it."""
     parts = {f"res_model.unet.{k}": v for k, v in _theirs(f"rddm {kind}").items()}
     parts |= {f"noise_model.{k}": v for k, v in _net(f"adm {kind}").state_dict().items()}
@@ -122,7 +122,8 @@ def test_an_imported_checkpoint_samples_what_the_authors_code_sampled(
 ) -> None:
     """Every state of a whole 2 + 2-step sample, through a saved and loaded model folder."""
     official = read_official(
-        _checkpoint(tmp_path / "DRDD_AiO5.pt", kind), head_channels=32 if kind == "small" else 64
+        official_checkpoint(tmp_path / "DRDD_AiO5.pt", kind),
+        head_channels=32 if kind == "small" else 64,
     )
     save_model(tmp_path / "m", official.weights, official.configs, official.sampling, ["all"])
     model = load_model(tmp_path / "m")
@@ -140,7 +141,7 @@ def test_an_imported_checkpoint_samples_what_the_authors_code_sampled(
 
 
 def test_what_is_no_official_checkpoint_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    path = _checkpoint(tmp_path / "a.pt", "small")
+    path = official_checkpoint(tmp_path / "a.pt", "small")
     whole: dict[str, Any] = torch.load(path, weights_only=True)
 
     def refused(said: str, **ema: Tensor | None) -> None:
@@ -156,6 +157,9 @@ def test_what_is_no_official_checkpoint_is_refused_in_one_sentence(tmp_path: Pat
         r"stem.bias is \(2,\), not \(16,\)", **{f"{residual_part}init_conv.bias": torch.zeros(2)}
     )
     refused("sizes cannot be read off", **{f"{residual_part}final_conv.weight": None})
+    torch.save(whole, path)
+    with pytest.raises(UserError, match="64 channels do not divide by 24 a head; set the channels"):
+        read_official(path, head_channels=24)
     torch.save({"weights": {}}, path)
     with pytest.raises(UserError, match="model, ema and step, found weights"):
         read_official(path)

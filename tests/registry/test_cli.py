@@ -7,9 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from drdd.errors import UserError
+from drdd.nets.model import load_model
 from drdd.registry.cli import app
 from drdd.registry.registry import Registry, Version, check
 from drdd.registry.store import Store
+from tests.nets.test_official import official_checkpoint
 
 METRICS = {"mean": {"gain": {"psnr_rgb": 4.256}}, "passed": True}
 
@@ -57,3 +59,17 @@ def test_pull_and_verify(registry: Registry, version: Version) -> None:
         with pytest.raises(UserError, match=r"model\.safetensors"):
             _run(command, "champion", *(["new"] * (command == "pull")), "--registry", registry.uri)
     assert not Path("new").exists()
+
+
+def test_an_official_checkpoint_becomes_a_model_folder(tmp_path: Path) -> None:
+    file, folder = official_checkpoint(tmp_path / "theirs.pt", "small"), tmp_path / "ours"
+    output = _run("import", str(file), str(folder), "--head-channels", "32")
+    for shown in ("residual", "Rddm", "218", "noise", "Adm", "216", "every tensor used"):
+        assert shown in output
+    assert load_model(folder).sampling.conditioning == "input"
+    with pytest.raises(UserError, match="exists already"):
+        _run("import", str(file), str(folder))
+    (tmp_path / "cut.pt").write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(UserError, match="damaged, cut short"):
+        _run("import", str(tmp_path / "cut.pt"), str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
