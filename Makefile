@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo test test-slow lint up down lock
+.PHONY: help setup demo test test-slow lint bench-method bench-model up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,7 +24,13 @@ test-slow: setup ## what takes minutes: the pipeline end to end, killed processe
 lint: setup ## ruff and mypy
 	@ruff check .
 	@ruff format --check .
-	@mypy drdd flows infra tests
+	@mypy drdd flows infra tests benchmarks
+
+bench-method: setup ## DRDD beside its rivals on the prepared data: hours at the default budget
+	@python -m benchmarks.method
+
+bench-model: setup ## speed of the networks beside a plain implementation of them
+	@python -m benchmarks.model
 
 up: setup ## the local stack: S3, Prefect, Ray, the deployment
 	@drdd up

@@ -1,10 +1,12 @@
 """DRDD beside its rivals on the prepared data of this folder: the same loop, data and budget.
 
 `python -m benchmarks.method` trains and judges every variant and prints the table;
-`python -m benchmarks.method NAME...` only those; `--table` prints what was measured before.
+`python -m benchmarks.method NAME...` only those; `--table` prints what was measured before;
+`--images N` is the budget of each stage, params.yaml's by default.
 Results: benchmarks/results/method/<name>.json. Judged in process on the held-out pictures.
 """
 
+import argparse
 import json
 import sys
 import tempfile
@@ -16,20 +18,19 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from safetensors.torch import load_file, save
 
+from drdd.checkpoints.folder import save_model
+from drdd.checkpoints.trained import read_trained, write_trained
 from drdd.data.intake import Pixels
 from drdd.data.shards import HOLDOUT, TRAIN, read_corpus, read_pairs
 from drdd.data.split import choose_pairs
 from drdd.evaluation.metrics import score
-from drdd.files import write_bytes
-from drdd.nets.model import save_model
 from drdd.params import Params, load
 from drdd.serving.engine import Restorer
 from drdd.stages.paths import CORPORA, PAIRS
 from drdd.training.launch import Job, settings_of
 from drdd.training.loop import Progress, Worker, train
-from drdd.training.networks import networks, sampling_of
+from drdd.training.networks import noise_network, residual_networks, sampling_of
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import noise_spec, residual_spec
 
@@ -37,33 +38,47 @@ RESULTS = Path("benchmarks/results/method")
 CACHE = Path(".drdd/bench")
 FEW = 0.1
 UNIFORM = "{start: 0, grid: 0, uniform: 1}"
+ESTIMATE = "train.noise.conditioning=estimate"
+FEWER = f"pairs={FEW}"
+LOW = "diffusion.noise_level=0.05"
+# A rival's one network has the images of both stages; HALF leaves it those of one.
+HALF = "train.noise.images=16"
 VARIANTS: dict[str, list[str]] = {
     "regression": ["method=regression"],
-    "regression, few pairs": ["method=regression", f"pairs={FEW}"],
-    "regression, half the budget": ["method=regression", "train.noise.images=16"],
+    "regression, few pairs": ["method=regression", FEWER],
+    "regression, half the budget": ["method=regression", HALF],
     "coupled": ["method=coupled"],
-    "coupled, few pairs": ["method=coupled", f"pairs={FEW}"],
+    "coupled, few pairs": ["method=coupled", FEWER],
+    "coupled, s = 0.05": ["method=coupled", LOW],
+    "coupled, s = 0.05, few pairs": ["method=coupled", LOW, FEWER],
+    "coupled, two networks": ["method=coupled", "diffusion.coupled_networks=2", HALF],
     "drdd": [],
-    "drdd, few pairs": [f"pairs={FEW}"],
-    "drdd, estimate": ["train.noise.conditioning=estimate"],
-    "drdd, estimate, few pairs": ["train.noise.conditioning=estimate", f"pairs={FEW}"],
-    "drdd, s = 0.05": ["diffusion.noise_level=0.05"],
+    "drdd, few pairs": [FEWER],
+    "drdd, estimate": [ESTIMATE],
+    "drdd, estimate, few pairs": [ESTIMATE, FEWER],
     "drdd, s = 0.1": ["diffusion.noise_level=0.1"],
-    "drdd, uniform t": [f"train.residual.time_draw={UNIFORM}", f"train.noise.time_draw={UNIFORM}"],
+    "drdd, s = 0.05": [LOW],
+    "drdd, estimate, s = 0.05": [ESTIMATE, LOW],
+    "drdd, estimate, s = 0.05, few pairs": [ESTIMATE, LOW, FEWER],
+    "drdd, uniform t": [f"train.residual.time_draw={UNIFORM}"],
     "drdd, no balance": ["train.residual.balance=none"],
 }
 
 
 def main() -> None:
-    names = [name for name in sys.argv[1:] if name != "--table"]
-    if unknown := set(names) - set(VARIANTS):
-        sys.exit(f"no variant is called {unknown}; there are {', '.join(VARIANTS)}")
-    if "--table" not in sys.argv:
-        for name in names or VARIANTS:
-            result = measure(VARIANTS[name])
-            RESULTS.mkdir(parents=True, exist_ok=True)
-            path = RESULTS / f"{name.replace(', ', '-').replace(' ', '')}.json"
-            path.write_text(json.dumps({"name": name} | result, indent=1) + "\n")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.method")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(VARIANTS))
+    parser.add_argument("--images", type=int, help="budget of each stage")
+    parser.add_argument("--table", action="store_true", help="of what was measured before")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(VARIANTS):
+        parser.error(f"no variant is called {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+    budget = [f"train.{stage}.images={given.images}" for stage in ("noise", "residual")]
+    for name in [] if given.table else given.names or VARIANTS:
+        result = measure([*(budget if given.images else []), *VARIANTS[name]])
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        path = RESULTS / f"{name.replace(', ', '-').replace(' ', '')}.json"
+        path.write_text(json.dumps({"name": name} | result, indent=1) + "\n")
     print_table()
 
 
@@ -72,12 +87,13 @@ def measure(overrides: list[str]) -> dict[str, object]:
     shares = [float(o.partition("=")[2]) for o in overrides if o.startswith("pairs=")]
     params = load(overrides=[o for o in overrides if not o.startswith("pairs=")])
     share = shares[0] if shares else 1.0
-    weights = {"residual": trained(params, "residual", share)}
+    weights, networks = read_trained(trained(params, "residual", share))
     if params.method == "drdd":
-        weights["noise"] = trained(params, "noise", 1.0)
+        noise_weights, noise_networks = read_trained(trained(params, "noise", 1.0))
+        weights, networks = weights | noise_weights, networks | noise_networks
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder)
-        save_model(model, weights, networks(params), sampling_of(params), sorted(params.tasks))
+        save_model(model, weights, networks, sampling_of(params), sorted(params.tasks))
         restorer = Restorer.from_folder(model, params.seed)
     torch.set_num_threads(1)
     tasks = {}
@@ -97,14 +113,15 @@ def measure(overrides: list[str]) -> dict[str, object]:
     }
 
 
-def trained(params: Params, stage: str, share: float) -> dict[str, torch.Tensor]:
+def trained(params: Params, stage: str, share: float) -> Path:
     """The EMA weights of one stage, trained in process; kept, because variants share stages."""
     job = Job(stage, params, {})
     settings, schedule = settings_of(job), sampling_of(params).schedule()
-    decides = [stage, params.method, share, str(params.diffusion), str(settings), params.seed]
-    kept = CACHE / f"{sha256(repr(decides).encode()).hexdigest()[:16]}.safetensors"
+    sections = [part.model_dump(exclude_none=True) for part in (params.diffusion, settings)]
+    decides = json.dumps([stage, params.method, share, params.seed, *sections])
+    kept = CACHE / f"{sha256(decides.encode()).hexdigest()[:16]}.safetensors"
     if kept.exists():
-        return load_file(kept)
+        return kept
     if stage == "noise":
         photographs = [
             row.photograph.pixels
@@ -113,9 +130,11 @@ def trained(params: Params, stage: str, share: float) -> dict[str, torch.Tensor]
         ]
         corrupted = params.train.noise.conditioning == "estimate"
         samples = CleanSamples(photographs, settings.crop, params.seed, corrupted)
+        networks = {"noise": noise_network(params.train.noise)}
         spec = noise_spec(samples, params.train.noise, params.diffusion, schedule, params.seed)
     else:
         pairs = {task: some_pairs(task, share) for task in sorted(params.tasks)}
+        networks = residual_networks(params.train.residual, params.diffusion, params.method)
         spec = residual_spec(
             PairSamples(pairs, settings.crop, params.seed),
             params.train.residual,
@@ -125,8 +144,8 @@ def trained(params: Params, stage: str, share: float) -> dict[str, torch.Tensor]
             params.method,
         )
     weights = train(spec, settings, Worker(report=_show)).weights
-    write_bytes(kept, save({name: value.contiguous() for name, value in weights.items()}))
-    return weights
+    write_trained(kept, weights, networks)
+    return kept
 
 
 def _show(progress: Progress) -> None:

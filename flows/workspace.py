@@ -15,7 +15,7 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from drdd.errors import UserError
-from drdd.params import FILE, load, overridden
+from drdd.params import FILE, Params, load, overridden
 
 RUNS = Path(".drdd/runs")
 KEEP = 5
@@ -32,7 +32,7 @@ def workspace(root: Path, run: str, overrides: Sequence[str]) -> Path:
         _prune(root)
         _git(root, "worktree", "add", "--quiet", "--detach", str(path), _snapshot(root))
         _share_cache(root, path)
-        _link_sources(root, path)
+        _link_sources(root, path, load(root / FILE, overrides))
     (path / FILE).write_text(content)
     return path
 
@@ -76,12 +76,13 @@ def _share_cache(root: Path, path: Path) -> None:
     (path / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n")
 
 
-def _link_sources(root: Path, path: Path) -> None:
-    """Corpora in ignored folders of the project are in no snapshot: link to them."""
-    for corpus in load(root / FILE).corpora.values():
-        source = Path(corpus.source)
+def _link_sources(root: Path, path: Path, params: Params) -> None:
+    """Corpora and checkpoints in ignored folders of the project are in no snapshot: link to them."""
+    sources = [corpus.source for corpus in params.corpora.values()]
+    for named in (*sources, params.train.noise.start):
+        source = Path(named)
         made_by_a_stage = source.parts[:2] == ("data", "photographs")
-        if "://" in corpus.source or source.is_absolute() or made_by_a_stage:
+        if "://" in named or source.is_absolute() or made_by_a_stage:
             continue
         if (root / source).exists() and not (path / source).exists():
             (path / source).parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ HEAVY = {"ray", "prefect", "dvc", "fsspec", "s3fs", "fastapi"}
 FORBIDDEN = {
     "drdd/diffusion": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
     "drdd/nets": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
+    "drdd/checkpoints": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
     "drdd/tasks": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
     "drdd/data": {"ray", "prefect", "fastapi", "fsspec", "s3fs", "drdd.training", "drdd.stages"},
     "drdd/evaluation": HEAVY | {"drdd.training", "drdd.serving", "drdd.stages", "drdd.storage"},
@@ -43,6 +44,12 @@ def test_a_room_knows_only_its_neighbours(room: str) -> None:
     for path in files:
         bad = [m for m in _imports(path) for f in FORBIDDEN[room] if _is_in(m, f)]
         assert not bad, f"{path.relative_to(ROOT)} imports {bad}"
+
+
+@pytest.mark.parametrize("room", ["drdd/diffusion", "drdd/nets", "drdd/tasks"])
+def test_the_method_knows_no_files(room: str) -> None:
+    for path in (ROOT / room).rglob("*.py"):
+        assert not _imports(path) & {"pathlib", "os", "io", "drdd.files"}, path
 
 
 def test_storage_has_two_customers() -> None:

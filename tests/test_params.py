@@ -39,6 +39,14 @@ def _remove(path: str) -> Callable[[Content], None]:
     return change
 
 
+def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
+    def change(content: Content) -> None:
+        for one in changes:
+            one(content)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -89,6 +97,25 @@ def _remove(path: str) -> Callable[[Content], None]:
         (
             _set("train.noise.data", "pairs"),
             ["train.noise: conditioning 'none' learns from corpora", "set data to corpora"],
+        ),
+        (
+            _set("train.noise.start", "ddpm"),
+            ["train.noise: start 'ddpm' brings its own network", "{family: pretrained}"],
+        ),
+        (
+            _set("train.noise.network", {"family": "pretrained"}),
+            ["train.noise: network.family 'pretrained' needs a checkpoint: set start"],
+        ),
+        (
+            _both(
+                _set("train.noise.network", {"family": "pretrained"}),
+                _set("train.noise.start", "ddpm"),
+            ),
+            ["train.noise: a pretrained start is a VP diffusion, not 'paper': set relative to"],
+        ),
+        (
+            _set("train.residual.network", {"family": "pretrained"}),
+            ["train.residual: network.family 'pretrained' is for the noise stage alone"],
         ),
         (_set("method", "rddm"), ["method = 'rddm'", "'coupled'", "'regression'"]),
         (_set("train.noise.precision", "fp8"), ["train.noise.precision = 'fp8'", "'bf16'"]),

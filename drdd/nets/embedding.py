@@ -9,7 +9,8 @@ from torch import Tensor
 def sinusoid(time: Tensor, width: int, shift: float = 0.0, sine_first: bool = False) -> Tensor:
     """(B,) -> (B, width): cos and sin of time * 10000^(-i / (width / 2 - shift)), i < width / 2."""
     half = width // 2
-    index = torch.arange(half, dtype=torch.float32, device=time.device)
-    angle = time[:, None].float() * torch.exp(-math.log(10_000) / (half - shift) * index)
+    time = time if time.dtype == torch.float64 else time.float()
+    index = torch.arange(half, dtype=time.dtype, device=time.device)
+    angle = time[:, None] * torch.exp(-math.log(10_000) / (half - shift) * index)
     parts = [angle.sin(), angle.cos()] if sine_first else [angle.cos(), angle.sin()]
     return torch.cat(parts, dim=1)

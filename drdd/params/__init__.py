@@ -4,8 +4,10 @@ from drdd.params.file import FILE, load, overridden, read, validate
 from drdd.params.schema import Params
 from drdd.params.tasks import Corpus, Task
 from drdd.params.training import (
+    SCRATCH,
     CompactNetwork,
     Diffusion,
+    PretrainedNetwork,
     TimeDraw,
     TrainNoise,
     TrainResidual,
@@ -14,10 +16,12 @@ from drdd.params.training import (
 
 __all__ = [
     "FILE",
+    "SCRATCH",
     "CompactNetwork",
     "Corpus",
     "Diffusion",
     "Params",
+    "PretrainedNetwork",
     "Task",
     "TimeDraw",
     "TrainNoise",

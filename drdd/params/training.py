@@ -68,13 +68,31 @@ class AdmNetwork(Section):
         return 2 ** (len(self.multipliers) - 1)
 
 
+class PretrainedNetwork(Section):
+    """The network of the checkpoint that train.noise.start names, at its sizes."""
+
+    family: Literal["pretrained"]
+    head_channels: Annotated[int, Field(ge=1)] = Field(
+        default=64, description="of guided diffusion's attention: its weights do not tell"
+    )
+
+    @property
+    def factor(self) -> int:
+        """Not known before the checkpoint is read; the stage itself looks then."""
+        return 1
+
+
 NETWORKS: dict[Any, type[Section]] = {
     "compact": CompactNetwork,
     "rddm": RddmNetwork,
     "adm": AdmNetwork,
+    "pretrained": PretrainedNetwork,
 }
 
-Network = Annotated[CompactNetwork | RddmNetwork | AdmNetwork, Field(discriminator="family")]
+Network = Annotated[
+    CompactNetwork | RddmNetwork | AdmNetwork | PretrainedNetwork, Field(discriminator="family")
+]
+SCRATCH = "pretrained/scratch"
 
 
 class TimeDraw(Section):
@@ -137,6 +155,31 @@ class TrainNoise(TrainStage):
     relative: Literal["paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow"] = Field(
         default="paper", description="what the network predicts, and of which diffusion"
     )
+    start: str = Field(
+        default=SCRATCH,
+        min_length=1,
+        description="where the weights begin: pretrained/scratch (random), a checkpoint file of "
+        "guided diffusion, or a UNet2DModel folder of diffusers",
+    )
+
+    @model_validator(mode="after")
+    def _starts(self) -> "TrainNoise":
+        pretrained = isinstance(self.network, PretrainedNetwork)
+        if pretrained and self.start == SCRATCH:
+            raise ValueError(
+                "network.family 'pretrained' needs a checkpoint: set start to its path"
+            )
+        if self.start != SCRATCH and not pretrained:
+            raise ValueError(
+                f"start {self.start!r} brings its own network: set network to {{family: pretrained}}, "
+                f"or start to {SCRATCH}"
+            )
+        if pretrained and not self.relative.startswith("vp_"):
+            raise ValueError(
+                f"a pretrained start is a VP diffusion, not {self.relative!r}: set relative to "
+                "vp_epsilon (or vp_v, vp_x0), as it was trained"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_its_data(self) -> "TrainNoise":
@@ -155,6 +198,12 @@ class TrainResidual(TrainStage):
         description="relative: each sample's loss is divided by its residual's own energy, so that "
         "tasks with large residuals do not starve the others",
     )
+
+    @model_validator(mode="after")
+    def _is_trained_here(self) -> "TrainResidual":
+        if isinstance(self.network, PretrainedNetwork):
+            raise ValueError("network.family 'pretrained' is for the noise stage alone")
+        return self
 
 
 class Train(Section):

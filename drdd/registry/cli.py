@@ -103,8 +103,8 @@ def import_model(
     ] = 64,
 ) -> None:
     """Turn the authors' checkpoint into a model folder. Only tensors are read: no code is run."""
-    from drdd.nets.model import load_model, save_model
-    from drdd.nets.official import read_official
+    from drdd.checkpoints.folder import load_model, save_model
+    from drdd.checkpoints.official import read_official
 
     folder = destination or Path(file.stem)
     if folder.exists():

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from drdd.checkpoints.folder import Model, load_model
 from drdd.diffusion.keyed import keyed_noise
-from drdd.nets.model import Model, load_model
 from drdd.serving.tiling import tiled
 
 TILE, OVERLAP = 768, 128

@@ -1,10 +1,10 @@
-"""check: the whole of params.yaml is valid, and every corpus that it names is there."""
+"""check: the whole of params.yaml is valid, and every corpus and checkpoint it names is there."""
 
 from pathlib import Path
 
 from drdd.errors import UserError
 from drdd.files import write_bytes
-from drdd.params import Params
+from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
 from drdd.stages.paths import PHOTOGRAPHS
 from drdd.stages.run import run_stage
@@ -20,6 +20,11 @@ def check(params: Params, reporter: Reporter) -> None:
         and Path(corpus.source) not in to_be_made
         and not Path(corpus.source).exists()
     ]
+    if not Path(params.train.noise.start).exists():
+        missing.append(
+            f"train.noise.start = {params.train.noise.start!r}: does not exist; name a checkpoint "
+            f"file or folder, or {SCRATCH} for random weights"
+        )
     if missing:
         raise UserError("\n  ".join(["params.yaml:", *missing]))
     # The output is constant: a change of params reruns this stage and only what reads the change.

@@ -4,19 +4,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from ray.serve.handle import DeploymentHandle
-from safetensors.torch import load_file
-from torch import Tensor
 
+from drdd.checkpoints.folder import save_model
+from drdd.checkpoints.trained import read_trained
 from drdd.cluster import ray_cluster
 from drdd.data.shards import HOLDOUT, PairRow, read_pairs
-from drdd.nets.model import save_model
 from drdd.params import Params
 from drdd.progress import Reporter
 from drdd.serving.app import candidate
-from drdd.stages.paths import CANDIDATE, NOISE, PAIRS, RESIDUAL
+from drdd.stages.paths import CANDIDATE, NOISE, PAIRS, RESIDUAL, WEIGHTS
 from drdd.stages.results import Restored, image_name, write_results
 from drdd.stages.run import run_stage
-from drdd.training.networks import networks, sampling_of
+from drdd.training.networks import sampling_of
 
 
 def evaluate(params: Params, reporter: Reporter) -> None:
@@ -34,23 +33,15 @@ def evaluate(params: Params, reporter: Reporter) -> None:
 
 def _assemble(params: Params) -> None:
     """The candidate model folder: exactly what publish would publish."""
-    noise, residual = (load_file(folder / "weights.safetensors") for folder in (NOISE, RESIDUAL))
-    configs = networks(params)
-    if params.method == "coupled" and len(configs) == 2:
-        weights = {part: _under(f"{part}.", residual) for part in configs}
-    else:
-        weights = {"residual": residual, "noise": noise}
+    noise, noise_networks = read_trained(NOISE / WEIGHTS)
+    residual, residual_networks = read_trained(RESIDUAL / WEIGHTS)
     save_model(
         CANDIDATE,
-        {part: weights[part] for part in configs},
-        configs,
+        noise | residual,
+        noise_networks | residual_networks,
         sampling_of(params),
         sorted(params.tasks),
     )
-
-
-def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def _restore(handle: DeploymentHandle, held: Mapping[str, Sequence[PairRow]]) -> Iterator[Restored]:

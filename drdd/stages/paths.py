@@ -15,4 +15,5 @@ REPORT = Path("results/report.html")
 GRID = Path("results/grid.png")
 GAIN = Path("results/gain.csv")
 PUBLISHED = Path("results/published.json")
+WEIGHTS = "weights.safetensors"  # of a trained stage
 CHECKPOINTS = Path(".drdd/checkpoints")

@@ -72,10 +72,7 @@ def write_results(params: Params, results: Sequence[Restored], held: dict[str, l
             metrics=metrics,
             scores=scores,
             examples=examples,
-            curves={
-                "noise stage, unpaired": pd.read_csv(NOISE / "curve.csv"),
-                "residual stage, pairs": pd.read_csv(RESIDUAL / "curve.csv"),
-            },
+            curves={stage: pd.read_csv(folder / "curve.csv") for stage, folder in _trained(params)},
             latency=latency,
             provenance=_provenance(params),
             params=Path(FILE).read_text(),
@@ -137,12 +134,31 @@ def _examples(results: Sequence[Restored], scores: pd.DataFrame) -> dict[str, li
     }
 
 
+def _trained(params: Params) -> list[tuple[str, Path]]:
+    """What the method trains, in words, and where."""
+    if params.method != "drdd":
+        return [(f"{params.method} rival, pairs", RESIDUAL)]
+    noise = "pairs" if params.train.noise.data == "pairs" else "unpaired"
+    return [(f"noise stage, {noise}", NOISE), ("residual stage, pairs", RESIDUAL)]
+
+
 def _provenance(params: Params) -> dict[str, str]:
-    return {
-        "noise stage": f"{params.train.noise.images} clean crops, unpaired, "
-        f"corpora {', '.join(sorted(params.corpora))}",
-        "residual stage": f"{params.train.residual.images} crops from pairs, "
-        f"tasks {', '.join(sorted(params.tasks))}",
+    train, corpora, tasks = (
+        params.train,
+        ", ".join(sorted(params.corpora)),
+        ", ".join(sorted(params.tasks)),
+    )
+    if params.method != "drdd":
+        images = train.noise.images + train.residual.images
+        trained = {f"{params.method} rival": f"{images} crops from pairs, tasks {tasks}"}
+    else:
+        learns = f"pairs, tasks {tasks}" if train.noise.data == "pairs" else f"corpora {corpora}"
+        trained = {
+            "noise stage": f"{train.noise.images} crops from {learns}, "
+            f"conditioning {train.noise.conditioning}",
+            "residual stage": f"{train.residual.images} crops from pairs, tasks {tasks}",
+        }
+    return trained | {
         "sampler": f"noise level {params.diffusion.noise_level:g}, {params.diffusion.residual_steps} "
         f"residual + {params.diffusion.noise_steps} noise steps",
         "seed": str(params.seed),

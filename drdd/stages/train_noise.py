@@ -1,12 +1,19 @@
 """train_noise: the noise stage, on clean photographs alone unless its conditioning needs pairs."""
 
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from drdd.checkpoints.pretrained import Start
 from drdd.data.shards import TRAIN
-from drdd.params import Params
+from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
 from drdd.stages.paths import CORPORA, NOISE, PAIRS
 from drdd.stages.run import run_stage
 from drdd.stages.training import absolute_shards, skip_stage, train_stage
-from drdd.training.launch import Job
+from drdd.training.launch import Job, start_of
+from drdd.training.networks import noise_network
 
 
 def train_noise(params: Params, reporter: Reporter) -> None:
@@ -17,7 +24,22 @@ def train_noise(params: Params, reporter: Reporter) -> None:
         shards = absolute_shards(PAIRS, sorted(params.tasks), TRAIN)
     else:
         shards = absolute_shards(CORPORA, sorted(params.corpora), TRAIN)
-    train_stage(Job("noise", params, shards), NOISE, reporter)
+    start = None if params.train.noise.start == SCRATCH else Path(params.train.noise.start)
+    job = Job("noise", params, shards, start and start.absolute())
+    if found := start_of(job):
+        Console(stderr=True, highlight=False).print(account(params.train.noise.start, found))
+    config = found.config if found else noise_network(params.train.noise)
+    train_stage(job, {"noise": config}, NOISE, reporter)
+
+
+def account(origin: str, start: Start) -> Table:
+    """What was loaded, skipped and made new, of every value."""
+    table = Table(box=None, title=f"the noise stage begins from {origin}", title_justify="left")
+    for heading in ("what", "which", "tensors", "values"):
+        table.add_column(heading, justify="left" if heading.startswith("wh") else "right")
+    for row in start.account:
+        table.add_row(row.what, row.which, str(row.tensors), f"{row.values:,}")
+    return table
 
 
 if __name__ == "__main__":

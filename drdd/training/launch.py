@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 
+from drdd.checkpoints.pretrained import Start, read_start
 from drdd.cluster import ray_cluster
 from drdd.data.intake import Pixels
 from drdd.data.shards import read_corpus, read_pairs
 from drdd.errors import UserError
-from drdd.params import Params, TrainNoise, TrainResidual, TrainStage
+from drdd.params import Params, PretrainedNetwork, TrainNoise, TrainResidual, TrainStage
 from drdd.training.loop import NonFiniteLossError, Progress, State, Trained, Worker, train
-from drdd.training.networks import sampling_of
+from drdd.training.networks import noise_channels, sampling_of
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import StageSpec, noise_spec, residual_spec
 
@@ -28,11 +29,15 @@ POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs: the stage's name, the validated params, and its shards by name."""
+    """What a worker needs: the stage's name, the validated params, and its shards by name.
+
+    start: the pretrained checkpoint that the noise stage begins from, if one.
+    """
 
     stage: str
     params: Params
     shards: Mapping[str, Path]
+    start: Path | None = None
 
 
 def build_spec(job: Job) -> StageSpec:
@@ -46,7 +51,7 @@ def build_spec(job: Job) -> StageSpec:
         else:
             corrupted = settings.conditioning == "estimate"
             samples = CleanSamples(_photographs(job), settings.crop, seed, corrupted)
-        return noise_spec(samples, settings, diffusion, schedule, seed)
+        return noise_spec(samples, settings, diffusion, schedule, seed, start_of(job))
     assert isinstance(settings, TrainResidual)
     return residual_spec(
         _pairs(job, settings.crop), settings, diffusion, schedule, seed, params.method
@@ -61,6 +66,21 @@ def settings_of(job: Job) -> TrainNoise | TrainResidual:
     if job.params.method == "drdd":
         return residual
     return residual.model_copy(update={"images": noise.images + residual.images})
+
+
+def start_of(job: Job) -> Start | None:
+    """Raises UserError when the checkpoint cannot be what the noise stage begins from."""
+    settings = job.params.train.noise
+    if job.start is None or not isinstance(settings.network, PretrainedNetwork):
+        return None
+    channels, heads = noise_channels(settings), settings.network.head_channels
+    start = read_start(job.start, settings.relative, channels, heads)
+    if settings.crop % start.config.factor:
+        raise UserError(
+            f"train.noise.crop: {settings.crop} must be a multiple of {start.config.factor} for the "
+            f"network of {settings.start}"
+        )
+    return start
 
 
 def _photographs(job: Job) -> list[Pixels]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from drdd.nets.families import training_format
 from drdd.params import TrainStage
 from drdd.training.specs import Losses, StageSpec
 
@@ -65,7 +66,12 @@ def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
     """
     torch.set_num_threads(settings.threads)
     steps = math.ceil(settings.images / settings.batch)
-    net = spec.network().to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    bf16 = settings.precision == "bf16" or (
+        settings.precision == "auto" and computes_in_bf16(worker.device)
+    )
+    net = spec.network()
+    layout = training_format(net, worker.device, bf16)
+    net = net.to(worker.device, memory_format=layout)  # type: ignore[call-overload]
     ema = {name: value.clone() for name, value in net.state_dict().items()}
     optimizer = torch.optim.AdamW(
         net.parameters(),
@@ -94,7 +100,7 @@ def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
     for step in range(first, steps):
         samples = range(step * settings.batch, (step + 1) * settings.batch)
         mine = samples[worker.rank * share : (worker.rank + 1) * share]
-        with _autocast(settings.precision, worker.device):
+        with torch.autocast(worker.device.type, dtype=torch.bfloat16, enabled=bf16):
             losses = spec.losses(parallel, mine, worker.device)
             loss = losses.of.mean()
         if not torch.isfinite(loss):
@@ -171,15 +177,10 @@ def update_ema(ema: dict[str, Tensor], net: nn.Module, decay: float, step: int) 
     torch._foreach_lerp_(list(ema.values()), [live[name] for name in ema], 1 - decay)
 
 
-def _autocast(precision: str, device: torch.device) -> torch.autocast:
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" or _cpu_has_bf16() else "float32"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
-
-
-def _cpu_has_bf16() -> bool:
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bf16: elsewhere it is slower than float32."""
     features = torch.cpu.get_capabilities()
-    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+    return device.type == "cuda" or bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
 
 def _round_up(value: float, multiple: int) -> int:

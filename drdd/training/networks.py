@@ -5,10 +5,14 @@ from drdd.nets.families import NetworkConfig, network_config
 from drdd.params import Diffusion, Params, TrainNoise, TrainResidual
 
 
+def noise_channels(settings: TrainNoise) -> int:
+    """x_t, with its condition below where there is one."""
+    return 3 if settings.conditioning == "none" else 6
+
+
 def noise_network(settings: TrainNoise) -> NetworkConfig:
-    """x_t, with its condition where there is one -> eps."""
-    channels = 3 if settings.conditioning == "none" else 6
-    return network_config(in_channels=channels, **settings.network.model_dump())
+    """x_t, with its condition where there is one -> eps. Not for a pretrained start."""
+    return network_config(in_channels=noise_channels(settings), **settings.network.model_dump())
 
 
 def residual_networks(
@@ -23,14 +27,6 @@ def residual_networks(
     if method == "coupled":
         return {part: network_config(in_channels=6, **network) for part in ("residual", "noise")}
     return {"residual": network_config(in_channels=6, **network)}
-
-
-def networks(params: Params) -> dict[str, NetworkConfig]:
-    """Of the whole model."""
-    of_pairs = residual_networks(params.train.residual, params.diffusion, params.method)
-    return of_pairs | (
-        {"noise": noise_network(params.train.noise)} if params.method == "drdd" else {}
-    )
 
 
 def sampling_of(params: Params) -> Sampling:

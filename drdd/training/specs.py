@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from drdd.checkpoints.pretrained import Start
 from drdd.diffusion import process
 from drdd.diffusion.coupled import coupled_losses
 from drdd.diffusion.keyed import keyed_generator
@@ -111,8 +112,9 @@ def noise_spec(
     diffusion: Diffusion,
     schedule: Schedule,
     seed: int,
+    start: Start | None = None,
 ) -> StageSpec:
-    """eps from x_t, beside a condition if there is one.
+    """eps from x_t, beside a condition if there is one; from random weights, or from `start`'s.
 
     Raises UserError for a conditioning that cannot use the samples.
     """
@@ -129,7 +131,10 @@ def noise_spec(
         return process.noise_loss(net, schedule, batch.target, batch.t, batch.noise, condition)
 
     def make() -> nn.Module:
-        return adapted(build(noise_network(settings)), settings.relative, schedule.steps)
+        net = build(start.config if start else noise_network(settings))
+        if start:
+            net.load_state_dict(start.weights)
+        return adapted(net, settings.relative, schedule.steps)
 
     return StageSpec(
         "noise",
@@ -195,4 +200,4 @@ def draw_time(mixture: TimeDraw, grid: Sequence[int], last: int, generator: torc
 
 
 def _batch(images: list[Tensor], device: torch.device) -> Tensor:
-    return torch.stack(images).to(device, memory_format=torch.channels_last, non_blocking=True)
+    return torch.stack(images).to(device, non_blocking=True)

@@ -1,6 +1,7 @@
 """`dvc repro` from nothing to a published model, by itself, and byte for byte again."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from drdd.nets.adm import AdmConfig, AdmUNet
+from tests.nets.filled import filled
 from tests.project import make_project, must, run, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
@@ -106,6 +109,57 @@ def test_dvc_shows_graph_metrics_params_and_plots(copy: Path) -> None:
     page = (copy / "plots/index.html").read_text()
     assert "Noise stage, unpaired" in page
     assert "PSNR gain over the degraded input" in page
+
+
+@pytest.mark.parametrize(
+    ("method", "networks", "parts"),
+    [("coupled", 2, {"residual", "noise"}), ("regression", 1, {"residual"})],
+)
+def test_a_rival_goes_the_same_way(copy: Path, method: str, networks: int, parts: set[str]) -> None:
+    content = tiny_params() | {"method": method}
+    content["diffusion"]["coupled_networks"] = networks
+    write_params(copy, content)
+    must(copy, "dvc", "repro", "evaluate")
+    assert f"{method} rival, pairs" in (copy / "results/report.html").read_text()
+    must(copy, "dvc", "plots", "show", "-o", "plots")
+    config = json.loads((copy / "models/candidate/config.json").read_text())
+    assert config["sampling"]["method"] == method
+    assert set(config["networks"]) == parts
+    assert json.loads((copy / "results/metrics.json").read_text())["tasks"].keys() == {
+        "noise",
+        "haze",
+    }
+
+
+def test_the_noise_stage_begins_from_a_pretrained_model(copy: Path) -> None:
+    """Guided diffusion's file, conditioned on the residual stage's estimate, and still no pair."""
+    theirs = filled(AdmUNet(AdmConfig(3, 6, 32, (1, 2), 1, (2,), head_channels=16)))
+    (copy / "pretrained").mkdir(exist_ok=True)
+    torch.save(theirs.state_dict(), copy / "pretrained/uncond.pt")
+    content = tiny_params()
+    content["train"]["noise"] |= {
+        "start": "pretrained/uncond.pt",
+        "network": {"family": "pretrained", "head_channels": 16},
+        "relative": "vp_epsilon",
+        "conditioning": "estimate",
+        "images": 80,
+    }
+    write_params(copy, content)
+    output = must(copy, "dvc", "repro", "evaluate")
+    assert "the noise stage begins from pretrained/uncond.pt" in output
+    for what in ("loaded", "skipped", "new, at 0"):
+        assert re.search(rf"^ *{what} .* [\d,]+ *$", output, re.MULTILINE), output
+    config = json.loads((copy / "models/candidate/config.json").read_text())
+    assert config["networks"]["noise"]["family"] == "adm"
+    assert config["networks"]["noise"]["in_channels"] == 6
+    (copy / "pretrained/uncond.pt").write_bytes(b"no checkpoint")
+    refused = run(copy, "dvc", "repro", "train_noise")
+    assert "pretrained/uncond.pt: damaged or no torch checkpoint" in refused.stdout
+    (copy / "pretrained/uncond.pt").unlink()
+    content["train"]["noise"]["images"] = 88
+    write_params(copy, content)
+    missing = run(copy, "dvc", "repro", "check")
+    assert "train.noise.start = 'pretrained/uncond.pt': does not exist" in missing.stdout
 
 
 def test_two_workers_see_the_same_data_and_train_the_same_model(copy: Path) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from drdd.checkpoints.folder import load_model
 from drdd.errors import UserError
-from drdd.nets.model import load_model
 from drdd.registry.cli import app
 from drdd.registry.registry import Registry, Version, check
 from drdd.registry.store import Store
-from tests.nets.test_official import official_checkpoint
+from tests.checkpoints.test_official import official_checkpoint
 
 METRICS = {"mean": {"gain": {"psnr_rgb": 4.256}}, "passed": True}
 

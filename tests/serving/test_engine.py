@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from drdd.nets.model import save_model
+from drdd.checkpoints.folder import save_model
 from drdd.serving import engine
 from drdd.serving.engine import Restorer
 from drdd.serving.tiling import tiled

@@ -3,19 +3,23 @@
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from drdd.checkpoints.pretrained import read_start
 from drdd.diffusion import process
 from drdd.diffusion.keyed import keyed_generator
 from drdd.diffusion.methods import Method
 from drdd.errors import UserError
+from drdd.nets.adm import AdmConfig, AdmUNet
 from drdd.params import Diffusion, TimeDraw, TrainNoise
 from drdd.tasks.corruption import corrupt
 from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import BUCKETS, StageSpec, draw_time, noise_spec
+from drdd.training.specs import BUCKETS, Batch, StageSpec, draw_time, noise_spec
+from tests.nets.filled import filled
 from tests.training.tiny import PAIRS, PHOTOGRAPHS, SCHEDULE, TINY, noise, residual
 
 CPU = torch.device("cpu")
@@ -94,6 +98,23 @@ def test_the_condition_is_what_the_network_gets_below_the_noisy_image() -> None:
         assert recorder.inputs[0].shape == (2, channels * 16 * 16 + 1)
 
 
+def test_a_start_is_where_the_noise_net_begins(tmp_path: Path) -> None:
+    theirs = AdmUNet(AdmConfig(3, 6, 32, (1, 2), 1, (), middle_attention=False))
+    torch.save(filled(theirs).state_dict(), tmp_path / "uncond.pt")
+    start = read_start(tmp_path / "uncond.pt", "vp_epsilon", 6)
+    spec = noise(
+        "estimate",
+        network={"family": "pretrained"},
+        start="uncond.pt",
+        relative="vp_epsilon",
+        begins=start,
+    )
+    net = spec.network()
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, start.weights[name.removeprefix("net.")])
+    assert torch.isfinite(spec.losses(net, range(2), CPU).of).all()
+
+
 def test_rivals_learn_from_the_same_samples() -> None:
     """Target, input and noise of the n-th sample are the method's only in what is made of them."""
     seen: dict[Method, Tensor] = {}
@@ -145,3 +166,23 @@ def test_a_network_that_knows_the_noise_has_no_loss_beside_any_condition() -> No
     for condition in (None, target / 2):
         loss = process.noise_loss(lambda x, time: eps, SCHEDULE, target, t, eps, condition)
         assert float(loss.max()) < 1e-12
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("t", [0, -1])
+def test_gradients_are_finite_at_both_ends_of_the_schedule(name: str, t: int) -> None:
+    spec = EVERY[name]()
+    drawn = [spec.samples.draw("ends", n, keyed_generator(n)) for n in range(4)]
+    degraded = [one.degraded for one in drawn if one.degraded is not None]
+    target = torch.stack([one.target for one in drawn])
+    batch = Batch(
+        target,
+        torch.stack(degraded) if degraded else None,
+        torch.full((4,), t % (spec.last + 1)),
+        torch.randn(target.shape, generator=keyed_generator("eps")),
+    )
+    net = spec.network()
+    spec.loss(net, batch).mean().backward()
+    for parameter in net.parameters():
+        assert parameter.grad is not None
+        assert torch.isfinite(parameter.grad).all()

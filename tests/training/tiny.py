@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from drdd.checkpoints.pretrained import Start
 from drdd.diffusion.methods import Method
 from drdd.diffusion.schedule import Schedule
 from drdd.params import CompactNetwork, Diffusion, TimeDraw, TrainNoise, TrainResidual
@@ -36,7 +37,7 @@ def settings(**changes: object) -> TrainResidual:
     return TrainResidual.model_validate({**TINY, **changes})
 
 
-def noise(conditioning: str = "none", **changes: object) -> StageSpec:
+def noise(conditioning: str = "none", begins: Start | None = None, **changes: object) -> StageSpec:
     """The noise stage, on what its conditioning learns from."""
     data = "pairs" if conditioning == "input" else "corpora"
     tiny = TrainNoise.model_validate(
@@ -47,7 +48,7 @@ def noise(conditioning: str = "none", **changes: object) -> StageSpec:
         if data == "pairs"
         else CleanSamples(PHOTOGRAPHS, tiny.crop, 0, corrupted=conditioning == "estimate")
     )
-    return noise_spec(samples, tiny, Diffusion(), SCHEDULE, seed=0)
+    return noise_spec(samples, tiny, Diffusion(), SCHEDULE, 0, begins)
 
 
 def residual(method: Method = "drdd", coupled_networks: int = 1, **changes: object) -> StageSpec:

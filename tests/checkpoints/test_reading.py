@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from drdd.checkpoints.reading import check_weights, read_checkpoint
 from drdd.errors import UserError
-from drdd.nets.checkpoints import check_weights, read_checkpoint
 
 
 class _Attack:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from drdd.checkpoints.reading import check_weights
 from drdd.diffusion.keyed import Draw
 from drdd.diffusion.methods import Sampling, TwoNetworks, restore
 from drdd.diffusion.relatives import adapted
@@ -17,8 +18,7 @@ from drdd.diffusion.sampler import Sample
 from drdd.diffusion.schedule import Schedule
 from drdd.errors import UserError
 from drdd.files import write_bytes, write_json
-from drdd.nets.checkpoints import check_weights
-from drdd.nets.families import NetworkConfig, build, family_of, network_config
+from drdd.nets.families import NetworkConfig, build, described, for_inference, network_config
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "drdd-2"
@@ -75,10 +75,7 @@ def save_model(
         folder / CONFIG,
         {
             "format": FORMAT,
-            "networks": {
-                part: {"family": family_of(configs[part])} | asdict(configs[part])
-                for part in sorted(configs)
-            },
+            "networks": {part: described(configs[part]) for part in sorted(configs)},
             "sampling": asdict(sampling),
             "tasks": sorted(tasks),
         },
@@ -129,4 +126,4 @@ def _network(
     weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     check_weights(net, weights, f"{folder}: the {part} network")
     net.load_state_dict(weights)
-    return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return for_inference(net)

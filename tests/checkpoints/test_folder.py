@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from drdd.checkpoints.folder import CONFIG, WEIGHTS, load_model, save_model
 from drdd.diffusion.keyed import keyed_generator, keyed_noise
 from drdd.errors import UserError
 from drdd.nets.compact import CompactConfig, CompactUNet
-from drdd.nets.model import CONFIG, WEIGHTS, load_model, save_model
 from tests.nets.tiny import configs, sampling
 
 CONFIGS = {"noise": CompactConfig(3, 3, (8, 16)), "residual": CompactConfig(6, 3, (8, 16))}
@@ -111,3 +111,22 @@ def test_rivals_are_models_like_any_other(tmp_path: Path, method: str, networks:
     x = torch.rand(1, 3, 8, 8) * 2 - 1
     restored = model.restore(x, lambda purpose: torch.zeros_like(x))
     torch.testing.assert_close(restored.output, x)  # fresh heads predict nothing
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_restored_image_does_not_depend_on_its_batch(tmp_path: Path, eta: float) -> None:
+    nets = _nets()
+    weights = {part: net.state_dict() for part, net in nets.items()}
+    save_model(tmp_path, weights, CONFIGS, sampling(eta=eta), ["rain"])
+    model = load_model(tmp_path)
+    images, ids = torch.rand(4, 3, 16, 24, generator=keyed_generator("i")) * 2 - 1, list("abcd")
+
+    def restored(rows: list[int]) -> torch.Tensor:
+        names = [ids[row] for row in rows]
+        return model.restore(images[rows], keyed_noise(0, names, images[rows])).output
+
+    with torch.inference_mode():
+        together = restored([0, 1, 2, 3])
+        torch.testing.assert_close(restored([2, 0, 3, 1]), together[[2, 0, 3, 1]])
+        for row in range(4):
+            torch.testing.assert_close(restored([row]), together[row : row + 1])

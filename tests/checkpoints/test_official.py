@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from drdd.checkpoints.folder import load_model, save_model
+from drdd.checkpoints.official import adm_config, rddm_config, read_official, residual_names
 from drdd.diffusion.methods import restore
 from drdd.errors import UserError
 from drdd.nets.adm import AdmConfig, AdmUNet
-from drdd.nets.model import load_model, save_model
-from drdd.nets.official import adm_config, rddm_config, read_official, residual_names
+from drdd.nets.compact import CompactConfig, CompactUNet
 from drdd.nets.rddm import RddmConfig, RddmUNet, standardised
 from tests.nets.filled import filled, noise, pictures, probes, value_of
 
@@ -178,15 +179,19 @@ def test_a_batch_is_its_images_in_any_order_and_layout(name: str) -> None:
     torch.testing.assert_close(flipped, whole, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["rddm small", "adm small"])
+@pytest.mark.parametrize("name", ["rddm small", "adm small", "compact"])
 def test_bfloat16_is_float32_to_its_own_precision(name: str) -> None:
     """bf16 keeps 8 bits: a few steps of rounding through some dozen layers stay below 3 %."""
-    _, shape, time = {**RDDM, **ADM}[name]
+    if name == "compact":
+        net: nn.Module = filled(CompactUNet(CompactConfig(6, 3, (16, 32))))
+        shape, time = (2, 6, 32, 32), TWO
+    else:
+        (_, shape, time), net = {**RDDM, **ADM}[name], _net(name)
     x = pictures(name, *shape)
     with torch.inference_mode():
-        exact = _net(name)(x, time)
+        exact = net(x, time)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            rounded = _net(name)(x, time).float()
+            rounded = net(x, time).float()
     assert float((rounded - exact).square().mean().sqrt() / exact.square().mean().sqrt()) < 0.03
 
 
