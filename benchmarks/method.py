@@ -41,6 +41,11 @@ UNIFORM = "{start: 0, grid: 0, uniform: 1}"
 ESTIMATE = "train.noise.conditioning=estimate"
 FEWER = f"pairs={FEW}"
 LOW = "diffusion.noise_level=0.05"
+# The net sees only what its one step asks: t = T - 1.
+ONE_STEP = [
+    "diffusion.residual_steps=1",
+    "train.residual.time_draw={start: 1, grid: 0, uniform: 0}",
+]
 # A rival's one network has the images of both stages; HALF leaves it those of one.
 HALF = "train.noise.images=16"
 VARIANTS: dict[str, list[str]] = {
@@ -54,14 +59,14 @@ VARIANTS: dict[str, list[str]] = {
     "coupled, two networks": ["method=coupled", "diffusion.coupled_networks=2", HALF],
     "drdd": [],
     "drdd, few pairs": [FEWER],
-    "drdd, estimate": [ESTIMATE],
-    "drdd, estimate, few pairs": [ESTIMATE, FEWER],
-    "drdd, s = 0.1": ["diffusion.noise_level=0.1"],
-    "drdd, s = 0.05": [LOW],
     "drdd, estimate, s = 0.05": [ESTIMATE, LOW],
-    "drdd, estimate, s = 0.05, few pairs": [ESTIMATE, LOW, FEWER],
     "drdd, uniform t": [f"train.residual.time_draw={UNIFORM}"],
     "drdd, no balance": ["train.residual.balance=none"],
+    "drdd, one residual step": ONE_STEP,
+    "drdd, one residual step, few pairs": [*ONE_STEP, FEWER],
+    "drdd, one residual step, estimate": [*ONE_STEP, ESTIMATE],
+    "drdd, one residual step, s = 0.05": [*ONE_STEP, LOW],
+    "drdd, one residual step, estimate, s = 0.05": [*ONE_STEP, ESTIMATE, LOW],
 }
 
 
@@ -117,8 +122,11 @@ def trained(params: Params, stage: str, share: float) -> Path:
     """The EMA weights of one stage, trained in process; kept, because variants share stages."""
     job = Job(stage, params, {})
     settings, schedule = settings_of(job), sampling_of(params).schedule()
-    sections = [part.model_dump(exclude_none=True) for part in (params.diffusion, settings)]
-    decides = json.dumps([stage, params.method, share, params.seed, *sections])
+    unread = {"residual_steps", "eta"} if stage == "noise" else {"noise_steps", "eta"}
+    diffusion = params.diffusion.model_dump(exclude=unread if params.method == "drdd" else {"eta"})
+    decides = json.dumps(
+        [stage, params.method, share, params.seed, diffusion, settings.model_dump()]
+    )
     kept = CACHE / f"{sha256(decides.encode()).hexdigest()[:16]}.safetensors"
     if kept.exists():
         return kept

@@ -35,10 +35,16 @@ class _ChannelNorm(rddm._ChannelNorm):
         return (x - mean) / (variance + rddm.EPS).sqrt() * self.gain.view(1, -1, 1, 1)
 
 
+def _heads(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, 3 * heads * d, H, W) -> three of (B, heads, d, H * W)."""
+    q, k, v = qkv.flatten(2).unflatten(1, (3, rddm.HEADS, rddm.HEAD_CHANNELS)).unbind(1)
+    return q, k, v
+
+
 class _LinearAttention(rddm._LinearAttention):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        q, k, v = rddm._heads(self.qkv(self.norm(x)))
+        q, k, v = _heads(self.qkv(self.norm(x)))
         q, k = q.softmax(dim=-2) * rddm.HEAD_CHANNELS**-0.5, k.softmax(dim=-1)
         context = torch.einsum("bhdn,bhen->bhde", k, v / (height * width))
         h = torch.einsum("bhde,bhdn->bhen", context, q).reshape(len(x), -1, height, width)
@@ -47,7 +53,7 @@ class _LinearAttention(rddm._LinearAttention):
 
 class _FullAttention(rddm._FullAttention):
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = rddm._heads(self.qkv(self.norm(x)))
+        q, k, v = _heads(self.qkv(self.norm(x)))
         weights = torch.einsum("bhdi,bhdj->bhij", q * rddm.HEAD_CHANNELS**-0.5, k).softmax(dim=-1)
         h = torch.einsum("bhij,bhdj->bhdi", weights, v)
         return x + self.out(h.reshape(len(x), -1, *x.shape[-2:]))

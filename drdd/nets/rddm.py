@@ -159,12 +159,10 @@ class _LinearAttention(nn.Module):
         self.out_norm = _ChannelNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        q, k, v = _heads(self.qkv(self.norm(x)))
-        context = k.softmax(dim=-1) @ v.transpose(-1, -2)
-        scale = HEAD_CHANNELS**-0.5 / (height * width)
-        h = (context * scale).transpose(-1, -2) @ q.softmax(dim=-2)
-        return x + self.out_norm(self.out(h.flatten(1, 2).unflatten(-1, (height, width))))
+        q, k, v = _heads(self.norm(x), self.qkv)
+        context = k.softmax(dim=-2).transpose(-1, -2) @ v
+        h = q.softmax(dim=-1) @ (context * (HEAD_CHANNELS**-0.5 / q.shape[-2]))
+        return x + self.out_norm(_pixelwise(self.out, h, x))
 
 
 class _FullAttention(nn.Module):
@@ -175,15 +173,24 @@ class _FullAttention(nn.Module):
         self.out = nn.Conv2d(HEADS * HEAD_CHANNELS, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (part.transpose(-1, -2) for part in _heads(self.qkv(self.norm(x))))
-        h = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
-        return x + self.out(h.flatten(1, 2).unflatten(-1, x.shape[-2:]))
+        q, k, v = _heads(self.norm(x), self.qkv)
+        return x + _pixelwise(self.out, F.scaled_dot_product_attention(q, k, v), x)
 
 
-def _heads(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, 3 * heads * d, H, W) -> three of (B, heads, d, H * W)."""
-    q, k, v = qkv.flatten(2).unflatten(1, (3, HEADS, HEAD_CHANNELS)).unbind(1)
+def _heads(x: Tensor, qkv: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, C, H, W) -> q, k, v, (B, heads, H * W, d) each.
+
+    A 1 x 1 convolution is a linear layer on rows of channels, which need no copy to become heads.
+    """
+    rows = F.linear(x.flatten(2).transpose(1, 2), qkv.weight.flatten(1))
+    q, k, v = rows.unflatten(-1, (3, HEADS, HEAD_CHANNELS)).permute(2, 0, 3, 1, 4)
     return q, k, v
+
+
+def _pixelwise(layer: nn.Conv2d, h: Tensor, like: Tensor) -> Tensor:
+    """(B, heads, H * W, d) through a 1 x 1 convolution -> (B, C, H, W), H and W those of `like`."""
+    rows = F.linear(h.transpose(1, 2).flatten(2), layer.weight.flatten(1), layer.bias)
+    return rows.transpose(1, 2).unflatten(-1, like.shape[-2:])
 
 
 def _shrink(inner: int, out: int, last: bool) -> nn.Module:
