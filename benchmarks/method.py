@@ -1,9 +1,10 @@
 """DRDD beside its rivals on the prepared data of this folder: the same loop, data and budget.
 
 `python -m benchmarks.method` trains and judges every variant and prints the table;
-`python -m benchmarks.method NAME...` only those; `--table` prints what was measured before;
-`--images N` is the budget of each stage, params.yaml's by default.
-Results: benchmarks/results/method/<name>.json. Judged in process on the held-out pictures.
+`python -m benchmarks.method NAME...` only those; `--table` prints what was measured before.
+`--images N` is the budget of each stage and `--channels N,N,N` the networks' size, params.yaml's by
+default; `--seeds N` trains everything N times.
+Results: benchmarks/results/method/<label>/<name>.json. Judged in process on the held-out pictures.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from drdd.training.specs import noise_spec, residual_spec
 RESULTS = Path("benchmarks/results/method")
 CACHE = Path(".drdd/bench")
 FEW = 0.1
+Judged = dict[str, dict[str, dict[str, float]]]  # by task, then picture, then metric
 UNIFORM = "{start: 0, grid: 0, uniform: 1}"
 ESTIMATE = "train.noise.conditioning=estimate"
 FEWER = f"pairs={FEW}"
@@ -50,7 +52,6 @@ ONE_STEP = [
 HALF = "train.noise.images=16"
 VARIANTS: dict[str, list[str]] = {
     "regression": ["method=regression"],
-    "regression, few pairs": ["method=regression", FEWER],
     "regression, half the budget": ["method=regression", HALF],
     "coupled": ["method=coupled"],
     "coupled, few pairs": ["method=coupled", FEWER],
@@ -59,14 +60,13 @@ VARIANTS: dict[str, list[str]] = {
     "coupled, two networks": ["method=coupled", "diffusion.coupled_networks=2", HALF],
     "drdd": [],
     "drdd, few pairs": [FEWER],
-    "drdd, estimate, s = 0.05": [ESTIMATE, LOW],
     "drdd, uniform t": [f"train.residual.time_draw={UNIFORM}"],
     "drdd, no balance": ["train.residual.balance=none"],
+    "drdd, estimate": [ESTIMATE],
+    "drdd, estimate, s = 0.05": [ESTIMATE, LOW],
     "drdd, one residual step": ONE_STEP,
-    "drdd, one residual step, few pairs": [*ONE_STEP, FEWER],
-    "drdd, one residual step, estimate": [*ONE_STEP, ESTIMATE],
     "drdd, one residual step, s = 0.05": [*ONE_STEP, LOW],
-    "drdd, one residual step, estimate, s = 0.05": [*ONE_STEP, ESTIMATE, LOW],
+    "drdd, one residual step, s = 0.05, few pairs": [*ONE_STEP, LOW, FEWER],
 }
 
 
@@ -74,20 +74,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.method")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(VARIANTS))
     parser.add_argument("--images", type=int, help="budget of each stage")
+    parser.add_argument("--channels", metavar="N,N,N", help="of the compact networks' levels")
+    parser.add_argument("--seeds", type=int, default=1, help="how often each is trained")
+    parser.add_argument("--label", default="default", help="where the results go")
     parser.add_argument("--table", action="store_true", help="of what was measured before")
     given = parser.parse_args()
     if unknown := set(given.names) - set(VARIANTS):
         parser.error(f"no variant is called {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
-    budget = [f"train.{stage}.images={given.images}" for stage in ("noise", "residual")]
+    sizes = [
+        f"train.{stage}.{key}={value}"
+        for stage in ("noise", "residual")
+        for key, value in (
+            ("images", given.images),
+            ("network.channels", given.channels and f"[{given.channels}]"),
+        )
+        if value
+    ]
+    folder = RESULTS / given.label
     for name in [] if given.table else given.names or VARIANTS:
-        result = measure([*(budget if given.images else []), *VARIANTS[name]])
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        path = RESULTS / f"{name.replace(', ', '-').replace(' ', '')}.json"
-        path.write_text(json.dumps({"name": name} | result, indent=1) + "\n")
-    print_table()
+        chosen = [*sizes, *VARIANTS[name]]
+        runs = [measure([*chosen, f"seed={seed}"]) for seed in range(given.seeds)]
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name.replace(', ', '-').replace(' ', '')}.json"
+        path.write_text(
+            json.dumps({"name": name, "overrides": chosen, "runs": runs}, indent=1) + "\n"
+        )
+    print_table(folder)
 
 
-def measure(overrides: list[str]) -> dict[str, object]:
+def measure(overrides: list[str]) -> Judged:
     """Train what the variant needs and judge it on every held-out pair."""
     shares = [float(o.partition("=")[2]) for o in overrides if o.startswith("pairs=")]
     params = load(overrides=[o for o in overrides if not o.startswith("pairs=")])
@@ -113,9 +128,7 @@ def measure(overrides: list[str]) -> dict[str, object]:
             part: {key: float(np.mean([row[part][key] for row in rows])) for key in rows[0][part]}
             for part in rows[0]
         }
-    return {"overrides": overrides, "images": settings_of(Job("residual", params, {})).images} | {
-        "tasks": tasks
-    }
+    return tasks
 
 
 def trained(params: Params, stage: str, share: float) -> Path:
@@ -184,36 +197,43 @@ def judged(pixels: Pixels, target: Pixels) -> dict[str, float]:
     }
 
 
-def print_table() -> None:
-    """PSNR of the residual stage's estimate and of the output, by task, with the means of all."""
-    found = {
-        r["name"]: r for p in sorted(RESULTS.glob("*.json")) if (r := json.loads(p.read_text()))
-    }
-    tasks = sorted(next(iter(found.values()))["tasks"])
+def print_table(folder: Path) -> None:
+    """PSNR of the residual stage's estimate and of the output: means over pictures and seeds."""
+    found = {r["name"]: r for p in folder.glob("*.json") if (r := json.loads(p.read_text()))}
+    if not found:
+        sys.exit(f"{folder} holds no results")
+    first = next(iter(found.values()))
+    tasks = sorted(first["runs"][0])
+    shared = set.intersection(*(set(one["overrides"]) for one in found.values()))
     table = Table(
-        box=None, title="PSNR (dB) estimate → output, held-out pictures", title_justify="left"
+        box=None,
+        title=f"PSNR (dB) estimate → output, held-out pictures; ± over seeds\n"
+        + " ".join(sorted(shared)),
+        title_justify="left",
     )
-    for heading in ("variant", *tasks, "mean", "SSIM", "sharpness"):
+    for heading in ("variant", "seeds", *tasks, "mean", "±", "SSIM", "sharpness"):
         table.add_column(heading)
-    for name in [name for name in VARIANTS if name in found]:
-        rows = found[name]["tasks"]
-        mean = {
-            part: {
-                k: np.mean([rows[t][part][k] for t in tasks]) for k in ("psnr", "ssim", "sharpness")
-            }
+
+    def shown(runs: list[Judged], which: list[str], key: str, digits: int) -> str:
+        means = (
+            np.mean([run[task][part][key] for run in runs for task in which])
             for part in ("estimate", "output")
-        }
-        cells = [
-            f"{rows[t]['estimate']['psnr']:.2f} → {rows[t]['output']['psnr']:.2f}" for t in tasks
-        ]
+        )
+        return " → ".join(f"{mean:.{digits}f}" for mean in means)
+
+    for name in [name for name in VARIANTS if name in found]:
+        runs = found[name]["runs"]
+        means = [np.mean([run[task]["output"]["psnr"] for task in tasks]) for run in runs]
         table.add_row(
             name,
-            *cells,
-            f"{mean['estimate']['psnr']:.2f} → {mean['output']['psnr']:.2f}",
-            f"{mean['estimate']['ssim']:.3f} → {mean['output']['ssim']:.3f}",
-            f"{mean['estimate']['sharpness']:.2f} → {mean['output']['sharpness']:.2f}",
+            str(len(runs)),
+            *(shown(runs, [task], "psnr", 2) for task in tasks),
+            shown(runs, tasks, "psnr", 2),
+            f"{np.std(means, ddof=1):.2f}" if len(means) > 1 else "",
+            shown(runs, tasks, "ssim", 3),
+            shown(runs, tasks, "sharpness", 2),
         )
-    Console(width=160).print(table)
+    Console(width=170).print(table)
 
 
 if __name__ == "__main__":
