@@ -207,7 +207,7 @@ def print_table(folder: Path) -> None:
     shared = set.intersection(*(set(one["overrides"]) for one in found.values()))
     table = Table(
         box=None,
-        title=f"PSNR (dB) estimate → output, held-out pictures; ± over seeds\n"
+        title="PSNR (dB) estimate → output, held-out pictures; ± over seeds\n"
         + " ".join(sorted(shared)),
         title_justify="left",
     )
