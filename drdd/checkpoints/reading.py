@@ -1,17 +1,20 @@
 """Checkpoint files of others, read safely: tensors alone, never code."""
 
-import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from drdd.errors import UserError
+
+# How torch's restricted unpickler names what it refuses to build or call.
+_CODE = re.compile(
+    r"(?:unsupported(?: global:)? GLOBAL|unrecognized function) (\S+)", re.IGNORECASE
+)
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -26,16 +29,14 @@ def read_checkpoint(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such file") from None
-    except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error).lower():
-            raise UserError(f"{path}: damaged or no torch checkpoint ({_first(error)})") from None
+    except Exception as error:  # a file that is no pickle ends the unpickler in any way it likes
+        if found := _CODE.search(str(error)):
+            raise UserError(
+                f"{path}: holds code or objects besides tensors and plain data, which is refused "
+                f"({found[1]}); save the state dict alone"
+            ) from None
         raise UserError(
-            f"{path}: holds code or objects besides tensors and plain data, which is refused "
-            f"({_first(error)}); save the state dict alone"
-        ) from None
-    except (RuntimeError, OSError, BadZipFile, EOFError, SafetensorError, ValueError) as error:
-        raise UserError(
-            f"{path}: damaged, cut short, or no checkpoint ({_first(error)}); get the file again"
+            f"{path}: damaged, cut short, or no checkpoint ({_last(error)}); get the file again"
         ) from None
 
 
@@ -68,5 +69,7 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+def _last(error: Exception) -> str:
+    """What torch's long explanation comes to, if it is one."""
+    said = str(error).partition("WeightsUnpickler error:")[2] or str(error)
+    return (said.strip().splitlines() or [type(error).__name__])[0][:160]

@@ -21,7 +21,9 @@ def run_stage(stage: str, body: Callable[[Params, Reporter], None]) -> None:
     Exit status: 2 for what the user must put right, 75 for what may pass when tried again.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop: stop as on Ctrl-C
+    # Asked to stop: stop as on Ctrl-C, which a shell's background process would ignore.
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(asked, signal.default_int_handler)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         with reporting(stage) as reporter:

@@ -154,7 +154,7 @@ def test_the_noise_stage_begins_from_a_pretrained_model(copy: Path) -> None:
     assert config["networks"]["noise"]["in_channels"] == 6
     (copy / "pretrained/uncond.pt").write_bytes(b"no checkpoint")
     refused = run(copy, "dvc", "repro", "train_noise")
-    assert "pretrained/uncond.pt: damaged or no torch checkpoint" in refused.stdout
+    assert "pretrained/uncond.pt: damaged, cut short, or no checkpoint" in refused.stdout
     (copy / "pretrained/uncond.pt").unlink()
     content["train"]["noise"]["images"] = 88
     write_params(copy, content)
