@@ -48,6 +48,8 @@ ONE_STEP = [
     "diffusion.residual_steps=1",
     "train.residual.time_draw={start: 1, grid: 0, uniform: 0}",
 ]
+# Of the images of both stages together; a half unless told.
+SHORT_NOISE = "noise_share=0.2"
 # A rival's one network has the images of both stages; HALF leaves it those of one.
 HALF = "train.noise.images=16"
 VARIANTS: dict[str, list[str]] = {
@@ -60,10 +62,17 @@ VARIANTS: dict[str, list[str]] = {
     "coupled, two networks": ["method=coupled", "diffusion.coupled_networks=2", HALF],
     "drdd": [],
     "drdd, few pairs": [FEWER],
+    "drdd, s = 0.05": [LOW],
+    "drdd, s = 0.05, few pairs": [LOW, FEWER],
+    "drdd, true states": ["train.residual.rollout=false"],
+    "drdd, true states, s = 0.05": ["train.residual.rollout=false", LOW],
     "drdd, uniform t": [f"train.residual.time_draw={UNIFORM}"],
     "drdd, no balance": ["train.residual.balance=none"],
     "drdd, estimate": [ESTIMATE],
     "drdd, estimate, s = 0.05": [ESTIMATE, LOW],
+    "drdd, short noise stage": [SHORT_NOISE],
+    "drdd, short noise stage, s = 0.05": [SHORT_NOISE, LOW],
+    "drdd, short noise stage, s = 0.05, few pairs": [SHORT_NOISE, LOW, FEWER],
     "drdd, one residual step": ONE_STEP,
     "drdd, one residual step, s = 0.05": [*ONE_STEP, LOW],
     "drdd, one residual step, s = 0.05, few pairs": [*ONE_STEP, LOW, FEWER],
@@ -104,9 +113,20 @@ def main() -> None:
 
 def measure(overrides: list[str]) -> Judged:
     """Train what the variant needs and judge it on every held-out pair."""
-    shares = [float(o.partition("=")[2]) for o in overrides if o.startswith("pairs=")]
-    params = load(overrides=[o for o in overrides if not o.startswith("pairs=")])
-    share = shares[0] if shares else 1.0
+    shares = {"pairs": 1.0, "noise_share": 0.5}
+    of_params = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key in shares:
+            shares[key] = float(value)
+        else:
+            of_params.append(override)
+    params, share = load(overrides=of_params), shares["pairs"]
+    if shares["noise_share"] != 0.5:
+        total = params.train.noise.images + params.train.residual.images
+        of_noise = round(total * shares["noise_share"])
+        split = [f"train.noise.images={of_noise}", f"train.residual.images={total - of_noise}"]
+        params = load(overrides=[*of_params, *split])
     weights, networks = read_trained(trained(params, "residual", share))
     if params.method == "drdd":
         noise_weights, noise_networks = read_trained(trained(params, "noise", 1.0))
@@ -137,9 +157,8 @@ def trained(params: Params, stage: str, share: float) -> Path:
     settings, schedule = settings_of(job), sampling_of(params).schedule()
     unread = {"residual_steps", "eta"} if stage == "noise" else {"noise_steps", "eta"}
     diffusion = params.diffusion.model_dump(exclude=unread if params.method == "drdd" else {"eta"})
-    decides = json.dumps(
-        [stage, params.method, share, params.seed, diffusion, settings.model_dump()]
-    )
+    of_loop = settings.model_dump(exclude=set() if params.method == "drdd" else {"rollout"})
+    decides = json.dumps([stage, params.method, share, params.seed, diffusion, of_loop])
     kept = CACHE / f"{sha256(decides.encode()).hexdigest()[:16]}.safetensors"
     if kept.exists():
         return kept

@@ -65,6 +65,13 @@ def residual_loss(
 ) -> Tensor:
     """Squared error of the predicted I_res, (B,). Needs pairs."""
     y = diffuse_residual(schedule, target, degraded, t, noise)
+    return residual_error(net, schedule, y, target, degraded, t)
+
+
+def residual_error(
+    net: Net, schedule: Schedule, y: Tensor, target: Tensor, degraded: Tensor, t: Tensor
+) -> Tensor:
+    """Squared error of the I_res predicted from the state y at step t, (B,)."""
     time = schedule.residual_level.to(t.device)[t] * schedule.steps
     predicted = net(stacked(y, degraded), time)
     return (predicted.float() - (degraded - target)).square().mean(dim=(1, 2, 3))

@@ -6,6 +6,7 @@ caller's `draw` (see keyed.py), which is asked for "fixed noise" once and, when 
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -34,14 +35,15 @@ class Sample:
 
 
 def remove_residual(
-    net: Net, schedule: Schedule, y: Tensor, degraded: Tensor, count: int
+    net: Net, schedule: Schedule, y: Tensor, degraded: Tensor, grid: Sequence[int]
 ) -> tuple[list[Tensor], Tensor]:
-    """De-residual: y <- y - (a_t - a_t') * I_res_hat over `count` steps, deterministic.
+    """De-residual: y <- y - (a_t - a_t') * I_res_hat along `grid`, deterministic.
 
-    y: I_in + s * eps. Returns the state after each step, and the last predicted I_res.
+    y: the state at grid[0], which is I_in + s * eps at the sampler's own first step.
+    Returns the state after each step, and the last predicted I_res.
     """
     states, residual = [], torch.zeros_like(degraded)
-    for t, t_next in itertools.pairwise(schedule.residual_grid(count)):
+    for t, t_next in itertools.pairwise(grid):
         a, a_next = schedule.a(t), schedule.a(t_next)
         residual = net(stacked(y, degraded), constant_time(y, a * schedule.steps)).float()
         y = y - (a - a_next) * residual
@@ -90,7 +92,8 @@ def sample(
 ) -> Sample:
     """Restore `degraded` (B, 3, H, W) in [-1, 1], starting from y_T = I_in + s * eps."""
     start = degraded + schedule.fixed_noise * draw("fixed noise")
-    clean, residual = remove_residual(residual_net, schedule, start, degraded, residual_steps)
+    grid = schedule.residual_grid(residual_steps)
+    clean, residual = remove_residual(residual_net, schedule, start, degraded, grid)
     estimate = degraded - residual
     condition = {"none": None, "input": degraded, "estimate": estimate}[conditioning]
     denoised = remove_noise(noise_net, schedule, clean[-1], noise_steps, eta, draw, condition)

@@ -17,17 +17,21 @@ from drdd.nets.embedding import sinusoid
 
 @dataclass(frozen=True)
 class CompactConfig:
-    """in_channels: 3 for an image, 6 for an image with its condition.
+    """in_channels: 3 for an image, 6 for an image with its condition below.
 
     out_channels: 3, or 6 for two heads.
     channels: width of each level; each level after the first halves the resolution.
     blocks: residual blocks a level, on the way down and again on the way up.
+    difference: an image with a condition enters as their difference and the condition, so that what
+        the two share is there once and free of the image's noise. A fresh network is deaf to the
+        difference, and learns of it only what helps.
     """
 
     in_channels: int
     out_channels: int = 3
     channels: tuple[int, ...] = (48, 96, 160)
     blocks: int = 1
+    difference: bool = False
 
     @property
     def factor(self) -> int:
@@ -48,6 +52,8 @@ class CompactUNet(nn.Module):
         embed = 4 * widths[0]
         self.time = nn.Sequential(nn.Linear(widths[0], embed), nn.SiLU(), nn.Linear(embed, embed))
         self.stem = nn.Conv2d(4 * config.in_channels, widths[0], 3, padding=1)
+        if config.difference:
+            nn.init.zeros_(self.stem.weight[:, : 2 * config.in_channels])
         self.down = nn.ModuleList(_blocks(w, w, embed, blocks) for w in widths)
         self.shrink = nn.ModuleList(nn.Conv2d(4 * a, b, 1) for a, b in itertools.pairwise(widths))
         self.middle = _blocks(widths[-1], widths[-1], embed, 1)
@@ -67,6 +73,9 @@ class CompactUNet(nn.Module):
         factor = self.config.factor
         if x.shape[-2] % factor or x.shape[-1] % factor:
             raise ValueError(f"height and width must be multiples of {factor}, got {x.shape[-2:]}")
+        if self.config.difference:
+            image, condition = x.chunk(2, dim=1)
+            x = torch.cat([image - condition, condition], dim=1)
         embedding = self.time(sinusoid(time, self.config.channels[0]))
         h = self.stem(F.pixel_unshuffle(x, 2))
         skips = []

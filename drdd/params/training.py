@@ -193,6 +193,11 @@ class TrainNoise(TrainStage):
 
 
 class TrainResidual(TrainStage):
+    rollout: bool = Field(
+        default=True,
+        description="at the sampler's later steps, train on the state that the sampler itself "
+        "reaches instead of the true one (drdd alone)",
+    )
     balance: Literal["relative", "none"] = Field(
         default="relative",
         description="relative: each sample's loss is divided by its residual's own energy, so that "

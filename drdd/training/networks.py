@@ -26,6 +26,8 @@ def residual_networks(
         return {"residual": network_config(in_channels=6, out_channels=6, **network)}
     if method == "coupled":
         return {part: network_config(in_channels=6, **network) for part in ("residual", "noise")}
+    if network["family"] == "compact":
+        network["difference"] = True
     return {"residual": network_config(in_channels=6, **network)}
 
 

@@ -7,7 +7,7 @@ crop, symmetry, t, eps) is a pure function of (seed, stage, n), whatever the wor
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from drdd.diffusion.keyed import keyed_generator
 from drdd.diffusion.methods import Method, TwoNetworks
 from drdd.diffusion.regression import regression_loss
 from drdd.diffusion.relatives import adapted
+from drdd.diffusion.rollout import rollout_loss
 from drdd.diffusion.schedule import Schedule
 from drdd.errors import UserError
 from drdd.nets.families import build
@@ -157,7 +158,11 @@ def residual_spec(
     method: Method = "drdd",
 ) -> StageSpec:
     """I_res inside fixed noise; or a rival, on the same samples."""
-    plain = process.residual_loss if method == "drdd" else regression_loss
+    steps = diffusion.residual_steps
+    plain: Callable[..., Tensor] = regression_loss
+    if method == "drdd":
+        rollout = settings.rollout
+        plain = partial(rollout_loss, count=steps) if rollout else process.residual_loss
 
     def loss(net: nn.Module, batch: Batch) -> Tensor:
         assert batch.degraded is not None
@@ -174,13 +179,11 @@ def residual_spec(
         nets = [build(c) for c in residual_networks(settings, diffusion, method).values()]
         return TwoNetworks(*nets) if len(nets) == 2 else nets[0]
 
-    steps = diffusion.residual_steps
-    if method == "coupled":
-        steps += diffusion.noise_steps
+    grid = steps + diffusion.noise_steps if method == "coupled" else steps
     return StageSpec(
         "residual",
         samples,
-        schedule.residual_grid(steps)[:-1],
+        schedule.residual_grid(grid)[:-1],
         schedule.steps - 1,
         settings.time_draw,
         seed,

@@ -138,7 +138,9 @@ def test_removing_the_residual_takes_each_share_of_the_level_once() -> None:
     _, degraded, noise = _images()
     start = degraded + SCHEDULE.fixed_noise * noise
     one = torch.ones_like(degraded)
-    states, _ = remove_residual(lambda x, time: one, SCHEDULE, start, degraded, 4)
+    states, _ = remove_residual(
+        lambda x, time: one, SCHEDULE, start, degraded, SCHEDULE.residual_grid(4)
+    )
     torch.testing.assert_close(states[-1], start - one, atol=1e-5, rtol=0)
     for t, state in zip(SCHEDULE.residual_grid(4)[1:], states, strict=True):
         torch.testing.assert_close(state, start - (1 - SCHEDULE.a(t)) * one, atol=1e-5, rtol=0)

@@ -35,7 +35,8 @@ def configs(
     if method == "coupled" and networks == 1:
         return {"residual": CompactConfig(6, 6, (8, 16))}
     noise = 6 if conditioned or method == "coupled" else 3
-    return {"residual": CompactConfig(6, 3, (8, 16)), "noise": CompactConfig(noise, 3, (8, 16))}
+    residual = CompactConfig(6, 3, (8, 16), difference=method == "drdd")
+    return {"residual": residual, "noise": CompactConfig(noise, 3, (8, 16))}
 
 
 def random_weights(config: CompactConfig) -> dict[str, Tensor]:

@@ -35,13 +35,16 @@ EVERY: dict[str, Callable[[], StageSpec]] = {
 
 
 class _Recorder(nn.Module):
+    """Remembers the passes that have a gradient, not those of a rollout."""
+
     def __init__(self, out_channels: int = 3) -> None:
         super().__init__()
         self.inputs: list[Tensor] = []
         self._out_channels = out_channels
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        self.inputs.append(torch.cat([x.flatten(1), time[:, None]], dim=1))
+        if torch.is_grad_enabled():
+            self.inputs.append(torch.cat([x.flatten(1), time[:, None]], dim=1))
         return torch.zeros(len(x), self._out_channels, *x.shape[2:])
 
 
