@@ -22,9 +22,9 @@ class CompactConfig:
     out_channels: 3, or 6 for two heads.
     channels: width of each level; each level after the first halves the resolution.
     blocks: residual blocks a level, on the way down and again on the way up.
-    difference: an image with a condition enters as their difference and the condition, so that what
-        the two share is there once and free of the image's noise. A fresh network is deaf to the
-        difference, and learns of it only what helps.
+    difference: an image enters as its difference to its condition, so that what the two share is there
+        once and free of the image's noise. A fresh network is deaf to the difference: it is the one
+        for the condition alone, to the bit, and learns of the difference what helps.
     """
 
     in_channels: int
@@ -51,9 +51,8 @@ class CompactUNet(nn.Module):
         widths, blocks = config.channels, config.blocks
         embed = 4 * widths[0]
         self.time = nn.Sequential(nn.Linear(widths[0], embed), nn.SiLU(), nn.Linear(embed, embed))
-        self.stem = nn.Conv2d(4 * config.in_channels, widths[0], 3, padding=1)
-        if config.difference:
-            nn.init.zeros_(self.stem.weight[:, : 2 * config.in_channels])
+        seen = config.in_channels // 2 if config.difference else config.in_channels
+        self.stem = nn.Conv2d(4 * seen, widths[0], 3, padding=1)
         self.down = nn.ModuleList(_blocks(w, w, embed, blocks) for w in widths)
         self.shrink = nn.ModuleList(nn.Conv2d(4 * a, b, 1) for a, b in itertools.pairwise(widths))
         self.middle = _blocks(widths[-1], widths[-1], embed, 1)
@@ -68,16 +67,20 @@ class CompactUNet(nn.Module):
         assert isinstance(last, nn.Conv2d)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        if config.difference:  # made last: all else is drawn as without it
+            self.difference = nn.Conv2d(4 * seen, widths[0], 3, padding=1, bias=False)
+            nn.init.zeros_(self.difference.weight)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         factor = self.config.factor
         if x.shape[-2] % factor or x.shape[-1] % factor:
             raise ValueError(f"height and width must be multiples of {factor}, got {x.shape[-2:]}")
-        if self.config.difference:
-            image, condition = x.chunk(2, dim=1)
-            x = torch.cat([image - condition, condition], dim=1)
         embedding = self.time(sinusoid(time, self.config.channels[0]))
-        h = self.stem(F.pixel_unshuffle(x, 2))
+        if self.config.difference:
+            image, condition = F.pixel_unshuffle(x, 2).chunk(2, dim=1)
+            h = self.stem(condition) + self.difference(image - condition)
+        else:
+            h = self.stem(F.pixel_unshuffle(x, 2))
         skips = []
         for level, level_blocks in enumerate(self.down):
             if level:

@@ -1,42 +1,40 @@
 """The compact UNet that sees an image beside its condition as their difference."""
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from drdd.diffusion.keyed import keyed_generator
 from drdd.nets.compact import CompactConfig, CompactUNet
 from tests.nets.filled import filled
 
-DIFFERENCE = CompactConfig(6, channels=(8, 16), difference=True)
+WIDTHS = (8, 16)
+GENERATOR = keyed_generator("image and condition")
+IMAGE, CONDITION = torch.rand(2, 2, 3, 8, 8, generator=GENERATOR)
+TIME = torch.tensor([500.0, 1000.0])
 
 
-def test_an_image_is_seen_as_its_difference_to_the_condition() -> None:
-    net = CompactUNet(DIFFERENCE)
-    seen: list[Tensor] = []
-    net.stem.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    image, condition = torch.rand(2, 1, 3, 8, 8, generator=keyed_generator("seen"))
-    net(torch.cat([image, condition], dim=1), torch.tensor([500.0]))
-    difference, beside = F.pixel_shuffle(seen[0], 2).chunk(2, dim=1)
-    assert torch.equal(difference, image - condition)
-    assert torch.equal(beside, condition)
+def test_only_the_difference_to_the_condition_is_seen_of_an_image() -> None:
+    net = CompactUNet(CompactConfig(6, channels=WIDTHS, difference=True))
+    filled(net)
+    net.stem.weight.data.zero_()
+    out = net(torch.cat([IMAGE, CONDITION], dim=1), TIME)
+    moved = net(torch.cat([IMAGE + 0.5, CONDITION + 0.5], dim=1), TIME)
+    other = net(torch.cat([IMAGE + 0.5, CONDITION], dim=1), TIME)
+    torch.testing.assert_close(out, moved, atol=1e-5, rtol=0)
+    assert (out - other).abs().max() > 0.01
 
 
-def test_a_fresh_one_begins_as_a_regression_on_the_condition() -> None:
-    """Nothing of I_in is lost to the noise on y, until listening to y helps."""
-    generator = keyed_generator("deaf")
-    fresh = CompactUNet(DIFFERENCE).stem.weight.detach().clone()
-    both, one = CompactUNet(DIFFERENCE), CompactUNet(CompactConfig(3, channels=(8, 16)))
-    filled(both)
-    filled(one)
-    with torch.no_grad():
-        both.stem.weight.copy_(fresh)
-        one.stem.weight.copy_(fresh[:, 12:])
-    condition = torch.rand(2, 3, 8, 8, generator=generator)
-    noisy = condition + 0.15 * torch.randn(2, 3, 8, 8, generator=generator)
-    time = torch.tensor([1000.0, 1000.0])
-    expected = one(condition, time)
-    assert expected.std() > 0.1
-    torch.testing.assert_close(
-        both(torch.cat([noisy, condition], dim=1), time), expected, atol=1e-5, rtol=0
-    )
+def test_a_fresh_one_is_the_network_for_the_condition_alone() -> None:
+    """So the residual net begins as regression does: nothing of I_in is lost to the noise on y."""
+    torch.manual_seed(0)
+    both = CompactUNet(CompactConfig(6, channels=WIDTHS, difference=True))
+    torch.manual_seed(0)
+    one = CompactUNet(CompactConfig(3, channels=WIDTHS))
+    weights = both.state_dict()
+    assert not weights.pop("difference.weight").any()
+    assert all(torch.equal(weights[name], value) for name, value in one.state_dict().items())
+    assert set(weights) == set(one.state_dict())
+    for net in (both, one):  # a fresh head is silent, which would hide mistakes
+        net.head.state_dict()["2.weight"].fill_(1)
+    told = both(torch.cat([IMAGE, CONDITION], dim=1), TIME)
+    assert torch.equal(told, one(CONDITION, TIME))
+    assert told.std() > 0.01
