@@ -48,8 +48,6 @@ ONE_STEP = [
     "diffusion.residual_steps=1",
     "train.residual.time_draw={start: 1, grid: 0, uniform: 0}",
 ]
-# Of the images of both stages together; a half unless told.
-SHORT_NOISE = "noise_share=0.2"
 # A rival's one network has the images of both stages; HALF leaves it those of one.
 HALF = "train.noise.images=16"
 VARIANTS: dict[str, list[str]] = {
@@ -70,9 +68,6 @@ VARIANTS: dict[str, list[str]] = {
     "drdd, no balance": ["train.residual.balance=none"],
     "drdd, estimate": [ESTIMATE],
     "drdd, estimate, s = 0.05": [ESTIMATE, LOW],
-    "drdd, short noise stage": [SHORT_NOISE],
-    "drdd, short noise stage, s = 0.05": [SHORT_NOISE, LOW],
-    "drdd, short noise stage, s = 0.05, few pairs": [SHORT_NOISE, LOW, FEWER],
     "drdd, one residual step": ONE_STEP,
     "drdd, one residual step, s = 0.05": [*ONE_STEP, LOW],
     "drdd, one residual step, s = 0.05, few pairs": [*ONE_STEP, LOW, FEWER],
@@ -113,20 +108,9 @@ def main() -> None:
 
 def measure(overrides: list[str]) -> Judged:
     """Train what the variant needs and judge it on every held-out pair."""
-    shares = {"pairs": 1.0, "noise_share": 0.5}
-    of_params = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key in shares:
-            shares[key] = float(value)
-        else:
-            of_params.append(override)
-    params, share = load(overrides=of_params), shares["pairs"]
-    if shares["noise_share"] != 0.5:
-        total = params.train.noise.images + params.train.residual.images
-        of_noise = round(total * shares["noise_share"])
-        split = [f"train.noise.images={of_noise}", f"train.residual.images={total - of_noise}"]
-        params = load(overrides=[*of_params, *split])
+    shares = [float(o.partition("=")[2]) for o in overrides if o.startswith("pairs=")]
+    params = load(overrides=[o for o in overrides if not o.startswith("pairs=")])
+    share = shares[0] if shares else 1.0
     weights, networks = read_trained(trained(params, "residual", share))
     if params.method == "drdd":
         noise_weights, noise_networks = read_trained(trained(params, "noise", 1.0))
