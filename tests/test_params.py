@@ -58,7 +58,7 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
         (_set("seed", True), ["seed = True", "valid integer"]),
         (_set("diffusion.noise_level", 0.0), ["diffusion.noise_level = 0.0", "greater than 0"]),
         (_set("tasks.rain.pairs", 1.5), ["tasks.rain.pairs = 1.5", "less than or equal to 1"]),
-        (_set("tasks.rain.corpora", ["natur"]), ["'natur' is no corpus", "'nature'"]),
+        (_set("tasks.rain.corpora", ["natur"]), ["'natur' is no entry of corpora", "'nature'"]),
         (_set("tasks.Rain drops", {}), ["tasks.Rain drops"]),
         (
             _set("tasks.haze.degradation", [{"kind": "hase"}]),

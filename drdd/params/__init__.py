@@ -1,8 +1,9 @@
 """The schema of params.yaml: every setting, its type, range, default and meaning, in one room."""
 
+from drdd.params.data import Columns, Corpus, Ingest, Match, Paired
 from drdd.params.file import FILE, load, overridden, read, validate
 from drdd.params.schema import Params
-from drdd.params.tasks import Corpus, Task
+from drdd.params.tasks import Task
 from drdd.params.training import (
     SCRATCH,
     CompactNetwork,
@@ -17,9 +18,13 @@ from drdd.params.training import (
 __all__ = [
     "FILE",
     "SCRATCH",
+    "Columns",
     "CompactNetwork",
     "Corpus",
     "Diffusion",
+    "Ingest",
+    "Match",
+    "Paired",
     "Params",
     "PretrainedNetwork",
     "Task",

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from yaml import YAMLError
 
 from drdd.errors import UserError
+from drdd.params.degradations import DEGRADATIONS
 from drdd.params.errors import explain, nearest
 from drdd.params.schema import Params
-from drdd.params.tasks import DEGRADATIONS
 from drdd.params.training import NETWORKS
 
 FILE = "params.yaml"

@@ -1,11 +1,13 @@
 """The whole of params.yaml."""
 
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from drdd.params.data import Corpus, Ingest, Paired
 from drdd.params.errors import nearest
-from drdd.params.tasks import Corpus, Ingest, Task
+from drdd.params.tasks import Task
 from drdd.params.training import Diffusion, Train
 from drdd.params.types import Count, Name, Section
 
@@ -28,7 +30,8 @@ class Params(Section):
     photographs: dict[Name, list[str]] = Field(
         default={}, description="photographs that installed packages bundle, by folder to be made"
     )
-    corpora: dict[Name, Corpus] = Field(min_length=1)
+    corpora: dict[Name, Corpus] = Field(description="of clean images; may be {}")
+    paired: dict[Name, Paired] = Field(description="corpora of pairs; may be {}")
     ingest: Ingest = Ingest()
     tasks: dict[Name, Task] = Field(min_length=1)
     method: Literal["drdd", "coupled", "regression"] = Field(
@@ -45,11 +48,24 @@ class Params(Section):
     @model_validator(mode="after")
     def _references(self) -> "Params":
         wrong = [
-            f"tasks.{name}.corpora: {corpus!r} is no corpus{nearest(corpus, self.corpora)}"
-            for name, task in self.tasks.items()
-            for corpus in task.corpora
-            if corpus not in self.corpora
+            f"{key}: {name!r} is no entry of {section}{nearest(name, known)}"
+            for key, section, known, names in self._named()
+            for name in names
+            if name not in known
+        ]
+        wrong += [
+            f"paired.{name}: corpora has an entry of this name too; rename one"
+            for name in sorted(self.corpora.keys() & self.paired.keys())
         ]
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _named(self) -> Iterator[tuple[str, str, Collection[str], Sequence[str]]]:
+        """(key, the section it refers to, that section's names, the names it holds)."""
+        for name, task in self.tasks.items():
+            yield f"tasks.{name}.corpora", "corpora", self.corpora, task.corpora
+            yield f"tasks.{name}.paired", "paired", self.paired, task.paired
+        noise = self.train.noise.corpora
+        if noise is not None:
+            yield "train.noise.corpora", "corpora", self.corpora, noise

@@ -1,86 +1,38 @@
-"""Corpora, tasks and the degradations that make a task's pairs."""
+"""Tasks: where their pairs come from, how many they may use, what they must reach."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from drdd.params.types import (
-    Count,
-    Degrees,
-    Densities,
-    Exponents,
-    Fraction,
-    GreyLevels,
-    Lengths,
-    Name,
-    Section,
-    Shares,
-)
-
-
-class Corpus(Section):
-    """Clean images of one domain."""
-
-    source: str = Field(min_length=1, description="a folder or s3:// prefix of images")
-    holdout: list[str] | Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.1,
-        description="file stems held out for evaluation, or the fraction chosen by content hash",
-    )
-
-
-class Ingest(Section):
-    min_side: Count = Field(default=64, description="smaller images are set aside, pixels")
-    max_side: Count = Field(
-        default=768, description="larger images are scaled down to this, pixels"
-    )
-    max_pixels: Count = Field(
-        default=100_000_000, description="images that claim more pixels are set aside undecoded"
-    )
-
-
-class GaussianNoise(Section):
-    kind: Literal["gaussian_noise"]
-    sigma: GreyLevels = Field(description="standard deviation, grey levels of 255")
-
-
-class LowLight(Section):
-    kind: Literal["low_light"]
-    gain: Shares
-    gamma: Exponents
-    sigma: GreyLevels = Field(description="sensor noise, grey levels of 255")
-
-
-class Haze(Section):
-    kind: Literal["haze"]
-    density: Densities
-    airlight: Shares
-
-
-class Rain(Section):
-    kind: Literal["rain"]
-    density: Shares = Field(description="drops per pixel")
-    length: Lengths = Field(description="pixels")
-    angle: Degrees = Field(description="degrees from the vertical")
-    strength: Shares
-
-
-DEGRADATIONS: dict[Any, type[Section]] = {
-    "gaussian_noise": GaussianNoise,
-    "low_light": LowLight,
-    "haze": Haze,
-    "rain": Rain,
-}
-
-Degradation = Annotated[GaussianNoise | LowLight | Haze | Rain, Field(discriminator="kind")]
+from drdd.params.degradations import Degradation
+from drdd.params.types import Count, Fraction, Name, Section
 
 
 class Task(Section):
-    """One image-to-image task: where its pairs come from and what it must reach."""
+    """One image-to-image task: degradations of clean corpora, or paired corpora."""
 
-    corpora: list[Name] = Field(min_length=1, description="whose images are the targets")
-    degradation: list[Degradation] = Field(min_length=1, description="applied in this order")
+    corpora: list[Name] = Field(default=[], description="clean corpora whose images are the targets")
+    degradation: list[Degradation] = Field(
+        default=[], description="what makes the inputs of the corpora's images"
+    )
+    order: Literal["given", "random"] = Field(
+        default="given", description="of the degradations; random: drawn anew for each picture"
+    )
+    paired: list[Name] = Field(default=[], description="paired corpora, instead of both above")
     variants: Count = Field(default=4, description="degraded versions of each training image")
     pairs: Fraction = Field(default=1.0, description="fraction of the training pairs that is used")
     min_psnr_gain: float = Field(
-        default=0.0, description="dB over the degraded input that evaluation must show"
+        default=0.0,
+        description="dB over the degraded input that evaluation must show (aligned pairs alone)",
     )
+    max_psnr_drop: Annotated[float, Field(ge=0)] = Field(
+        default=0.5, description="dB that it may lose against the model that the alias points to"
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Task":
+        if self.paired and (self.corpora or self.degradation):
+            raise ValueError("give paired alone, or corpora with degradation")
+        if not self.paired and not (self.corpora and self.degradation):
+            raise ValueError("needs corpora and degradation, or paired")
+        return self

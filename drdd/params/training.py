@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from drdd.params.types import Count, Fraction, Positive, Section
+from drdd.params.types import Count, Fraction, Name, Positive, Section
 
 
 class Diffusion(Section):
@@ -152,6 +152,9 @@ class TrainNoise(TrainStage):
     data: Literal["corpora", "pairs"] = Field(
         default="corpora", description="clean images, or pairs for the conditioning that needs them"
     )
+    corpora: list[Name] | None = Field(
+        default=None, min_length=1, description="the clean corpora it learns from; all, unless given"
+    )
     relative: Literal["paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow"] = Field(
         default="paper", description="what the network predicts, and of which diffusion"
     )
@@ -193,6 +196,12 @@ class TrainNoise(TrainStage):
 
 
 class TrainResidual(TrainStage):
+    warm_start: str = Field(
+        default="none",
+        min_length=1,
+        description="none (random weights), or a published model to begin from: an alias such as "
+        "champion, or a version's id, which a later run reproduces",
+    )
     rollout: bool = Field(
         default=True,
         description="at the sampler's later steps, train on the state that the sampler itself "

@@ -6,7 +6,7 @@ import torch
 
 from drdd.diffusion.keyed import keyed_generator
 from drdd.params import load
-from drdd.params.tasks import DEGRADATIONS as SCHEMAS
+from drdd.params.degradations import DEGRADATIONS as SCHEMAS
 from drdd.tasks import degradations
 from drdd.tasks.catalogue import DEGRADATIONS, degrade
 from tests.conftest import ROOT

@@ -1,0 +1,102 @@
+"""Corpora of clean images, paired corpora, and how both are taken in."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from drdd.params.types import Count, Section
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+Holdout = list[str] | Annotated[float, Field(ge=0, le=1)]
+SOURCE = (
+    "a folder, an s3:// prefix, a zip or tar archive, a list (.txt) or a table (.csv, .parquet)"
+)
+
+
+class Origin(Section):
+    """What clean and paired corpora have in common."""
+
+    holdout: Holdout = Field(
+        default=0.1,
+        description="file stems (or keys of pairs) held out for evaluation, or the fraction chosen by "
+        "content hash; 1.0 holds all out",
+    )
+    licence: str = Field(default="not stated", description="for the data card")
+    obtain: str = Field(default="", description="where it is to be had: a URL or a sentence")
+
+
+class Corpus(Origin):
+    """Clean images of one domain."""
+
+    source: str = Field(min_length=1, description=SOURCE)
+    include: Pattern | None = Field(
+        default=None, description="a regular expression that a file's path below the source must match"
+    )
+    column: str = Field(default="image", description="of a table: which column names the files")
+
+
+class Match(Section):
+    """A file belongs to a side when its regular expression matches the path below the source.
+
+    The groups that it captures, joined by "/", are the pair's key.
+    """
+
+    input: Pattern
+    target: Pattern
+
+    @model_validator(mode="after")
+    def _captures(self) -> "Match":
+        for side in ("input", "target"):
+            if re.compile(getattr(self, side)).groups < 1:
+                raise ValueError(f"{side}: needs a group (...) that captures the pair's key")
+        return self
+
+
+class Columns(Section):
+    """Of a table: which columns name the files of each pair."""
+
+    input: str = "input"
+    target: str = "target"
+
+
+class Paired(Origin):
+    """Pairs of a degraded and a clean image. One target may serve several inputs."""
+
+    input: str = Field(min_length=1, description=f"of degraded images: {SOURCE}")
+    target: str = Field(min_length=1, description="of clean images; may be the same as input")
+    match: Literal["stem", "row"] | Match = Field(
+        default="stem",
+        description="stem: equal file stems; row: the n-th of a list with the n-th of the other; or "
+        "regular expressions {input, target}. The rows of a table are its pairs whatever stands here",
+    )
+    columns: Columns = Columns()
+    aligned: bool = Field(
+        default=True,
+        description="false: inputs and targets show different scenes (cat to dog); they are then "
+        "paired by content hash",
+    )
+
+
+class Ingest(Section):
+    min_side: Count = Field(default=64, description="smaller images are set aside, pixels")
+    max_side: Count = Field(
+        default=768, description="larger images are scaled down to this, pixels"
+    )
+    max_pixels: Count = Field(
+        default=100_000_000, description="images that claim more pixels are set aside undecoded"
+    )
+    near_duplicates: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.04,
+        description="images whose perceptual hashes differ in at most this share of bits count as one "
+        "picture; 0: only equal hashes",
+    )
