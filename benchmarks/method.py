@@ -23,12 +23,13 @@ from rich.table import Table
 from drdd.checkpoints.folder import save_model
 from drdd.checkpoints.trained import read_trained, write_trained
 from drdd.data.intake import Pixels
-from drdd.data.shards import HOLDOUT, TRAIN, read_corpus, read_pairs
+from drdd.data.library import Library, PicturePairs, Pictures
+from drdd.data.pairs import HOLDOUT, TRAIN, Pair
 from drdd.data.split import choose_pairs
 from drdd.evaluation.metrics import score
 from drdd.params import Params, load
 from drdd.serving.engine import Restorer
-from drdd.stages.paths import CORPORA, PAIRS
+from drdd.stages.prepared import paired, unpaired, whereabouts
 from drdd.training.launch import Job, settings_of
 from drdd.training.loop import Progress, Worker, train
 from drdd.training.networks import noise_network, residual_networks, sampling_of
@@ -121,10 +122,11 @@ def measure(overrides: list[str]) -> Judged:
         restorer = Restorer.from_folder(model, params.seed)
     torch.set_num_threads(1)
     tasks = {}
-    for task in sorted(params.tasks):
+    held = paired(params.tasks, HOLDOUT)
+    library = Library(whereabouts(held))
+    for task, pairs in held.items():
         rows = []
-        for pair in read_pairs(PAIRS / task / HOLDOUT):
-            degraded, target = pair.degraded[0], pair.target.photograph.pixels
+        for target, degraded in PicturePairs(library, pairs):
             restored = restorer.restore(degraded)
             pictures = {"input": degraded, "estimate": restored.estimate, "output": restored.output}
             rows.append({part: judged(pixels, target) for part, pixels in pictures.items()})
@@ -147,17 +149,17 @@ def trained(params: Params, stage: str, share: float) -> Path:
     if kept.exists():
         return kept
     if stage == "noise":
-        photographs = [
-            row.photograph.pixels
-            for corpus in sorted(params.corpora)
-            for row in read_corpus(CORPORA / corpus / TRAIN)
-        ]
+        clean = unpaired()
+        ids = [picture.target for pictures in clean.values() for picture in pictures]
+        photographs = Pictures(Library(whereabouts(clean)), ids)
         corrupted = params.train.noise.conditioning == "estimate"
         samples = CleanSamples(photographs, settings.crop, params.seed, corrupted)
         networks = {"noise": noise_network(params.train.noise)}
         spec = noise_spec(samples, params.train.noise, params.diffusion, schedule, params.seed)
     else:
-        pairs = {task: some_pairs(task, share) for task in sorted(params.tasks)}
+        every = paired(params.tasks, TRAIN)
+        library = Library(whereabouts(every))
+        pairs = {task: PicturePairs(library, some(found, share)) for task, found in every.items()}
         networks = residual_networks(params.train.residual, params.diffusion, params.method)
         spec = residual_spec(
             PairSamples(pairs, settings.crop, params.seed),
@@ -177,14 +179,9 @@ def _show(progress: Progress) -> None:
     print(said, end="", file=sys.stderr, flush=True)
 
 
-def some_pairs(task: str, share: float) -> list[tuple[Pixels, Pixels]]:
+def some(pairs: list[Pair], share: float) -> list[Pair]:
     """The nested share of a task's training pairs, as the prepare stage chooses them."""
-    rows = read_pairs(PAIRS / task / TRAIN)
-    every = {
-        f"{row.target.photograph.id}/{v}": (row.target.photograph.pixels, degraded)
-        for row in rows
-        for v, degraded in enumerate(row.degraded)
-    }
+    every = {f"{pair.target}/{pair.variant}": pair for pair in pairs}
     chosen = choose_pairs(list(every), share)
     return [pair for key, pair in every.items() if key in chosen]
 

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from drdd import harmonize_cli
+from drdd import data_cli, harmonize_cli, presets_cli, tasks_cli
 from drdd.errors import TransientError, UserError
+from drdd.presets_cli import PresetOption
 from drdd.registry import cli as models
 from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
 from infra.local import cli as stack
@@ -24,6 +25,9 @@ app = typer.Typer(
 )
 stack.register(app)
 harmonize_cli.register(app)
+app.add_typer(data_cli.app, name="data", help="Corpora and pairs: check.")
+app.add_typer(presets_cli.app, name="presets", help="Params of the paper's tasks: list, write.")
+app.add_typer(tasks_cli.app, name="tasks", help="Tasks and degradations: show, list, add.")
 app.add_typer(models.app, name="models", help="Published models: list, pull, verify.")
 
 out = Console(highlight=False)
@@ -36,6 +40,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A param for this run alone; repeatable."),
     ] = None,
+    preset: PresetOption = None,
 ) -> None:
     """Run drdd/full-pipeline on the local stack and watch it to the end."""
     root = Path.cwd()
@@ -44,7 +49,7 @@ def run(
     from flows.watch import start, watch
 
     began = time.monotonic()
-    started = start(override or [])
+    started = start(override or [], preset or [])
     page = os.environ["PREFECT_API_URL"].removesuffix("/api")
     out.print(f"run {started.name}: {page}/runs/flow-run/{started.id}", soft_wrap=True)
     try:
@@ -85,12 +90,12 @@ def restore(
     except OSError as error:
         raise UserError(f"{picture}: cannot be read ({error.strerror})") from None
     try:
-        photograph = decode(Blob(picture.name, content), Limits(1, 10**9, 10**9))
+        pixels = decode(Blob(picture.name, content), Limits(1, 10**9, 10**9))
     except ValueError as error:
         raise UserError(f"{picture}: {error}") from None
     is_folder = (Path(model) / "config.json").is_file()
     folder = Path(model) if is_folder else cached(model, registry or default_registry())
-    restored = Restorer.from_folder(folder).restore(photograph.pixels)
+    restored = Restorer.from_folder(folder).restore(pixels)
     write_picture(output, restored.output)
     height, width = restored.output.shape[:2]
     out.print(f"{output}  {width} x {height}  by model {folder.name}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import fsspec
+from aiohttp import ClientError
 from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
 
 from drdd.errors import TransientError, UserError
@@ -51,11 +52,11 @@ def explained(uri: str) -> Iterator[None]:
     except (NoCredentialsError, PartialCredentialsError) as error:
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         raise UserError(f"{where}: no keys to ask with; {advice}") from error
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         if "://" in uri and "bucket does not exist" in str(error):
             raise UserError(f"{where}: its bucket does not exist; make it first") from error
-        raise UserError(f"{where}: {error}") from error
-    except (OSError, BotoCoreError) as error:
+        raise UserError(f"{where} does not exist ({error})") from error
+    except (OSError, BotoCoreError, ClientError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise TransientError(f"{where} does not answer ({reason})") from error
     except (ValueError, ImportError) as error:  # an unknown protocol, a malformed name

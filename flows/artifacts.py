@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
+from drdd.evaluation.summary import gate_in_words
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
 
 GRID_WIDTH = 900
@@ -34,9 +35,9 @@ def _rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
             "images": str(row["images"]),
             "PSNR": f"{row['input']['psnr_rgb']:.2f} → {row['output']['psnr_rgb']:.2f} dB",
             "gain": f"{row['gain']['psnr_rgb']:+.2f} dB",
-            "needed": f"{row['min_psnr_gain']:+.2f} dB",
+            "needed, dB": gate_in_words(row)[0],
             "SSIM": f"{row['input']['ssim_rgb']:.3f} → {row['output']['ssim_rgb']:.3f}",
-            "gate": "passed" if row["passed"] else "FAILED",
+            "gate": gate_in_words(row)[1],
         }
         for task, row in metrics["tasks"].items()
     ]
@@ -57,4 +58,5 @@ def _links(root: Path, published: dict[str, Any]) -> str:
         f"- report: [{report}]({report.as_uri()})\n"
         f"- published model: `{published['uri']}`\n"
         f"- alias `{published['alias']}`: {'moved to it' if published['promoted'] else 'not moved'}"
+        + "".join(f"\n- {said}" for said in (*published["missed"], *published["notes"]))
     )

@@ -31,13 +31,24 @@ Overrides = Annotated[
 ]
 
 
+Presets = Annotated[
+    list[str],
+    Field(
+        title="Presets",
+        description="Presets for this run alone, applied in order before the overrides, such as "
+        "all-in-one-5; `drdd presets list` shows them.",
+    ),
+]
+
+
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=4)
 
 
 @flow(name="drdd", task_runner=RUNNER)
-def pipeline(overrides: Overrides = []) -> State[None]:  # noqa: B006 - Prefect shows the default in its form
+def pipeline(overrides: Overrides = [], presets: Presets = []) -> State[None]:  # noqa: B006 - Prefect shows the defaults in its form
     """Train, evaluate, publish and serve; what has not changed since the last run is kept."""
-    root = workspace(ROOT, str(runtime.flow_run.id), trial_overrides(ROOT, overrides))
+    trial = trial_overrides(ROOT, overrides, presets)
+    root = workspace(ROOT, str(runtime.flow_run.id), trial, presets)
     os.chdir(root)  # a run is a process of its own
     with stopping_children():
         done: dict[str, PrefectFuture[str]] = {}
@@ -47,7 +58,7 @@ def pipeline(overrides: Overrides = []) -> State[None]:  # noqa: B006 - Prefect 
         wait(list(done.values()))  # a failure must not stop what runs beside it
     outcomes = {name: future.result() for name, future in done.items()}
     artifacts.leave(root)
-    if not overrides:
+    if not overrides and not presets:
         deploy_champion(root)
     ran = sum(outcome == "run" for outcome in outcomes.values())
     kept = len(outcomes) - ran

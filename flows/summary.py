@@ -6,9 +6,12 @@ from pathlib import Path
 from prefect.client.schemas.objects import FlowRun
 from rich.table import Table
 
+from drdd.evaluation.summary import gate_in_words
 from drdd.params import FILE, load
 from drdd.stages.paths import METRICS, PUBLISHED, REPORT
 from flows.workspace import RUNS
+
+MARKS = {"passed": "[green]passed[/]", "missed": "[red]missed[/]", "not gated": "not gated"}
 
 
 def summary(root: Path, run: FlowRun, port: int) -> tuple[Table, str]:
@@ -21,24 +24,28 @@ def summary(root: Path, run: FlowRun, port: int) -> tuple[Table, str]:
         table.add_column(heading, justify="left" if heading == "task" else "right")
     for task, row in metrics["tasks"].items():
         before, after = row["input"], row["output"]
+        needed, verdict = gate_in_words(row)
+        fell = published["tasks"][task]["verdict"] == "fell"
         table.add_row(
             task,
             f"{before['psnr_rgb']:.2f} → {after['psnr_rgb']:.2f}",
             f"{row['gain']['psnr_rgb']:+.2f}",
-            f"{row['min_psnr_gain']:+.2f}",
+            needed,
             f"{before['ssim_rgb']:.3f} → {after['ssim_rgb']:.3f}",
-            "[green]passed[/]" if row["passed"] else "[red]missed[/]",
+            "[red]fell[/]" if fell else MARKS[verdict],
         )
     alias = published["alias"]
     if not published["promoted"]:
-        model, service = "a gate was missed, no alias moved", "left as it was"
+        model, service = f"gate missed, alias {alias} not moved", "left as it was"
     elif alias == load(root / FILE).publish.alias and folder == root:
         model, service = f"alias {alias}", f"http://127.0.0.1:{port}  (POST /v1/restore, /docs)"
     else:
         model, service = f"alias {alias}", "left as it was: a trial"
-    places = {
-        "report": str((folder / REPORT).resolve()),
-        "model": f"{published['uri']}  ({model})",
-        "service": service,
-    }
-    return table, "\n".join(f" {name:9}{place}" for name, place in places.items())
+    places = [
+        *(("missed", said) for said in published["missed"]),
+        *(("note", said) for said in published["notes"]),
+        ("report", str((folder / REPORT).resolve())),
+        ("model", f"{published['uri']}  ({model})"),
+        ("service", service),
+    ]
+    return table, "\n".join(f" {name:9}{place}" for name, place in places)

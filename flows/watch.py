@@ -43,12 +43,13 @@ class Row:
     seconds: float
 
 
-def start(overrides: Sequence[str]) -> FlowRun:
+def start(overrides: Sequence[str], presets: Sequence[str] = ()) -> FlowRun:
     """Raises UserError when no Prefect server is up or it does not know the deployment."""
     name = f"drdd/{DEPLOYMENT}"
+    parameters = {"overrides": list(overrides), "presets": list(presets)}
     try:
         return run_deployment(  # type: ignore[return-value]
-            name, parameters={"overrides": list(overrides)}, timeout=0, as_subflow=False
+            name, parameters=parameters, timeout=0, as_subflow=False
         )
     except ObjectNotFound:
         raise UserError(f"Prefect knows no deployment {name}; `drdd up` registers it") from None

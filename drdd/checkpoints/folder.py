@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from drdd.checkpoints.reading import check_weights
+from drdd.checkpoints.reading import check_weights, under
 from drdd.diffusion.keyed import Draw
 from drdd.diffusion.methods import Sampling, TwoNetworks, restore
 from drdd.diffusion.relatives import adapted
@@ -82,8 +82,18 @@ def save_model(
     )
 
 
-def load_model(folder: Path) -> Model:
-    """Raises UserError when the folder is no model or its weights do not fit its configuration."""
+@dataclass(frozen=True)
+class Saved:
+    """What a model folder holds. weights, networks: by part, "residual" and "noise"."""
+
+    weights: Mapping[str, dict[str, Tensor]]
+    networks: Mapping[str, NetworkConfig]
+    sampling: Sampling
+    tasks: tuple[str, ...]
+
+
+def read_model(folder: Path) -> Saved:
+    """Raises UserError when the folder is no model, or one of another format."""
     try:
         config = json.loads((folder / CONFIG).read_text())
         tensors = load_file(folder / WEIGHTS)
@@ -95,35 +105,33 @@ def load_model(folder: Path) -> Model:
         raise UserError(f"{folder}: damaged model file ({error}); pull or train it again") from None
     if config.get("format") != FORMAT:
         raise UserError(f"{folder}: format {config.get('format')!r}, this version reads {FORMAT!r}")
-    sampling = Sampling(**config["sampling"])
-    networks = {part: network_config(**fields) for part, fields in config["networks"].items()}
-    loaded = {
-        part: _network(part, network, sampling, tensors, folder)
-        for part, network in networks.items()
-    }
-    if sampling.method == "coupled" and "noise" in loaded:
-        loaded = {"residual": TwoNetworks(loaded["residual"], loaded["noise"])}
-    return Model(
-        nets=loaded,
-        factor=max(network.factor for network in networks.values()),
-        schedule=sampling.schedule(),
-        sampling=sampling,
+    return Saved(
+        weights={part: under(f"{part}.", tensors) for part in config["networks"]},
+        networks={part: network_config(**fields) for part, fields in config["networks"].items()},
+        sampling=Sampling(**config["sampling"]),
         tasks=tuple(config["tasks"]),
     )
 
 
-def _network(
-    part: str,
-    config: NetworkConfig,
-    sampling: Sampling,
-    tensors: Mapping[str, Tensor],
-    folder: Path,
-) -> nn.Module:
-    net = build(config)
-    if part == "noise" and sampling.method == "drdd":
-        net = adapted(net, sampling.relative, sampling.steps)
-    prefix = f"{part}."
-    weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    check_weights(net, weights, f"{folder}: the {part} network")
-    net.load_state_dict(weights)
+def load_model(folder: Path) -> Model:
+    """Raises UserError when the folder is no model or its weights do not fit its configuration."""
+    saved = read_model(folder)
+    loaded = {part: _network(part, saved, folder) for part in saved.networks}
+    if saved.sampling.method == "coupled" and "noise" in loaded:
+        loaded = {"residual": TwoNetworks(loaded["residual"], loaded["noise"])}
+    return Model(
+        nets=loaded,
+        factor=max(network.factor for network in saved.networks.values()),
+        schedule=saved.sampling.schedule(),
+        sampling=saved.sampling,
+        tasks=saved.tasks,
+    )
+
+
+def _network(part: str, saved: Saved, folder: Path) -> nn.Module:
+    net = build(saved.networks[part])
+    if part == "noise" and saved.sampling.method == "drdd":
+        net = adapted(net, saved.sampling.relative, saved.sampling.steps)
+    check_weights(net, saved.weights[part], f"{folder}: the {part} network")
+    net.load_state_dict(saved.weights[part])
     return for_inference(net)

@@ -65,6 +65,11 @@ def check_weights(net: nn.Module, weights: Mapping[str, Tensor], what: str) -> N
         raise UserError(f"{what} does not fit its configuration: {'; '.join(said)}")
 
 
+def under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+
+
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 

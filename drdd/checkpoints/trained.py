@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from drdd.checkpoints.reading import under
 from drdd.files import write_bytes
 from drdd.nets.families import NetworkConfig, described, network_config
 
@@ -32,8 +33,4 @@ def read_trained(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Ne
     configs = {part: network_config(**fields) for part, fields in said.items()}
     if len(configs) < 2:
         return dict.fromkeys(configs, tensors), configs
-    return {part: _under(f"{part}.", tensors) for part in configs}, configs
-
-
-def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    return {part: under(f"{part}.", tensors) for part in configs}, configs

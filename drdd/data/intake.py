@@ -1,33 +1,37 @@
-"""Intake: bytes become verified RGB photographs, or are set aside with a reason."""
+"""Intake of one file: bytes become a verified picture, or a reason why not."""
 
 import io
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
-from drdd.data.sources import Blob, Unreadable
+from drdd.data.pictures import png
+from drdd.data.sources import Blob
 
 Pixels = NDArray[np.uint8]
 
+THUMBNAIL = 16
+# Files of these formats and modes are read back to the same pixels by convert("RGB") alone.
+KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
+KEPT_MODES = {"RGB", "L", "P", "1"}
+SAMPLED = 8  # channel statistics look at every eighth row and column
 
-@dataclass(frozen=True)
-class Photograph:
-    """id: SHA-256 of the pixels and their shape; name: the file's; pixels: (H, W, 3) uint8 RGB."""
-
-    id: str
-    name: str
-    pixels: Pixels
-
-
-@dataclass(frozen=True)
-class Rejected:
-    name: str
-    reason: str
+# By EXIF's Orientation. Pillow's own turn writes the EXIF anew, and fails where that is damaged.
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -39,30 +43,86 @@ class Limits:
     max_pixels: int
 
 
-def take_in(
-    blobs: Iterable[Blob | Unreadable], limits: Limits
-) -> tuple[list[Photograph], list[Rejected]]:
-    """Decode and verify every blob; each ends in exactly one of the two lists."""
-    photographs: dict[str, Photograph] = {}
-    rejected: list[Rejected] = []
-    for blob in blobs:
-        if isinstance(blob, Unreadable):
-            rejected.append(Rejected(blob.name, blob.reason))
-            continue
-        try:
-            photograph = decode(blob, limits)
-        except ValueError as error:
-            rejected.append(Rejected(blob.name, str(error)))
-            continue
-        if first := photographs.get(photograph.id):
-            rejected.append(Rejected(blob.name, f"same pixels as {first.name}"))
-        else:
-            photographs[photograph.id] = photograph
-    return list(photographs.values()), rejected
+@dataclass(frozen=True)
+class Picture:
+    """A verified picture and what is known of it.
+
+    id: SHA-256 of `content`; content: a picture file whose pixels, in RGB, are the picture, upright
+    and within the limits: the source's own bytes where they already are that, else a PNG.
+    original: (width, height) before scaling; thumbnail: (16, 16, 3) uint8;
+    mean, mean_square: of each channel, of values in [0, 255].
+    """
+
+    id: str
+    name: str
+    width: int
+    height: int
+    original: tuple[int, int]
+    content: bytes
+    thumbnail: Pixels
+    mean: tuple[float, ...]
+    mean_square: tuple[float, ...]
 
 
-def decode(blob: Blob, limits: Limits) -> Photograph:
-    """The whole picture, upright, in RGB, no side above `max_side`. Raises ValueError with a reason."""
+def take_in(blob: Blob, limits: Limits) -> Picture:
+    """Decode all of it and verify it. Raises ValueError with the reason why it is no picture."""
+    image = _load(blob, limits)
+    upright = _upright(image)
+    rgb = _to_rgb(upright)
+    small = _shrink(rgb, limits.max_side)
+    if min(small.size) < limits.min_side:
+        width, height = small.size
+        raise ValueError(f"{width} x {height} pixels, smaller than {limits.min_side} on a side")
+    kept = image.format in KEPT_FORMATS and image.mode in KEPT_MODES and _frames(image) == 1
+    unchanged = upright is image and small.size == image.size and not _recoloured(image)
+    content = blob.content if kept and unchanged else png(np.asarray(small))
+    return described(blob.name, content, small, upright.size)
+
+
+def described(
+    name: str, content: bytes, image: Image.Image, original: tuple[int, int] | None = None
+) -> Picture:
+    """The picture that `content` encodes; image: its pixels, RGB."""
+    sampled = [max(1, side // SAMPLED) for side in image.size]
+    sample = np.asarray(image.resize((sampled[0], sampled[1]), Image.Resampling.NEAREST))
+    values = np.ascontiguousarray(sample.reshape(-1, 3).T, dtype=np.float32)
+    return Picture(
+        sha256(content).hexdigest(),
+        name,
+        image.width,
+        image.height,
+        original or image.size,
+        content,
+        thumbnail(image),
+        tuple(map(float, values.mean(axis=1))),
+        tuple(map(float, (values**2).mean(axis=1))),
+    )
+
+
+def thumbnail(image: Image.Image) -> Pixels:
+    """(16, 16, 3): what likeness compares; all but independent of the picture's size."""
+    factor = max(1, min(4, min(image.size) // (2 * THUMBNAIL)))
+    box = (0.0, 0.0, image.width / factor, image.height / factor)
+    reduced = image.reduce(factor) if factor > 1 else image
+    side = (THUMBNAIL, THUMBNAIL)
+    return np.asarray(reduced.resize(side, Image.Resampling.BILINEAR, box=box))
+
+
+def decode(blob: Blob, limits: Limits) -> Pixels:
+    """(H, W, 3) uint8: upright, in RGB, no side above `max_side`. Raises ValueError with a reason."""
+    image = _shrink(_to_rgb(_upright(_load(blob, limits))), limits.max_side)
+    if min(image.size) < limits.min_side:
+        width, height = image.size
+        raise ValueError(f"{width} x {height} pixels, smaller than {limits.min_side} on a side")
+    return np.asarray(image)
+
+
+def pixels_of(content: bytes) -> Pixels:
+    """(H, W, 3) uint8 of a picture's `content`."""
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def _load(blob: Blob, limits: Limits) -> Image.Image:
     if not blob.content:
         raise ValueError("empty file")
     try:
@@ -72,31 +132,76 @@ def decode(blob: Blob, limits: Limits) -> Photograph:
             if image.width * image.height > limits.max_pixels:
                 raise ValueError(f"claims {image.width} x {image.height} pixels, over the limit")
             image.load()
-            upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError("no image") from None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise ValueError("claims far more pixels than are decoded") from None
+    except (OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"damaged or cut short: {error}") from None
-    if min(upright.size) < limits.min_side:
-        width, height = upright.size
-        raise ValueError(f"{width} x {height} pixels, smaller than {limits.min_side} on a side")
-    pixels = np.asarray(_shrink(_to_rgb(upright), limits.max_side))
-    return Photograph(fingerprint(pixels), blob.name, pixels)
+    return image
 
 
-def fingerprint(pixels: Pixels) -> str:
-    return sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+def _upright(image: Image.Image) -> Image.Image:
+    """The same object when its EXIF asks for no turn."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except (
+        Exception
+    ):  # a damaged EXIF, of which Pillow raises all kinds, takes nothing from the pixels
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError(
+            "floating-point pixels, whose range is not known; convert it to 8 or 16 bits"
+        )
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip, not scale
         grey = np.asarray(image, dtype=np.float64) / 257
         return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    profile = image.info.get("icc_profile", b"")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         backdrop = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(backdrop, layer).convert("RGB")
-    return image.convert("RGB")
+        image = Image.alpha_composite(backdrop, layer).convert("RGB")
+    elif image.mode == "P":  # a profile is that of the palette's colours
+        image = image.convert("RGB")
+    if (to_srgb := _conversion(image, profile)) is not None:
+        return to_srgb
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _recoloured(image: Image.Image) -> bool:
+    """Whether its RGB is more than convert("RGB")."""
+    return "transparency" in image.info or _is_foreign(image.info.get("icc_profile", b""))
+
+
+def _conversion(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """In sRGB, when its colour profile is another one; a damaged profile is passed over."""
+    if not _is_foreign(profile):
+        return None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=256)
+def _is_foreign(profile: bytes) -> bool:
+    if not profile:
+        return False
+    try:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (ImageCms.PyCMSError, OSError):
+        return False
+    return "srgb" not in name.lower()
+
+
+def _frames(image: Image.Image) -> int:
+    return int(getattr(image, "n_frames", 1))
 
 
 def _shrink(image: Image.Image, max_side: int) -> Image.Image:

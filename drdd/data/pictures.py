@@ -2,10 +2,11 @@
 
 import io
 from pathlib import Path
+from zlib import Z_RLE
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from drdd.errors import UserError
 from drdd.files import write_bytes
@@ -16,8 +17,17 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 def png(pixels: NDArray[np.uint8]) -> bytes:
     """(H, W, 3) uint8 -> a PNG file, packed lightly: the time matters more than the bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1, compress_type=Z_RLE)
     return buffer.getvalue()
+
+
+def covering(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The picture at the height and width of `shape`: scaled in proportion, then cropped evenly."""
+    height, width = shape[:2]
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    fitted = ImageOps.fit(Image.fromarray(pixels), (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(fitted)
 
 
 def check_format(path: Path) -> str:

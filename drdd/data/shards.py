@@ -1,104 +1,158 @@
-"""Parquet shards: one row a photograph, its pixels as lossless PNG, its content hash as id.
+"""Picture shards: Parquet files (zstd), one row a picture, in row groups so small that each is read alone.
 
-`corpus` shards hold clean photographs; `pairs` shards hold a target and its degraded versions.
-The same rows give the same bytes.
+The same pictures in the same order give the same bytes.
 """
 
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
 
-from drdd.data.intake import Photograph, Pixels
-from drdd.data.pictures import png
-from drdd.files import atomic_path
+from drdd.data.intake import THUMBNAIL, Picture
+from drdd.files import write_json
 
-TRAIN, HOLDOUT = "train.parquet", "holdout.parquet"
-
-_CORPUS = pa.schema(
+LISTING = "shards.json"
+SHARD_BYTES = 64 * 1024**2
+GROUP_BYTES = 256 * 1024  # a larger picture is a row group of its own
+SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("name", pa.string()),
-        ("corpus", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
-        ("image", pa.binary()),
+        ("original_width", pa.int32()),
+        ("original_height", pa.int32()),
+        ("thumbnail", pa.binary(THUMBNAIL * THUMBNAIL * 3)),
+        ("mean", pa.list_(pa.float32(), 3)),
+        ("mean_square", pa.list_(pa.float32(), 3)),
+        ("image", pa.large_binary()),
     ]
 )
-_PAIRS = _CORPUS.append(pa.field("degraded", pa.list_(pa.binary())))
+KNOWN = [name for name in SCHEMA.names if name != "image"]
 
 
 @dataclass(frozen=True)
-class Row:
-    """A photograph of a corpus; `photograph.pixels` is (H, W, 3) uint8."""
+class Shard:
+    """A file of pictures: its path below the folder, rows, bytes, and MD5, DVC's own content address."""
 
-    corpus: str
-    photograph: Photograph
-
-
-@dataclass(frozen=True)
-class PairRow:
-    """A target and its degraded versions, all of one size."""
-
-    target: Row
-    degraded: Sequence[Pixels]
+    file: str
+    rows: int
+    size: int
+    md5: str
 
 
-def write_corpus(path: Path, rows: Iterable[Row]) -> None:
-    _write(path, _CORPUS, (_columns(row) for row in rows))
-
-
-def write_pairs(path: Path, rows: Iterable[PairRow]) -> None:
-    _write(
-        path,
-        _PAIRS,
-        (_columns(row.target) | {"degraded": [png(p) for p in row.degraded]} for row in rows),
-    )
-
-
-def read_corpus(path: Path) -> list[Row]:
-    return [_row(values) for values in pq.read_table(path).to_pylist()]
-
-
-def read_pairs(path: Path) -> list[PairRow]:
-    return [
-        PairRow(_row(values), [_pixels(png) for png in values["degraded"]])
-        for values in pq.read_table(path).to_pylist()
-    ]
-
-
-def _columns(row: Row) -> dict[str, object]:
-    height, width, _ = row.photograph.pixels.shape
-    return {
-        "id": row.photograph.id,
-        "name": row.photograph.name,
-        "corpus": row.corpus,
-        "width": width,
-        "height": height,
-        "image": png(row.photograph.pixels),
+def table_of(pictures: Sequence[Picture]) -> pa.Table:
+    """As SCHEMA."""
+    columns: dict[str, list[Any]] = {
+        "id": [p.id for p in pictures],
+        "name": [p.name for p in pictures],
+        "width": [p.width for p in pictures],
+        "height": [p.height for p in pictures],
+        "original_width": [p.original[0] for p in pictures],
+        "original_height": [p.original[1] for p in pictures],
+        "thumbnail": [p.thumbnail.tobytes() for p in pictures],
+        "mean": [p.mean for p in pictures],
+        "mean_square": [p.mean_square for p in pictures],
+        "image": [p.content for p in pictures],
     }
+    return pa.table(columns, schema=SCHEMA)
 
 
-def _row(values: dict[str, object]) -> Row:
-    pixels = _pixels(values["image"])
-    return Row(str(values["corpus"]), Photograph(str(values["id"]), str(values["name"]), pixels))
+class ShardWriter:
+    """Appends pictures to shards of about SHARD_BYTES in `folder`; see `writing`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shards: list[Shard] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._group: list[pa.Table] = []  # the row group to come
+        self._group_bytes = self._bytes = self._rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """table: as SCHEMA."""
+        begin = 0
+        for row, size in enumerate(pc.binary_length(table["image"]).to_pylist(), 1):
+            self._group_bytes += size
+            if self._group_bytes >= GROUP_BYTES:
+                self._group.append(table.slice(begin, row - begin))
+                self._end_group()
+                begin = row
+        if begin < len(table):
+            self._group.append(table.slice(begin))
+
+    def finish(self) -> list[Shard]:
+        """Ends the last shard and lists all of them in LISTING."""
+        self._end_group()
+        self._end_shard()
+        write_json(self._folder / LISTING, [asdict(shard) for shard in self._shards])
+        return self._shards
+
+    def abandon(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _end_group(self) -> None:
+        if not self._group:
+            return
+        table = pa.concat_tables(self._group)
+        if self._writer is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(
+                self._folder / self._file(),
+                SCHEMA,
+                compression="zstd",
+                compression_level=1,  # pictures are compressed already
+                use_dictionary=False,
+                write_statistics=False,
+            )
+        self._writer.write_table(table, row_group_size=len(table))
+        self._rows += len(table)
+        self._bytes += self._group_bytes
+        self._group, self._group_bytes = [], 0
+        if self._bytes >= SHARD_BYTES:
+            self._end_shard()
+
+    def _end_shard(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        path = self._folder / self._file()
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, "md5").hexdigest()
+        self._shards.append(Shard(path.name, self._rows, path.stat().st_size, md5))
+        self._writer, self._rows, self._bytes = None, 0, 0
+
+    def _file(self) -> str:
+        return f"{len(self._shards):05d}.parquet"
 
 
-def _write(path: Path, schema: pa.Schema, rows: Iterable[dict[str, object]]) -> None:
-    # PNG is compressed already, so the column is stored as it is.
-    with (
-        atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="none", use_dictionary=False) as writer,
-    ):
-        for row in rows:
-            writer.write_table(pa.Table.from_pylist([row], schema))
+@contextmanager
+def writing(folder: Path) -> Iterator[ShardWriter]:
+    """A writer to `folder`, whose files are finished when the block ends without an error."""
+    writer = ShardWriter(folder)
+    try:
+        yield writer
+    except BaseException:
+        writer.abandon()
+        raise
+    writer.finish()
 
 
-def _pixels(png: object) -> Pixels:
-    assert isinstance(png, bytes)
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+def listed(folder: Path) -> list[Shard]:
+    """The shards that `folder` holds."""
+    return [Shard(**shard) for shard in json.loads((folder / LISTING).read_text())]
+
+
+def read_known(folders: Iterable[Path]) -> pa.Table:
+    """All that shards know of their pictures but the pictures themselves: columns KNOWN."""
+    files = [folder / shard.file for folder in folders for shard in listed(folder)]
+    tables = [pq.read_table(file, columns=KNOWN, memory_map=True) for file in files]
+    empty = pa.schema([SCHEMA.field(name) for name in KNOWN]).empty_table()
+    return pa.concat_tables([empty, *tables])

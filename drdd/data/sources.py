@@ -1,14 +1,44 @@
-"""Where images come from: a folder or an s3:// prefix."""
+"""Where images come from: a folder, an s3:// prefix, an archive, a list or a table of files.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+What counts: every cell of a list or table; elsewhere the files with an image's suffix, except below
+names that begin with a dot and below __MACOSX. A folder that symbolic links lead to is part of the
+source, each folder once however many links lead to it, so that links in a circle end.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from posixpath import dirname, join, normpath
+from typing import Any, BinaryIO
 
+from drdd.data.archives import (
+    Archive,
+    Member,
+    Tar,
+    archive,
+    decompress,
+    in_words,
+    is_archive,
+    is_compressed,
+    refuse_if_too_large,
+    shared_copy,
+)
+from drdd.data.folders import files_below, is_hidden, open_regular, printable
+from drdd.data.lists import cells, is_list
 from drdd.errors import TransientError, UserError
+from drdd.params.data import SOURCE
 from drdd.storage import explained, open_filesystem
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+SCRATCH = Path(".drdd/scratch")
+BLOCK = 1024**2  # bytes by which a remote archive is read
+# Local failures that say nothing of the file: a full table, a network folder that is away.
+PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 
 
 @dataclass(frozen=True)
@@ -31,39 +61,151 @@ class Unreadable:
     reason: str
 
 
-def read_images(source: str) -> Iterator[Blob | Unreadable]:
-    """Every image file below `source`, in order of name; other files are passed over.
+@dataclass(frozen=True)
+class Entry:
+    """One file of a source that has not been read yet; picklable.
 
-    Raises UserError when the source is missing, refused or holds no image file, TransientError
-    when its store does not answer.
+    name: its path below the source, "/"-separated (in a list or table: as it stands there), in which
+    bytes that are no UTF-8 read "\\xff"; where: the absolute path or s3:// URI of the file, or of the
+    archive that holds it as `member`; refusal: why it is not to be read, if not empty.
     """
-    fs, root = open_filesystem(source)
-    with explained(source):
-        found = fs.find(root)
-    names = {path: path[len(root) :].lstrip("/") for path in sorted(map(str, found))}
-    wanted = {
-        path: name
-        for path, name in names.items()
-        if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-    }
-    if not wanted:
-        with explained(source):
-            state = "holds no image file" if fs.exists(root) else "does not exist"
+
+    name: str
+    where: str
+    member: Member | None = None
+    refusal: str = ""
+
+
+def entries(source: str, include: str | None = None, column: str = "image") -> list[Entry]:
+    """The files of a source whose names match `include` (re.search), in order of name.
+
+    The order of a list or table is its own. Names are unique: what is named again is an entry of its
+    own, refused. What is refused is there whatever `include` says, so that nothing is lost unsaid.
+    Raises UserError when the source is missing, refused, damaged or without an image file,
+    TransientError when its store does not answer.
+    """
+    found = listed(source, column)
+    kept = [e for e in found if include is None or e.refusal or re.search(include, e.name)]
+    if not kept:
+        examples = ", ".join(entry.name for entry in found[:3])
         raise UserError(
-            f"{source} {state}; a corpus needs at least one of {', '.join(sorted(SUFFIXES))}"
+            f"{source}: include = {include!r} matches none of {len(found)} files, such as {examples}"
         )
-    for path, name in wanted.items():
+    return _each_name_once(kept)
+
+
+def listed(source: str, column: str = "image") -> list[Entry]:
+    """As `entries`, but what a list or table repeats is repeated: a target may serve many inputs."""
+    where = _where(source)
+    if is_list(where) and not _is_folder(where):
+        found = [entry for (entry,) in rows(source, (column,))]
+    else:
+        found = sorted(_found(where), key=lambda entry: entry.name)
+    if not found:
+        raise UserError(f"{source} holds no image file ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def rows(source: str, columns: Sequence[str]) -> list[tuple[Entry, ...]]:
+    """The files that a list or table names, row by row in its order, repetitions included.
+
+    columns: of a table; a .txt has one, whatever it is called. Paths are relative to the folder of
+    the list, absolute, or s3:// URIs. Raises UserError and TransientError as `entries` does.
+    """
+    where = _where(source)
+    with Fetcher() as fetcher, explained(where):
+        content = fetcher.read(where)
+    return [
+        tuple(_named(cell, where, n) for cell in row)
+        for n, row in enumerate(cells(content, source, columns), 1)
+    ]
+
+
+class Fetcher:
+    """Reads entries, each store and each archive being opened once. For one thread at a time."""
+
+    def __init__(self, scratch: Path = SCRATCH) -> None:
+        """scratch: a folder for what compressed archives hold; it is empty again afterwards."""
+        self._scratch = scratch
+        self._opened = ExitStack()
+        self._remote: Any = None
+        self._archives: dict[str, Archive] = {}
+
+    def __enter__(self) -> "Fetcher":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._archives.clear()
+        self._opened.close()
+
+    def fetch(self, entry: Entry) -> Blob | Unreadable:
+        """Unreadable when this file cannot be had.
+
+        Raises UserError when the whole archive cannot be read, TransientError when trying again may
+        help.
+        """
+        if entry.refusal:
+            return Unreadable(entry.name, entry.refusal)
+        holder = self._archive(entry.where) if entry.member else None
         try:
-            with explained(source):
-                content = fs.cat_file(path)
+            with explained(entry.where):
+                if holder and entry.member:
+                    return Blob(entry.name, holder.read(entry.member))
+                return Blob(entry.name, self.read(entry.where))
         except UserError as error:
-            yield Unreadable(name, str(error))
+            reason = str(error)
         except TransientError as error:
-            if "://" in source:
+            if _is_remote(entry.where) or getattr(error.__cause__, "errno", None) in PASSING:
                 raise
-            yield Unreadable(name, str(error))
-        else:
-            yield Blob(name, content)
+            reason = str(error)
+        return Unreadable(entry.name, printable(reason))
+
+    def read(self, where: str) -> bytes:
+        """The whole of a file. Raises what its store raises, ValueError when it is no regular file."""
+        if not _is_remote(where):
+            with self.open(where) as file:
+                refuse_if_too_large(os.fstat(file.fileno()).st_size)
+                return file.read()
+        content: bytes = self._store(where).cat_file(where)
+        return content
+
+    def open(self, where: str) -> BinaryIO:
+        if not _is_remote(where):
+            return open_regular(where)
+        file: BinaryIO = self._store(where).open(where, "rb", block_size=BLOCK)
+        return file
+
+    def _store(self, where: str) -> Any:
+        if self._remote is None:
+            self._remote, _ = open_filesystem(where)
+        return self._remote
+
+    def _archive(self, where: str) -> Archive:
+        if where not in self._archives:
+            with explained(where), in_words(where):
+                if is_compressed(where):
+                    copy = shared_copy(
+                        f"{where} {self._state(where)}",
+                        lambda copy: self._decompress(where, copy),
+                        self._scratch,
+                    )
+                    self._archives[where] = Tar(self._opened.enter_context(copy))
+                else:
+                    file = self._opened.enter_context(self.open(where))
+                    self._archives[where] = archive(where, file)
+        return self._archives[where]
+
+    def _state(self, where: str) -> tuple[int, object]:
+        """Differs when the file is another than before."""
+        if _is_remote(where):
+            info = self._store(where).info(where)
+            return info["size"], info.get("ETag")
+        state = Path(where).stat()
+        return state.st_size, state.st_mtime_ns
+
+    def _decompress(self, where: str, copy: BinaryIO) -> None:
+        with self.open(where) as file:
+            decompress(file, copy)
 
 
 def package_file(name: str) -> Path:
@@ -76,3 +218,92 @@ def package_file(name: str) -> Path:
     if not path.is_file():
         raise UserError(f"photographs: package {package!r} does not bundle {inner!r}")
     return path
+
+
+def _where(source: str) -> str:
+    """The absolute path or the URI; workers have other current folders."""
+    if not _is_remote(source):
+        return os.path.abspath(source)  # noqa: PTH100
+    if not source.startswith("s3://"):
+        raise UserError(f"{source}: a source is {SOURCE}")
+    return source.rstrip("/")
+
+
+def _is_remote(where: str) -> bool:
+    return "://" in where
+
+
+def _is_folder(where: str) -> bool:
+    return not _is_remote(where) and Path(where).is_dir()
+
+
+def _found(where: str) -> list[Entry]:
+    if is_archive(where) and not _is_folder(where):
+        return _of_archive(where)
+    if _is_remote(where):
+        return _of_prefix(where)
+    return _of_folder(where)
+
+
+def _of_folder(where: str) -> list[Entry]:
+    if Path(where).is_file():
+        raise UserError(f"{where}: a file of another kind; a source is {SOURCE}")
+    with explained(where):
+        return [
+            Entry(printable(found.below), join(where, found.below), refusal=found.refusal)
+            for found in files_below(where)
+            if found.refusal or _is_image(found.below)
+        ]
+
+
+def _of_prefix(where: str) -> list[Entry]:
+    store, root = open_filesystem(where)
+    with explained(where):
+        paths = [str(path) for path in store.find(root)]
+        if not paths and not store.exists(root):
+            raise UserError(f"{where} does not exist")
+    named = ((path[len(root) :].lstrip("/"), path) for path in paths)
+    return [Entry(printable(name), f"s3://{path}") for name, path in named if _counts(name)]
+
+
+def _of_archive(where: str) -> list[Entry]:
+    with Fetcher() as fetcher, explained(where), in_words(where), fetcher.open(where) as file:
+        return [
+            Entry(printable(member.name), where, member, member.refusal)
+            for member in archive(where, file).members()
+            if _counts(member.name)
+        ]
+
+
+def _counts(name: str) -> bool:
+    return _is_image(name) and not is_hidden(name)
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def _named(cell: str, where: str, row: int) -> Entry:
+    """The file that a list at `where` names."""
+    if not cell:
+        return Entry(f"row {row}", where, refusal="the list names no file here")
+    if _is_remote(cell):
+        refusal = "" if cell.startswith("s3://") else "a list names paths and s3:// URIs alone"
+        return Entry(printable(cell), cell, refusal=refusal)
+    path = normpath(cell)
+    if path.startswith("/"):
+        return Entry(printable(path), path)
+    scheme, separator, place = where.rpartition("://")
+    return Entry(printable(path), scheme + separator + normpath(join(dirname(place), path)))
+
+
+def _each_name_once(found: Iterable[Entry]) -> list[Entry]:
+    times: dict[str, int] = {}
+    result = []
+    for entry in found:
+        times[entry.name] = nth = times.get(entry.name, 0) + 1
+        if nth > 1:
+            refusal = entry.refusal or f"the source names {entry.name} more than once"
+            entry = replace(entry, name=f"{entry.name} ({nth})", refusal=refusal)
+        result.append(entry)
+    return result

@@ -16,6 +16,7 @@ from PIL import Image
 
 from drdd.evaluation.curves import loss_curve
 from drdd.evaluation.pictures import Example
+from drdd.evaluation.summary import gate_in_words
 from drdd.files import write_bytes
 
 PICTURE_WIDTH = 520
@@ -58,6 +59,7 @@ def write_report(path: Path, report: Report) -> None:
     page = environment.get_template("report.html.j2").render(
         report=report,
         metrics=report.metrics,
+        gate_in_words=gate_in_words,
         shown={
             task: [_figures(example) for example in examples[:SHOWN_PER_TASK]]
             for task, examples in report.examples.items()

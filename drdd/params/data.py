@@ -96,7 +96,7 @@ class Ingest(Section):
         default=100_000_000, description="images that claim more pixels are set aside undecoded"
     )
     near_duplicates: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.04,
-        description="images whose perceptual hashes differ in at most this share of bits count as one "
-        "picture; 0: only equal hashes",
+        default=0.1,
+        description="images whose thumbnails differ by at most this share of their contrast count as one "
+        "picture; 0: only equal ones",
     )

@@ -1,11 +1,11 @@
-"""Reading params.yaml: OmegaConf reads and overrides it, pydantic validates it.
+"""Reading params.yaml: OmegaConf reads it, presets and overrides change it, pydantic validates it.
 
 A file is refused with all its errors at once, worded by errors.py.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,24 +15,35 @@ from yaml import YAMLError
 from drdd.errors import UserError
 from drdd.params.degradations import DEGRADATIONS
 from drdd.params.errors import explain, nearest
+from drdd.params.presets import applied
 from drdd.params.schema import Params
 from drdd.params.training import NETWORKS
 
 FILE = "params.yaml"
 
 
-def load(path: Path | str = FILE, overrides: Sequence[str] = ()) -> Params:
-    """Read and validate params, after applying overrides of the form "train.noise.images=100".
+def load(
+    path: Path | str = FILE, overrides: Sequence[str] = (), presets: Sequence[str] = ()
+) -> Params:
+    """Read and validate params, after presets and overrides of the form "train.noise.images=100".
 
     Raises UserError that lists every error of the file at once.
     """
-    return validate(read(path, overrides), str(path))
+    return validate(read(path, overrides, presets), _origin(path, presets))
 
 
-def read(path: Path | str = FILE, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The file's plain content with overrides applied; an override's key must exist in the file."""
+def read(
+    path: Path | str = FILE, overrides: Sequence[str] = (), presets: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The file's plain content with presets, then overrides applied.
+
+    An override's key must exist in the file or in a preset.
+    """
     try:
         config = OmegaConf.load(path)
+        if presets and OmegaConf.is_dict(config):
+            plain = cast(dict[str, Any], OmegaConf.to_container(config))
+            config = OmegaConf.create(applied(plain, presets))
         keys = _leaf_keys(OmegaConf.to_container(config))
         for override in overrides:
             key = override.partition("=")[0].strip()
@@ -51,10 +62,10 @@ def read(path: Path | str = FILE, overrides: Sequence[str] = ()) -> dict[str, An
     return {str(key): value for key, value in content.items()}
 
 
-def overridden(path: Path | str, overrides: Sequence[str]) -> str:
-    """The text of a valid params.yaml that has the overrides in it. Raises UserError as `load`."""
-    content = read(path, overrides)
-    validate(content, str(path))
+def overridden(path: Path | str, overrides: Sequence[str], presets: Sequence[str] = ()) -> str:
+    """The text of a valid params.yaml with presets and overrides in it. Raises UserError as `load`."""
+    content = read(path, overrides, presets)
+    validate(content, _origin(path, presets))
     return OmegaConf.to_yaml(OmegaConf.create(content))
 
 
@@ -67,6 +78,10 @@ def validate(content: dict[str, Any], origin: str = FILE) -> Params:
         lines = explain(error, content, Params, tagged)
         listed = "\n  ".join(lines)
         raise UserError(f"{origin}: {len(lines)} error(s)\n  {listed}") from None
+
+
+def _origin(path: Path | str, presets: Sequence[str]) -> str:
+    return f"{path} with preset {', '.join(presets)}" if presets else str(path)
 
 
 def _leaf_keys(content: Any, prefix: str = "") -> set[str]:

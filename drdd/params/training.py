@@ -149,8 +149,8 @@ class TrainNoise(TrainStage):
         description="what the noise net sees beside the noisy image. none: nothing; input: the "
         "degraded image, needs pairs; estimate: the residual stage's estimate, needs no pairs",
     )
-    data: Literal["corpora", "pairs"] = Field(
-        default="corpora", description="clean images, or pairs for the conditioning that needs them"
+    data: Literal["unpaired", "pairs"] = Field(
+        default="unpaired", description="clean images, or pairs for the conditioning that needs them"
     )
     corpora: list[Name] | None = Field(
         default=None, min_length=1, description="the clean corpora it learns from; all, unless given"
@@ -186,7 +186,7 @@ class TrainNoise(TrainStage):
 
     @model_validator(mode="after")
     def _has_its_data(self) -> "TrainNoise":
-        needed = "pairs" if self.conditioning == "input" else "corpora"
+        needed = "pairs" if self.conditioning == "input" else "unpaired"
         if self.data != needed:
             raise ValueError(
                 f"conditioning {self.conditioning!r} learns from {needed}, not from {self.data}: "

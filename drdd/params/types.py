@@ -31,6 +31,11 @@ Exponents = Annotated[Bounds, _within(0.1, 10)]
 Densities = Annotated[Bounds, _within(0, 10)]
 Lengths = Annotated[Bounds, _within(1, 200)]
 Degrees = Annotated[Bounds, _within(-90, 90)]
+Radii = Annotated[Bounds, _within(0.1, 50)]
+Photons = Annotated[Bounds, _within(1, 100_000)]
+Factors = Annotated[Bounds, _within(1, 16)]
+Qualities = Annotated[Bounds, _within(1, 100)]
+Gradients = Annotated[Bounds, _within(0.001, 1)]
 
 
 class Section(BaseModel):

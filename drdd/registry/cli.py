@@ -44,12 +44,13 @@ def list_models(
     for version in versions:
         metrics = version.about.get("metrics", {})
         gain = metrics.get("mean", {}).get("gain", {}).get("psnr_rgb")
+        passed = version.about.get("gate", metrics).get("passed")
         table.add_row(
             version.id,
             ", ".join(names[version.id]),
             version.created[:19].replace("T", " "),
             "" if gain is None else f"{gain:+.2f} dB",
-            {True: "[green]passed[/]", False: "[red]missed[/]"}.get(metrics.get("passed"), ""),
+            {True: "[green]passed[/]", False: "[red]missed[/]"}.get(passed, ""),
             f"{version.size / 1e6:.1f} MB",
         )
     out.print(table)

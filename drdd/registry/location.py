@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from drdd.errors import TransientError
@@ -33,6 +35,31 @@ def open_registry(uri: str, root: Path = Path()) -> Registry:
         return Registry.open(uri)
     except TransientError as error:
         raise TransientError(f"{error}; `drdd up` starts the local stack") from error
+
+
+@contextmanager
+def reachable(uri: str, root: Path = Path()) -> Iterator[None]:
+    """The registry's store answers within the block: the local stack's is started for it if need be.
+
+    Its AWS_* settings are lent to the environment and taken back: what follows in the process, such
+    as training, must not meet a store that has stopped.
+    """
+    if not is_local_stack(uri):
+        yield
+        return
+    from infra.local.stack import ensure_s3
+
+    with ensure_s3(root) as settings:
+        lent = {name: value for name, value in settings.items() if name.startswith("AWS_")}
+        before = {name: os.environ.get(name) for name in lent}
+        os.environ.update(lent)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
 
 
 def cached(ref: str, uri: str, root: Path = Path()) -> Path:

@@ -122,6 +122,10 @@ class Registry:
                 raise UserError(f"{self.uri}/{name} is damaged; set the alias again") from None
         return found
 
+    def pointed(self, alias: str) -> Version | None:
+        """What `alias` points to; None when there is no such alias, or its version is lost."""
+        return self._version(self.aliases().get(alias, ""))
+
     def versions(self) -> list[Version]:
         """Newest first."""
         found = []

@@ -75,7 +75,7 @@ class Restoring:
             )
         try:
             limits = Limits(min_side=1, max_side=10**9, max_pixels=50_000_000)
-            pixels = (await asyncio.to_thread(decode, Blob("body", body), limits)).pixels
+            pixels = await asyncio.to_thread(decode, Blob("body", body), limits)
         except ValueError as error:
             raise HTTPException(422, f"the body is not a usable image: {error}") from None
         begin = time.monotonic()

@@ -12,13 +12,14 @@ from drdd.stages.run import run_stage
 
 def check(params: Params, reporter: Reporter) -> None:
     to_be_made = {PHOTOGRAPHS / name for name in params.photographs}
+    named = {f"corpora.{name}.source": corpus.source for name, corpus in params.corpora.items()}
+    for name, paired in params.paired.items():
+        named |= {f"paired.{name}.input": paired.input, f"paired.{name}.target": paired.target}
     missing = [
-        f"corpora.{name}.source = {corpus.source!r}: does not exist; name a folder or an s3:// "
-        f"prefix of images (data/photographs/<name> is made from what `photographs` lists)"
-        for name, corpus in params.corpora.items()
-        if "://" not in corpus.source
-        and Path(corpus.source) not in to_be_made
-        and not Path(corpus.source).exists()
+        f"{key} = {source!r}: does not exist; name a folder, an s3:// prefix, an archive, a list or a "
+        "table of images (data/photographs/<name> is made from what `photographs` lists)"
+        for key, source in named.items()
+        if "://" not in source and Path(source) not in to_be_made and not Path(source).exists()
     ]
     if not Path(params.train.noise.start).exists():
         missing.append(

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from drdd.data.intake import Pixels
+from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.order import crop_alike, item_of
-from drdd.data.shards import TRAIN, read_corpus, read_pairs
+from drdd.data.pairs import TRAIN
 from drdd.diffusion.keyed import keyed_generator
 from drdd.errors import UserError
 from drdd.evaluation import harmonization
@@ -21,7 +22,8 @@ from drdd.evaluation.features import SIDE, Features
 from drdd.evaluation.harmonization import Embedding, Suggestion
 from drdd.files import write_bytes
 from drdd.params import Params
-from drdd.stages.paths import CORPORA, PAIRS
+from drdd.stages.paths import MEMBERS, PAIRS, UNPAIRED
+from drdd.stages.prepared import UNPAIRED_GROUP, paired, unpaired, whereabouts
 
 TABLE, PLOT = Path("results/harmonization.csv"), Path("results/harmonization.svg")
 LEVELS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -54,18 +56,17 @@ def harmonize(
     _check(count, crop, levels)
     _check_prepared(params)
     seed = params.seed if seed is None else seed
+    clean, tasks = unpaired(), paired(params.tasks, TRAIN)
+    library = Library([*whereabouts(clean), *whereabouts(tasks)])
     domains = {}
-    for name in params.corpora:
-        photographs = [(row.photograph.pixels,) for row in read_corpus(CORPORA / name / TRAIN)]
+    for name in params.train.noise.corpora or params.corpora:
+        ids = [picture.target for picture in clean[UNPAIRED_GROUP] if picture.corpus == name]
+        photographs = [(pixels,) for pixels in Pictures(library, ids)]
         (domains[name],) = _crops(photographs, f"corpora/{name}", count, crop, seed)
     pairs = {}
-    for name in params.tasks:
-        both = [
-            (degraded, row.target.photograph.pixels)
-            for row in read_pairs(PAIRS / name / TRAIN)
-            for degraded in row.degraded
-        ]
-        inputs, targets = _crops(both, f"tasks/{name}", count, crop, seed)
+    for name, found in tasks.items():
+        both = PicturePairs(library, found)
+        targets, inputs = _crops(both, f"tasks/{name}", count, crop, seed)
         pairs[name] = (inputs, targets)
     table = harmonization.harmonize(domains, pairs, levels, features or Features(), seed, progress)
     suggestion = harmonization.suggest(table)
@@ -83,7 +84,7 @@ def _crops(
     The n-th crop is a pure function of (seed, name, n); every photograph has its turn.
     """
     if not items:
-        raise UserError(f"{name}: its training shard is empty; there is nothing to measure")
+        raise UserError(f"{name}: it has nothing to train on; there is nothing to measure")
     drawn = [
         crop_alike(
             list(items[item_of(seed, f"harmonize/{name}", n, len(items))]),
@@ -111,7 +112,6 @@ def _check(count: int, crop: int, levels: Sequence[float]) -> None:
 
 
 def _check_prepared(params: Params) -> None:
-    shards = [CORPORA / name / TRAIN for name in params.corpora]
-    shards += [PAIRS / name / TRAIN for name in params.tasks]
-    if missing := [str(shard) for shard in shards if not shard.is_file()]:
+    tables = [UNPAIRED, *(PAIRS / name / MEMBERS for name in params.tasks)]
+    if missing := [str(table) for table in tables if not table.is_file()]:
         raise UserError(f"{', '.join(missing)}: not there; run `dvc repro prepare` first")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 PHOTOGRAPHS = Path("data/photographs")
 CORPORA = Path("data/corpora")
+SPLIT = Path("data/split")
+UNPAIRED = Path("data/unpaired/pictures.csv")  # what the noise stage learns from
 PAIRS = Path("data/pairs")
 NOISE = Path("models/noise")
 RESIDUAL = Path("models/residual")
@@ -15,5 +17,7 @@ REPORT = Path("results/report.html")
 GRID = Path("results/grid.png")
 GAIN = Path("results/gain.csv")
 PUBLISHED = Path("results/published.json")
+MEMBERS = "members.csv"  # of a corpus or a task: its pictures, or its pairs
 WEIGHTS = "weights.safetensors"  # of a trained stage
+START = RESIDUAL / "start.json"  # what the residual stage began from
 CHECKPOINTS = Path(".drdd/checkpoints")

@@ -1,51 +1,77 @@
-"""prepare@task: the task's pairs, made once: training pairs as its share allows, one of each held-out."""
+"""prepare@task: the task's pairs: its share of the training pairs, and all held-out ones.
+
+Degraded versions are made here, once; pairs of paired corpora are only chosen.
+"""
 
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from drdd.data.shards import HOLDOUT, TRAIN, PairRow, Row, read_corpus, write_pairs
+from PIL import Image
+
+from drdd.data.intake import described
+from drdd.data.library import Library
+from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
+from drdd.data.pictures import png
+from drdd.data.shards import ShardWriter, table_of, writing
 from drdd.data.split import choose_pairs
-from drdd.errors import UserError
-from drdd.files import write_json
-from drdd.params import Params
+from drdd.data.versions import addresses
+from drdd.files import atomic_folder, write_json
+from drdd.params import Params, Task
 from drdd.progress import Reporter
-from drdd.stages.paths import CORPORA, PAIRS
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, SPLIT
 from drdd.stages.run import run_stage
 from drdd.tasks.catalogue import degrade
 
 
 def prepare(params: Params, reporter: Reporter, name: str) -> None:
     task = params.tasks[name]
-    chain = [step.model_dump() for step in task.degradation]
-
-    def pairs(row: Row, split: str, variants: list[int]) -> PairRow:
-        photograph = row.photograph
-        keys = [(params.seed, split, name, photograph.id, variant) for variant in variants]
-        return PairRow(row, [degrade(photograph.pixels, chain, *key) for key in keys])
-
-    training, held = (
-        [row for corpus in task.corpora for row in read_corpus(CORPORA / corpus / split)]
-        for split in (TRAIN, HOLDOUT)
-    )
-    if not held:
-        raise UserError(
-            f"tasks.{name}: none of its corpora ({', '.join(task.corpora)}) holds a photograph out "
-            "to judge it by; set corpora.<name>.holdout of one of them"
+    every = read_pairs(SPLIT / "tasks" / f"{name}.csv")
+    training, held = ([p for p in every if p.split == side] for side in (TRAIN, HOLDOUT))
+    if task.degradation:
+        training = [replace(p, variant=v) for p in training for v in range(task.variants)]
+    chosen = choose_pairs([_key(pair) for pair in training], task.pairs)
+    used = [*(pair for pair in training if _key(pair) in chosen), *held]
+    with atomic_folder(PAIRS / name) as folder, writing(folder) as writer:
+        if task.degradation:
+            used = list(_degraded(params, name, task, used, writer, reporter))
+        write_pairs(folder / MEMBERS, used)
+        write_json(
+            folder / "card.json",
+            {
+                "task": name,
+                "train_pairs": len(chosen),
+                "of": len(training),
+                "holdout_pairs": len(held),
+            },
         )
-    every = {(row.photograph.id, v) for row in training for v in range(task.variants)}
-    chosen = choose_pairs([f"{id_}/{v}" for id_, v in every], task.pairs)
-    used = {
-        row.photograph.id: [v for v in range(task.variants) if f"{row.photograph.id}/{v}" in chosen]
-        for row in training
-    }
-    write_pairs(
-        PAIRS / name / TRAIN,
-        (pairs(row, TRAIN, used[row.photograph.id]) for row in training if used[row.photograph.id]),
-    )
-    write_pairs(PAIRS / name / HOLDOUT, (pairs(row, HOLDOUT, [0]) for row in held))
-    write_json(
-        PAIRS / name / "card.json",
-        {"task": name, "train_pairs": len(chosen), "of": len(every), "holdout_pairs": len(held)},
-    )
+
+
+def _key(pair: Pair) -> str:
+    """What the choice of a subset follows: content alone."""
+    return f"{pair.target}/{pair.input or pair.variant}"
+
+
+def _degraded(
+    params: Params,
+    name: str,
+    task: Task,
+    pairs: Sequence[Pair],
+    writer: ShardWriter,
+    reporter: Reporter,
+) -> Iterator[Pair]:
+    library = Library(addresses(CORPORA / corpus for corpus in task.corpora))
+    chain = [step.model_dump() for step in task.degradation]
+    written: set[str] = set()
+    for done, pair in enumerate(pairs, 1):
+        key = (params.seed, pair.split, name, pair.target, pair.variant)
+        pixels = degrade(library.pixels(pair.target), chain, *key, order=task.order)
+        picture = described(pair.name, png(pixels), Image.fromarray(pixels))
+        if picture.id not in written:
+            writer.write(table_of([picture]))
+            written.add(picture.id)
+        reporter.update(done, len(pairs), "pairs")
+        yield replace(pair, input=picture.id)
 
 
 if __name__ == "__main__":

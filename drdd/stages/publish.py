@@ -1,9 +1,8 @@
 """publish: the candidate becomes an immutable version; the alias moves if its gate is passed."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -14,49 +13,65 @@ from drdd.files import write_json
 from drdd.params import FILE, Params
 from drdd.progress import Reporter
 from drdd.registry.card import model_card
-from drdd.registry.location import is_local_stack
+from drdd.registry.gate import Gate, gate, outcome
+from drdd.registry.location import reachable
 from drdd.registry.registry import Registry
-from drdd.stages.paths import CANDIDATE, CORPORA, METRICS, PAIRS, PUBLISHED, REPORT
+from drdd.stages.paths import CANDIDATE, CORPORA, METRICS, PAIRS, PUBLISHED, REPORT, SPLIT, START
 from drdd.stages.results import git_revision
 from drdd.stages.run import run_stage
-from infra.local.stack import ensure_s3
 
 LIBRARIES = ("torch", "ray", "dvc", "prefect", "numpy", "pillow", "safetensors")
 
 
 def publish(params: Params, reporter: Reporter) -> None:
-    metrics = json.loads(METRICS.read_text())
-    about = {
-        "metrics": metrics,
-        "git": git_revision(),
-        "libraries": {name: package_version(name) for name in LIBRARIES},
-    }
-    files: dict[str, Path | bytes] = {path.name: path for path in sorted(CANDIDATE.iterdir())}
-    files |= {path.name: path for path in (Path(FILE), METRICS, REPORT)}
-    files["dvc.lock"] = _lock()
-    files["README.md"] = model_card(params, metrics, _cards(CORPORA), _cards(PAIRS)).encode()
-    with _store(params.publish.registry):
+    """The alias stays where it is when its gate is missed; the version is published all the same."""
+    metrics, alias = json.loads(METRICS.read_text()), params.publish.alias
+    with reachable(params.publish.registry):
         registry = Registry.open(params.publish.registry)
-        version = registry.publish(files, about)
-        if metrics["passed"]:
-            registry.set_alias(params.publish.alias, version.id)
+        verdict = gate(metrics, registry.pointed(alias))
+        version = registry.publish(_files(params, metrics), _about(metrics, verdict))
+        if verdict.passed:
+            registry.set_alias(alias, version.id)
     write_json(
         PUBLISHED,
         {
             "version": version.id,
             "registry": params.publish.registry,
             "uri": version.uri,
-            "alias": params.publish.alias,
-            "promoted": metrics["passed"],
+            "alias": alias,
+            "promoted": verdict.passed,
+            **asdict(verdict),
         },
     )
-    word = f"alias {params.publish.alias} moved" if metrics["passed"] else "gate missed, no alias"
-    reporter.finish("done", f"{version.uri}, {word}")
+    reporter.finish("done", f"{version.uri}, {outcome(verdict, alias)}")
 
 
-def _cards(folder: Path) -> list[dict[str, Any]]:
+def _files(params: Params, metrics: dict[str, Any]) -> dict[str, Path | bytes]:
+    start = json.loads(START.read_text())["version"]
+    counts = json.loads((SPLIT / "card.json").read_text())
+    corpora = [card | counts[card["corpus"]] for card in _cards(CORPORA, counts)]
+    card = model_card(params, metrics, corpora, _cards(PAIRS, params.tasks), start)
+    return {
+        **{path.name: path for path in sorted(CANDIDATE.iterdir())},
+        **{path.name: path for path in (Path(FILE), METRICS, REPORT)},
+        "dvc.lock": _lock(),
+        "README.md": card.encode(),
+    }
+
+
+def _about(metrics: dict[str, Any], verdict: Gate) -> dict[str, Any]:
+    return {
+        "metrics": metrics,
+        "gate": {"passed": verdict.passed, **asdict(verdict)},
+        "start": json.loads(START.read_text()),
+        "git": git_revision(),
+        "libraries": {name: package_version(name) for name in LIBRARIES},
+    }
+
+
+def _cards(folder: Path, names: Iterable[str]) -> list[dict[str, Any]]:
     """What ingest and prepare wrote about each corpus and task."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*/card.json"))]
+    return [json.loads((folder / name / "card.json").read_text()) for name in sorted(names)]
 
 
 def _lock() -> bytes:
@@ -64,17 +79,6 @@ def _lock() -> bytes:
     lock = yaml.safe_load(Path("dvc.lock").read_text())
     lock["stages"].pop("publish", None)
     return yaml.safe_dump(lock, sort_keys=False).encode()
-
-
-@contextmanager
-def _store(registry: str) -> Iterator[None]:
-    """A bucket without AWS settings in the environment is the local stack's, started if need be."""
-    if not is_local_stack(registry):
-        yield
-        return
-    with ensure_s3(Path()) as environment:
-        os.environ.update(environment)
-        yield
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from drdd.data.intake import Pixels
-from drdd.data.shards import PairRow
+from drdd.data.pairs import Pair
 from drdd.evaluation.metrics import score
 from drdd.evaluation.pictures import Example, grid
 from drdd.evaluation.report import Latency, Report, write_report
-from drdd.evaluation.summary import headline, summarise
+from drdd.evaluation.summary import Expected, headline, held_out_digest, summarise
 from drdd.files import atomic_path, write_bytes, write_json
 from drdd.params import FILE, Params
 from drdd.serving.engine import Restoration
@@ -22,32 +22,28 @@ from drdd.stages.paths import EVALUATION, GAIN, GRID, METRICS, NOISE, REPORT, RE
 
 @dataclass(frozen=True)
 class Restored:
-    """One held-out pair and what the service made of it in `seconds`."""
+    """One held-out pair and what the service made of it in `seconds`; pixels are (H, W, 3) uint8."""
 
     task: str
-    pair: PairRow
+    pair: Pair
+    degraded: Pixels
+    target: Pixels
     restoration: Restoration
     seconds: float
 
     @property
-    def degraded(self) -> Pixels:
-        return self.pair.degraded[0]
+    def corpus(self) -> str:
+        return self.pair.corpus
 
     @property
     def image(self) -> str:
-        return image_name(self.pair)
-
-
-def image_name(pair: PairRow) -> str:
-    """How results name a held-out picture: names are unique in a corpus only."""
-    return f"{pair.target.corpus}/{pair.target.photograph.name}"
+        return self.pair.image
 
 
 def write_results(params: Params, results: Sequence[Restored], held: dict[str, list[str]]) -> None:
     """held: the images that each task must have."""
     scores = _scores(results, params.evaluate.crop_border)
-    gates = {name: task.min_psnr_gain for name, task in params.tasks.items()}
-    metrics = summarise(scores, held, gates, params.evaluate.crop_border)
+    metrics = summarise(scores, _expected(params, results, held), params.evaluate.crop_border)
     latency = _latency(results)
     examples = _examples(results, scores)
 
@@ -80,6 +76,22 @@ def write_results(params: Params, results: Sequence[Restored], held: dict[str, l
     )
 
 
+def _expected(
+    params: Params, results: Sequence[Restored], held: dict[str, list[str]]
+) -> dict[str, Expected]:
+    """A task is gated when the inputs and targets of all its pairs show the same scenes."""
+    return {
+        name: Expected(
+            images=images,
+            held_out=held_out_digest((r.degraded, r.target) for r in results if r.task == name),
+            min_psnr_gain=params.tasks[name].min_psnr_gain,
+            max_psnr_drop=params.tasks[name].max_psnr_drop,
+            gated=all(params.paired[paired].aligned for paired in params.tasks[name].paired),
+        )
+        for name, images in held.items()
+    }
+
+
 def _scores(results: Sequence[Restored], crop_border: int) -> pd.DataFrame:
     """One row a picture: task, corpus, image, and each metric of input, de-residual and output."""
     rows = []
@@ -91,11 +103,11 @@ def _scores(results: Sequence[Restored], crop_border: int) -> pd.DataFrame:
         }
         row: dict[str, object] = {
             "task": one.task,
-            "corpus": one.pair.target.corpus,
+            "corpus": one.corpus,
             "image": one.image,
         }
         for part, pixels in pictures.items():
-            scored = asdict(score(pixels, one.pair.target.photograph.pixels, crop_border))
+            scored = asdict(score(pixels, one.target, crop_border))
             row |= {f"{part}_{metric}": value for metric, value in scored.items()}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -122,7 +134,7 @@ def _examples(results: Sequence[Restored], scores: pd.DataFrame) -> dict[str, li
                 input=one.degraded,
                 deresidual=one.restoration.deresidual,
                 output=one.restoration.output,
-                target=one.pair.target.photograph.pixels,
+                target=one.target,
                 input_psnr=row["input_psnr_rgb"],
                 deresidual_psnr=row["deresidual_psnr_rgb"],
                 output_psnr=row["output_psnr_rgb"],

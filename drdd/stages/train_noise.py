@@ -6,12 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 from drdd.checkpoints.pretrained import Start
-from drdd.data.shards import TRAIN
+from drdd.data.pairs import TRAIN
+from drdd.data.versions import versioned
 from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
-from drdd.stages.paths import CORPORA, NOISE, PAIRS
+from drdd.stages.paths import NOISE
+from drdd.stages.prepared import paired, unpaired, whereabouts
 from drdd.stages.run import run_stage
-from drdd.stages.training import absolute_shards, skip_stage, train_stage
+from drdd.stages.training import skip_stage, train_stage
 from drdd.training.launch import Job, start_of
 from drdd.training.networks import noise_network
 
@@ -20,12 +22,10 @@ def train_noise(params: Params, reporter: Reporter) -> None:
     if params.method != "drdd":
         skip_stage(NOISE)
         return
-    if params.train.noise.data == "pairs":
-        shards = absolute_shards(PAIRS, sorted(params.tasks), TRAIN)
-    else:
-        shards = absolute_shards(CORPORA, sorted(params.corpora), TRAIN)
+    with_pairs = params.train.noise.data == "pairs"
+    data = paired(params.tasks, TRAIN) if with_pairs else unpaired()
     start = None if params.train.noise.start == SCRATCH else Path(params.train.noise.start)
-    job = Job("noise", params, shards, start and start.absolute())
+    job = Job("noise", params, data, versioned(whereabouts(data)), start and start.absolute())
     if found := start_of(job):
         Console(stderr=True, highlight=False).print(account(params.train.noise.start, found))
     config = found.config if found else noise_network(params.train.noise)

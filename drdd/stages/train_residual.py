@@ -1,19 +1,38 @@
-"""train_residual: one residual stage for all tasks, on their pairs."""
+"""train_residual: one residual stage for all tasks, on their pairs; from random weights or a model's."""
 
-from drdd.data.shards import TRAIN
+from dataclasses import replace
+
+from rich.console import Console
+
+from drdd.data.pairs import TRAIN
+from drdd.data.versions import versioned
+from drdd.files import write_json
 from drdd.params import Params
 from drdd.progress import Reporter
-from drdd.stages.paths import PAIRS, RESIDUAL
+from drdd.stages.paths import CHECKPOINTS, RESIDUAL, START
+from drdd.stages.prepared import paired, whereabouts
 from drdd.stages.run import run_stage
-from drdd.stages.training import absolute_shards, train_stage
-from drdd.training.launch import Job
+from drdd.stages.training import run_name, train_stage
+from drdd.stages.warm_start import find_warm_start
+from drdd.training.launch import Job, warm_start_of
 from drdd.training.networks import residual_networks
 
 
 def train_residual(params: Params, reporter: Reporter) -> None:
-    shards = absolute_shards(PAIRS, sorted(params.tasks), TRAIN)
+    pairs = paired(params.tasks, TRAIN)
+    job = Job("residual", params, pairs, versioned(whereabouts(pairs)))
     networks = residual_networks(params.train.residual, params.diffusion, params.method)
-    train_stage(Job("residual", params, shards), networks, RESIDUAL, reporter)
+    kept = CHECKPOINTS / f"{run_name(job)}.start.json"
+    start = find_warm_start(params, kept)
+    if start.said:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"train_residual: {start.said}", markup=False
+        )
+    job = replace(job, start=start.folder)
+    warm_start_of(job)  # a model that does not fit is refused here, not in a worker
+    train_stage(job, networks, RESIDUAL, reporter)
+    write_json(START, {"warm_start": params.train.residual.warm_start, "version": start.version})
+    kept.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from drdd.files import write_bytes
 from drdd.nets.families import NetworkConfig
 from drdd.progress import Reporter
 from drdd.stages.paths import CHECKPOINTS, WEIGHTS
-from drdd.training.launch import Job, discard_checkpoints, fit, settings_of
+from drdd.training.launch import Job, fitted, settings_of
 from drdd.training.loop import Progress
 
 
@@ -23,22 +23,26 @@ def train_stage(
 
     networks: what the stage trains, by their parts of the model.
     """
-    name = f"{job.stage}-{_fingerprint(job)}"
+    name = run_name(job)
 
     def report(progress: Progress) -> None:
         reporter.update(progress.images, progress.total, "images", f"loss {progress.loss:.4f}")
 
-    trained = fit(job, name, CHECKPOINTS, report)
-    write_trained(folder / WEIGHTS, trained.weights, networks)
-    curve = pd.DataFrame(trained.curve)
-    write_bytes(folder / "curve.csv", curve.to_csv(index=False).encode())
-    discard_checkpoints(name, CHECKPOINTS)
+    with fitted(job, name, CHECKPOINTS, report) as trained:
+        write_trained(folder / WEIGHTS, trained.weights, networks)
+        curve = pd.DataFrame(trained.curve)
+        write_bytes(folder / "curve.csv", curve.to_csv(index=False).encode())
 
 
 def skip_stage(folder: Path) -> None:
     """For a method without this stage: its outputs are there, and empty."""
     write_trained(folder / WEIGHTS, {}, {})
     write_bytes(folder / "curve.csv", b"images,loss\n")
+
+
+def run_name(job: Job) -> str:
+    """The same for a run that goes on, another for one whose result would differ."""
+    return f"{job.stage}-{_fingerprint(job)}"
 
 
 def _fingerprint(job: Job) -> str:
@@ -48,7 +52,7 @@ def _fingerprint(job: Job) -> str:
         job.params.method,
         job.params.diffusion.model_dump(),
         settings_of(job).model_dump(exclude={"checkpoint_every"}),
-        {name: _digest(path) for name, path in job.shards.items()},
+        {name: [(p.target, p.input) for p in pairs] for name, pairs in sorted(job.pairs.items())},
         _digest(job.start) if job.start else None,
     ]
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
@@ -61,7 +65,3 @@ def _digest(path: Path) -> str | dict[str, str]:
         return {str(file.relative_to(path)): str(_digest(file)) for file in files}
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def absolute_shards(root: Path, names: list[str], split: str) -> dict[str, Path]:
-    return {name: (root / name / split).absolute() for name in names}

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from drdd.tasks import kernels
+
 CAST, CONTRAST, BLUR, NOISE = 0.25, 0.2, 1.5, 0.1
 
 
@@ -32,9 +34,4 @@ def _blurred(x: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of (3, H, W), borders replicated; sigma in pixels."""
     if sigma < 0.2:
         return x
-    axis = torch.arange(-4, 5, dtype=x.dtype)
-    kernel = torch.exp(-(axis**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, 9)
-    padded = F.pad(x[None], (4, 4, 4, 4), mode="replicate")
-    rows = F.conv2d(padded, kernel, groups=3)
-    return F.conv2d(rows, kernel.transpose(2, 3), groups=3)[0]
+    return kernels.separably(x[None], kernels.gaussian(sigma, 4, x)[None])[0]

@@ -1,11 +1,11 @@
 """Run the loop in Ray Train's TorchTrainer: workers, checkpoints, recovery, progress."""
 
 import logging
-import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,35 +13,42 @@ from typing import Any
 import torch
 
 from drdd.checkpoints.pretrained import Start, read_start
+from drdd.checkpoints.warm_start import Weights, read_warm_start
 from drdd.cluster import ray_cluster
-from drdd.data.intake import Pixels
-from drdd.data.shards import read_corpus, read_pairs
-from drdd.errors import UserError
+from drdd.data.library import Library, PicturePairs, Pictures
+from drdd.data.pairs import Pair
+from drdd.data.versions import Address, push, shared_folder
+from drdd.errors import TransientError, UserError
 from drdd.params import Params, PretrainedNetwork, TrainNoise, TrainResidual, TrainStage
 from drdd.training.loop import NonFiniteLossError, Progress, State, Trained, Worker, train
-from drdd.training.networks import noise_channels, sampling_of
+from drdd.training.networks import noise_channels, residual_networks, sampling_of
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import StageSpec, noise_spec, residual_spec
+from drdd.training.storage import Storage, storage_at
 
 STATE_FILE = "state.pt"
 POLL_S = 0.5
+Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs: the stage's name, the validated params, and its shards by name.
+    """What a worker needs, wherever it runs.
 
-    start: the pretrained checkpoint that the noise stage begins from, if one.
+    pairs: by task, or of one group that has targets alone; shards: where their pictures are;
+    start: what the stage begins from instead of random weights: a pretrained checkpoint (noise),
+    or the folder of a published model (residual).
     """
 
     stage: str
     params: Params
-    shards: Mapping[str, Path]
+    pairs: Mapping[str, Sequence[Pair]]
+    shards: Sequence[Address] = ()
     start: Path | None = None
 
 
 def build_spec(job: Job) -> StageSpec:
-    """Unpaired noise stages read corpora; everything else reads one pair shard for each task."""
+    """Unpaired noise stages see targets; everything else sees pairs, by task."""
     params = job.params
     diffusion, seed, settings = params.diffusion, params.seed, settings_of(job)
     schedule = sampling_of(params).schedule()
@@ -50,12 +57,11 @@ def build_spec(job: Job) -> StageSpec:
             samples: CleanSamples | PairSamples = _pairs(job, settings.crop)
         else:
             corrupted = settings.conditioning == "estimate"
-            samples = CleanSamples(_photographs(job), settings.crop, seed, corrupted)
+            samples = CleanSamples(_pictures(job), settings.crop, seed, corrupted)
         return noise_spec(samples, settings, diffusion, schedule, seed, start_of(job))
     assert isinstance(settings, TrainResidual)
-    return residual_spec(
-        _pairs(job, settings.crop), settings, diffusion, schedule, seed, params.method
-    )
+    pairs, start = _pairs(job, settings.crop), warm_start_of(job)
+    return residual_spec(pairs, settings, diffusion, schedule, seed, params.method, start)
 
 
 def settings_of(job: Job) -> TrainNoise | TrainResidual:
@@ -83,44 +89,58 @@ def start_of(job: Job) -> Start | None:
     return start
 
 
-def _photographs(job: Job) -> list[Pixels]:
-    return [row.photograph.pixels for path in job.shards.values() for row in read_corpus(path)]
+def warm_start_of(job: Job) -> Weights | None:
+    """Raises UserError when the model cannot be what the residual stage begins from."""
+    if job.start is None:
+        return None
+    params = job.params
+    networks = residual_networks(params.train.residual, params.diffusion, params.method)
+    return read_warm_start(job.start, networks, params.method)
+
+
+def _pictures(job: Job) -> Pictures:
+    targets = (pair.target for pairs in job.pairs.values() for pair in pairs)
+    return Pictures(Library(job.shards), list(dict.fromkeys(targets)))
 
 
 def _pairs(job: Job, crop: int) -> PairSamples:
-    pairs = {
-        task: [
-            (row.target.photograph.pixels, degraded)
-            for row in read_pairs(path)
-            for degraded in row.degraded
-        ]
-        for task, path in job.shards.items()
-    }
+    library = Library(job.shards)
+    pairs = {task: PicturePairs(library, found) for task, found in job.pairs.items()}
     return PairSamples(pairs, crop, job.params.seed)
 
 
-def fit(job: Job, name: str, storage: Path, report: Callable[[Progress], None]) -> Trained:
+@contextmanager
+def fitted(job: Job, name: str, folder: Path, report: Report) -> Iterator[Trained]:
     """Train on a Ray cluster; a run of the same `name` that was interrupted is resumed.
 
-    storage: where checkpoints live until the run ends; a finished run leaves none behind.
-    Raises UserError when the cluster cannot hold the workers or the loss is not finite.
+    folder: where checkpoints live until the block, which makes the results safe, ends without an error;
+    those of a cluster of several nodes live in DVC's remote, from which its workers read the shards.
+    Raises UserError when the cluster cannot hold the workers, a picture or the remote is no good, or
+    the loss is not finite.
     """
     settings = settings_of(job)
     with ray_cluster(settings.workers * settings.threads):
         _check_resources(job.stage, settings.workers, settings.threads, settings.use_gpu)
+        storage = _storage(job, folder)
         result = _run(job, name, storage, settings, report)
         assert result.checkpoint is not None  # the loop's last step always saves one
         with result.checkpoint.as_directory() as folder:
             state = _read_state(Path(folder))
-    return Trained(state["ema"], state["curve"], 0.0)
+    yield Trained(state["ema"], state["curve"], 0.0)
+    storage.discard(name)
 
 
-def discard_checkpoints(name: str, storage: Path) -> None:
-    """Called once the results of a finished run are safe."""
-    shutil.rmtree(storage / name, ignore_errors=True)
+def _storage(job: Job, folder: Path) -> Storage:
+    """What the nodes of a cluster have in common is DVC's remote; the shards are there afterwards."""
+    import ray
+
+    if sum(node["Alive"] for node in ray.nodes()) == 1:
+        return storage_at(folder)
+    push(job.shards)
+    return storage_at(shared_folder("checkpoints"))
 
 
-def _trainer(job: Job, name: str, storage: Path, settings: TrainStage, channel: Any) -> Any:
+def _trainer(job: Job, name: str, storage: Storage, settings: TrainStage, channel: Any) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -136,7 +156,8 @@ def _trainer(job: Job, name: str, storage: Path, settings: TrainStage, channel: 
         ),
         run_config=RunConfig(
             name=name,
-            storage_path=str(storage.absolute()),
+            storage_path=storage.path,
+            storage_filesystem=storage.filesystem,
             failure_config=FailureConfig(max_failures=2),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
@@ -205,9 +226,7 @@ class _Channel:
         return self._latest
 
 
-def _run(
-    job: Job, name: str, storage: Path, settings: TrainStage, report: Callable[[Progress], None]
-) -> Any:
+def _run(job: Job, name: str, storage: Storage, settings: TrainStage, report: Report) -> Any:
     """TorchTrainer.fit, reporting on the way.
 
     fit runs in a thread of its own, because in the main one it takes over Ctrl-C and ends the
@@ -248,12 +267,14 @@ def _in_thread(function: Callable[[], Any]) -> Future[Any]:
 
 
 def _diagnosis(error: Exception) -> Exception:
-    """What the user can put right as UserError, everything else as it was."""
+    """What the user can put right, or what may pass, as itself; everything else as it was."""
     failures = getattr(error, "worker_failures", {})
     for failure in failures.values():
         cause = getattr(failure, "_base_exc", failure)
         if isinstance(cause, NonFiniteLossError):
             return UserError(str(cause))
+        if isinstance(cause, UserError | TransientError):
+            return cause
     return error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from drdd.data.loader import ahead
 from drdd.nets.families import training_format
 from drdd.params import TrainStage
 from drdd.training.specs import Losses, StageSpec
@@ -52,11 +53,12 @@ class Worker:
 @dataclass(frozen=True)
 class Trained:
     """weights: the EMA's; curve: {"images", "loss", and the spec's groups} points; seconds: of this
-    process alone."""
+    process alone; waited: those of them in which the step had to wait for its data."""
 
     weights: dict[str, Tensor]
     curve: list[dict[str, float]]
     seconds: float
+    waited: float = 0.0
 
 
 def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
@@ -96,17 +98,24 @@ def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
     share = settings.batch // worker.world
     checkpoint_steps = _round_up(settings.checkpoint_every / settings.batch, LOG_EVERY)
     window = _Window(spec.groups, worker)
-    begin = time.monotonic()
+
+    def mine(step: int) -> range:
+        first_of_step = step * settings.batch + worker.rank * share
+        return range(first_of_step, first_of_step + share)
+
+    drawings = ahead(lambda step: spec.draw(mine(step)), range(first, steps))
+    begin, waited = time.monotonic(), 0.0
     for step in range(first, steps):
-        samples = range(step * settings.batch, (step + 1) * settings.batch)
-        mine = samples[worker.rank * share : (worker.rank + 1) * share]
+        asked = time.monotonic()
+        drawing = next(drawings)
+        waited += time.monotonic() - asked
         with torch.autocast(worker.device.type, dtype=torch.bfloat16, enabled=bf16):
-            losses = spec.losses(parallel, mine, worker.device)
+            losses = spec.losses(parallel, drawing, worker.device)
             loss = losses.of.mean()
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
                 f"the loss of the {spec.name} stage is {float(loss.detach())} at step {step}, samples "
-                f"{mine.start} to {mine.stop - 1}; lower train.{spec.name}.learning_rate "
+                f"{mine(step).start} to {mine(step).stop - 1}; lower train.{spec.name}.learning_rate "
                 f"or set train.{spec.name}.precision to float32"
             )
         optimizer.zero_grad(set_to_none=True)
@@ -134,7 +143,7 @@ def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
                     },
                     progress,
                 )
-    return Trained(ema, curve, time.monotonic() - begin)
+    return Trained(ema, curve, time.monotonic() - begin, waited)
 
 
 class _Window:

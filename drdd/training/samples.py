@@ -53,5 +53,11 @@ class PairSamples:
         pair = self._pairs[task][
             item_of(self._seed, f"{stage}/{task}", turn, len(self._pairs[task]))
         ]
-        target, degraded = crop_alike(list(pair), self._crop, generator)
+        target, degraded = self._crops(*pair, generator)
         return Drawn(task, target, degraded)
+
+    def _crops(self, target: Pixels, degraded: Pixels, generator: torch.Generator) -> list[Tensor]:
+        """At one place, or, where the sizes tell that the scenes differ, each at a place of its own."""
+        if target.shape == degraded.shape:
+            return crop_alike([target, degraded], self._crop, generator)
+        return [crop_alike([one], self._crop, generator)[0] for one in (target, degraded)]

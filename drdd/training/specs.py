@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from drdd.checkpoints.pretrained import Start
+from drdd.checkpoints.warm_start import Weights
 from drdd.diffusion import process
 from drdd.diffusion.coupled import coupled_losses
 from drdd.diffusion.keyed import keyed_generator
@@ -39,10 +40,27 @@ class Batch:
     t: Tensor
     noise: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        degraded = self.degraded
+        return Batch(
+            self.target.to(device, non_blocking=True),
+            None if degraded is None else degraded.to(device, non_blocking=True),
+            self.t.to(device, non_blocking=True),
+            self.noise.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is needed to learn from some samples. members: (B, G), 1 where a sample is of a group."""
+
+    batch: Batch
+    members: Tensor
+
 
 @dataclass(frozen=True)
 class Losses:
-    """of: each sample's loss, (B,). members: (B, G), 1 where the sample is of the spec's group."""
+    """of: each sample's loss, (B,). members: (B, G), as the drawing's."""
 
     of: Tensor
     members: Tensor
@@ -79,8 +97,8 @@ class StageSpec:
             torch.manual_seed(key.initial_seed())
             return self.make()
 
-    def losses(self, net: nn.Module, numbers: Sequence[int], device: torch.device) -> Losses:
-        """Of the samples with these numbers."""
+    def draw(self, numbers: Sequence[int]) -> Drawing:
+        """The samples with these numbers, on the CPU."""
         targets, inputs, times, noises, tasks = [], [], [], [], []
         for n in numbers:
             generator = keyed_generator(self.seed, self.name, n)
@@ -92,12 +110,16 @@ class StageSpec:
             noises.append(torch.randn(drawn.target.shape, generator=generator))
             tasks.append(drawn.group)
         batch = Batch(
-            _batch(targets, device),
-            _batch(inputs, device) if inputs else None,
-            torch.tensor(times, device=device),
-            _batch(noises, device),
+            torch.stack(targets),
+            torch.stack(inputs) if inputs else None,
+            torch.tensor(times),
+            torch.stack(noises),
         )
-        return Losses(self.loss(net, batch), self._members(tasks, times).to(device))
+        return Drawing(batch, self._members(tasks, times))
+
+    def losses(self, net: nn.Module, drawing: Drawing, device: torch.device) -> Losses:
+        members = drawing.members.to(device, non_blocking=True)
+        return Losses(self.loss(net, drawing.batch.to(device)), members)
 
     def _members(self, tasks: Sequence[str], times: Sequence[int]) -> Tensor:
         members = torch.zeros(len(tasks), len(self.groups))
@@ -156,8 +178,12 @@ def residual_spec(
     schedule: Schedule,
     seed: int,
     method: Method = "drdd",
+    start: Weights | None = None,
 ) -> StageSpec:
-    """I_res inside fixed noise; or a rival, on the same samples."""
+    """I_res inside fixed noise; or a rival, on the same samples.
+
+    start: where each of `residual_networks` begins, by part; None for random weights.
+    """
     steps = diffusion.residual_steps
     plain: Callable[..., Tensor] = regression_loss
     if method == "drdd":
@@ -176,8 +202,11 @@ def residual_spec(
         return plain(net, *pair, batch.t, batch.noise) / scale
 
     def make() -> nn.Module:
-        nets = [build(c) for c in residual_networks(settings, diffusion, method).values()]
-        return TwoNetworks(*nets) if len(nets) == 2 else nets[0]
+        networks = residual_networks(settings, diffusion, method)
+        nets = {part: build(config) for part, config in networks.items()}
+        for part, weights in (start or {}).items():
+            nets[part].load_state_dict(weights)
+        return TwoNetworks(**nets) if len(nets) == 2 else nets["residual"]
 
     grid = steps + diffusion.noise_steps if method == "coupled" else steps
     return StageSpec(
@@ -200,7 +229,3 @@ def draw_time(mixture: TimeDraw, grid: Sequence[int], last: int, generator: torc
     if u < mixture.start + mixture.grid:
         return grid[int(torch.randint(len(grid), (), generator=generator))]
     return int(torch.randint(last + 1, (), generator=generator))
-
-
-def _batch(images: list[Tensor], device: torch.device) -> Tensor:
-    return torch.stack(images).to(device, non_blocking=True)

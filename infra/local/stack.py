@@ -13,6 +13,7 @@ import psutil
 
 from drdd.errors import UserError
 from drdd.files import write_bytes
+from infra.local.remote import lend, take_back
 from infra.local.services import Service, services, write_s3_files
 from infra.local.settings import (
     GRPC_OFFSET,
@@ -92,6 +93,8 @@ def up(
         _refuse_taken(state.ports, stopped)
         _start(supervisor, [known[name] for name in components], stopped, report)
         _write_prefect_toml(root)
+        if "s3" in components:
+            lend(root, state)
     return replace(status(root, components), changed=bool(stopped))
 
 
@@ -102,6 +105,8 @@ def down(root: Path) -> bool:
         ran = supervisor.processes() is not None
         supervisor.shut_down()
         (root / "prefect.toml").unlink(missing_ok=True)
+        if (state := load_state(root)) is not None:
+            take_back(root, state)
     return ran
 
 

@@ -1,18 +1,26 @@
-"""Every file of a corpus ends exactly once: as a photograph, or set aside with its name and reason."""
+"""One file becomes a picture, RGB, upright and within the limits, or a reason why it is none."""
 
 import io
+import struct
+import zlib
+from collections.abc import Callable
+from hashlib import sha256
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
 
-from drdd.data.intake import Limits, Photograph, decode, take_in
-from drdd.data.sources import Blob, Unreadable
+from drdd.data.intake import Limits, Picture, decode, pixels_of, take_in
+from drdd.data.sources import Blob
+from tests.corpora import Pixels, scene
 
 LIMITS = Limits(min_side=8, max_side=64, max_pixels=10_000)
+BLACK, WHITE, INK = (0, 0, 0), (255, 255, 255), (10, 20, 30)
 
 
-def _pixels(seed: int = 0, height: int = 20, width: int = 30) -> np.ndarray:
+def _noise(seed: int = 0, height: int = 20, width: int = 30) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -22,93 +30,310 @@ def _file(image: Image.Image, format_: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    return _file(Image.fromarray(pixels), "PNG")
+def _png(pixels: Pixels, **options: object) -> bytes:
+    return _file(Image.fromarray(pixels), "PNG", **options)
 
 
-GOOD = _png(_pixels())
-JPEG = _file(Image.fromarray(_pixels(1, 40, 40)), "JPEG")
+def _taken(content: bytes, limits: Limits = LIMITS) -> Picture:
+    return take_in(Blob("x", content), limits)
+
+
+def _pixels(content: bytes, limits: Limits = LIMITS) -> Pixels:
+    """Of a file that is taken in; the same by both ways."""
+    taken = pixels_of(_taken(content, limits).content)
+    assert np.array_equal(taken, decode(Blob("x", content), limits))
+    return taken
+
+
+RGB = Image.fromarray(_noise())
+TURNED = RGB.transpose(Image.Transpose.ROTATE_180)
+KEPT = {
+    "PNG": _file(RGB, "PNG"),
+    "PNG, grey": _file(RGB.convert("L"), "PNG"),
+    "PNG, palette": _file(RGB.convert("P"), "PNG"),
+    "PNG, one bit": _file(RGB.convert("1"), "PNG"),
+    "JPEG": _file(RGB, "JPEG", quality=80),
+    "JPEG, progressive, grey": _file(RGB.convert("L"), "JPEG", progressive=True),
+    "WebP": _file(RGB, "WEBP", quality=70),
+}
+MADE_ANEW = {
+    "BMP": _file(RGB, "BMP"),
+    "TIFF": _file(RGB, "TIFF", compression="tiff_lzw"),
+    "PPM": _file(RGB, "PPM"),
+    "JPEG, CMYK": _file(RGB.convert("CMYK"), "JPEG"),
+    "GIF": _file(RGB, "GIF"),
+    "GIF, animated": _file(RGB, "GIF", save_all=True, append_images=[TURNED]),
+    "PNG, animated": _file(RGB, "PNG", save_all=True, append_images=[TURNED]),
+    "WebP, animated": _file(RGB, "WEBP", save_all=True, append_images=[TURNED], lossless=True),
+    "PNG, alpha": _file(RGB.convert("RGBA"), "PNG"),
+    "PNG, grey with alpha": _file(RGB.convert("LA"), "PNG"),
+    "PNG, too large": _png(_noise(1, 50, 100)),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(KEPT))
+def test_a_file_that_needs_no_change_keeps_its_own_bytes(kind: str) -> None:
+    content = KEPT[kind]
+    taken = _taken(content)
+    assert taken.content == content
+    assert _pixels(content).shape == (20, 30, 3)
+    reference = Image.open(io.BytesIO(content)).convert("RGB")
+    assert np.array_equal(_pixels(content), np.asarray(reference))
+
+
+@pytest.mark.parametrize("kind", sorted(MADE_ANEW))
+def test_any_other_becomes_a_png_without_loss(kind: str) -> None:
+    taken = _taken(MADE_ANEW[kind])
+    assert Image.open(io.BytesIO(taken.content)).format == "PNG"
+    pixels = _pixels(MADE_ANEW[kind])
+    assert (taken.height, taken.width, 3) == pixels.shape
+
+
+@pytest.mark.parametrize("kind", sorted(KEPT | MADE_ANEW))
+def test_the_id_is_the_contents_hash_and_the_same_again(kind: str) -> None:
+    content = (KEPT | MADE_ANEW)[kind]
+    taken = _taken(content)
+    assert taken.id == sha256(taken.content).hexdigest()
+    assert _taken(content).id == taken.id
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF", "PPM", "PNG, animated", "WebP, animated"])
+def test_what_was_stored_without_loss_comes_through_unchanged(kind: str) -> None:
+    assert np.array_equal(_pixels(MADE_ANEW[kind]), _noise())
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    first = np.asarray(Image.open(io.BytesIO(MADE_ANEW["GIF"])).convert("RGB"))
+    assert np.array_equal(_pixels(MADE_ANEW["GIF, animated"]), first)
+
+
+def test_cmyk_ink_becomes_light() -> None:
+    inks = np.zeros((16, 16, 4), np.uint8)
+    inks[:8, :, 0] = 255  # cyan takes the red away
+    pixels = _pixels(_file(Image.fromarray(inks, "CMYK"), "JPEG", quality=100))
+    np.testing.assert_allclose(pixels[:8].mean(axis=(0, 1)), [0, 255, 255], atol=2)
+    np.testing.assert_allclose(pixels[8:].mean(axis=(0, 1)), [255, 255, 255], atol=2)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "TIFF"])
+def test_sixteen_bits_of_grey_are_scaled_not_clipped(format_: str) -> None:
+    grey = np.linspace(0, 65535, 20 * 30).reshape(20, 30).astype(np.uint16)
+    pixels = _pixels(_file(Image.fromarray(grey), format_))
+    expected = np.round(grey / 65535 * 255)
+    assert all(np.array_equal(pixels[..., channel], expected) for channel in range(3))
+
+
+def test_one_bit_is_black_and_white() -> None:
+    bits = np.random.default_rng(0).random((16, 16)) < 0.5
+    pixels = _pixels(_file(Image.fromarray(bits), "PNG"))
+    assert np.array_equal(pixels, np.repeat(bits[..., None] * np.uint8(255), 3, axis=2))
+
+
+def _with_alpha() -> bytes:
+    layer = np.zeros((16, 16, 4), np.uint8)
+    layer[:, :4] = (*INK, 255)
+    layer[:, 4:8] = (0, 0, 0, 51)  # a fifth of black
+    return _file(Image.fromarray(layer), "PNG")
+
+
+def _with_clear_colour() -> bytes:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:, :4] = INK
+    pixels[:, 4:8] = 204
+    return _png(pixels, transparency=BLACK)
+
+
+@pytest.mark.parametrize("content", [_with_alpha(), _with_clear_colour()])
+def test_transparency_is_laid_on_white(content: bytes) -> None:
+    pixels = _pixels(content)
+    assert (pixels[:, :4] == INK).all()
+    assert (pixels[:, 4:8] == 204).all()
+    assert (pixels[:, 8:] == WHITE).all()
+
+
+# What EXIF says of a picture: where the 0th row and the 0th column of the stored one belong.
+STORED: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: upright.swapaxes(0, 1)[::-1],
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: upright.swapaxes(0, 1)[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format_", ["PNG", "TIFF", "WEBP"])
+def test_a_turned_picture_is_set_upright(orientation: int, format_: str) -> None:
+    upright = _noise(0, 24, 40)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    options = {"lossless": True} if format_ == "WEBP" else {}
+    content = _file(stored, format_, exif=exif, **options)
+    assert np.array_equal(_pixels(content), upright)
+    taken = _taken(content)
+    assert (taken.width, taken.height) == taken.original == (40, 24)
+    assert Image.open(io.BytesIO(taken.content)).getexif().get(0x0112, 1) == 1
+
+
+def test_a_turned_jpeg_is_set_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = _file(Image.fromarray(_noise(0, 24, 40)), "JPEG", exif=exif)
+    assert np.array_equal(_pixels(content), np.rot90(pixels_of(content), -1))
+
+
+def _swapped_primaries() -> bytes:
+    """An ICC profile whose red is sRGB's green, whose green is its red; the tables are sRGB's own."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for old, new in ((b"rXYZ", b"tmp "), (b"gXYZ", b"rXYZ"), (b"tmp ", b"gXYZ")):
+        profile = profile.replace(old, new, 1)
+    return profile.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+
+
+def test_another_colour_space_is_converted() -> None:
+    profile = _swapped_primaries()
+    pixels = scene(0, 40, 48)
+    swapped = pixels[..., [1, 0, 2]]
+    for content in (
+        _png(pixels, icc_profile=profile),
+        _file(Image.fromarray(pixels), "WEBP", lossless=True, icc_profile=profile),
+        _file(Image.fromarray(pixels), "TIFF", icc_profile=profile),
+        _file(Image.fromarray(pixels).convert("RGBA"), "PNG", icc_profile=profile),
+    ):
+        np.testing.assert_allclose(_pixels(content).astype(int), swapped, atol=3)
+        assert _taken(content).content != content
+    palette = Image.fromarray(pixels).convert("P")
+    before = np.asarray(palette.convert("RGB")).astype(int)
+    after = _pixels(_file(palette, "PNG", icc_profile=profile))
+    np.testing.assert_allclose(after, before[..., [1, 0, 2]], atol=3)
+
+
+def test_srgb_and_a_damaged_profile_leave_the_bytes_as_they_are() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, b"no profile at all", _swapped_primaries()[:90]):
+        content = _png(_noise(), icc_profile=profile)
+        assert _taken(content).content == content
+        assert np.array_equal(_pixels(content), _noise())
+
+
+GOOD, JPEG = KEPT["PNG"], _file(Image.fromarray(_noise(1, 40, 40)), "JPEG")
+FLOATS = Image.fromarray(np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30))
 BAD = {
     "empty.png": (b"", "empty file"),
     "cut.png": (GOOD[: len(GOOD) // 2], "cut short"),
     "cut.jpg": (JPEG[: len(JPEG) // 2], "cut short"),
     "text.jpg": (b"these are words, no image", "no image"),
-    "bomb.png": (_png(np.zeros((200, 200, 3), np.uint8)), "over the limit"),
-    "dot.png": (_png(np.zeros((1, 1, 3), np.uint8)), "smaller than 8"),
+    "bomb.png": (_png(np.zeros((200, 200, 3), np.uint8)), "claims 200 x 200 pixels, over"),
+    "dot.png": (_png(np.zeros((1, 1, 3), np.uint8)), "1 x 1 pixels, smaller than 8"),
     "header.png": (GOOD[:20], "cut short"),
+    "float.tif": (_file(FLOATS, "TIFF"), "floating-point pixels, whose range is not known"),
 }
 
 
 @pytest.mark.parametrize("name", sorted(BAD))
-def test_a_bad_file_is_set_aside_with_its_reason(name: str) -> None:
+def test_a_bad_file_is_refused_with_its_reason(name: str) -> None:
     content, reason = BAD[name]
-    photographs, rejected = take_in([Blob("good.png", GOOD), Blob(name, content)], LIMITS)
-    assert [p.name for p in photographs] == ["good.png"]
-    assert [r.name for r in rejected] == [name]
-    assert reason in rejected[0].reason
+    for reader in (take_in, decode):
+        with pytest.raises(ValueError, match=reason):
+            reader(Blob(name, content), LIMITS)
 
 
-def test_all_bad_files_together_lose_no_good_one() -> None:
-    blobs: list[Blob | Unreadable] = [Blob(name, content) for name, (content, _) in BAD.items()]
-    blobs[3:3] = [Blob("good.png", GOOD), Unreadable("locked.png", "permission denied")]
-    blobs.append(Blob("copy.png", GOOD))
-    photographs, rejected = take_in(blobs, LIMITS)
-    assert [p.name for p in photographs] == ["good.png"]
-    assert {r.name for r in rejected} == {*BAD, "locked.png", "copy.png"}
-    assert len(rejected) == len(BAD) + 2
-    assert next(r.reason for r in rejected if r.name == "copy.png") == "same pixels as good.png"
+def _claiming(width: int, height: int) -> bytes:
+    """A sound PNG header, and a chunk of pixels that holds none."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = (b"\0\0\0\r", head, struct.pack(">I", zlib.crc32(head)), b"\0\0\0\x09IDAT")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def _decode(content: bytes) -> Photograph:
-    return decode(Blob("x", content), LIMITS)
+def test_a_bomb_is_refused_by_its_claim() -> None:
+    """Nothing is there to be decoded: had it been tried, the reason would be another."""
+    with pytest.raises(ValueError, match="claims 5000 x 5000 pixels, over the limit"):
+        _taken(_claiming(5000, 5000))
+    with pytest.raises(ValueError, match="claims far more pixels than are decoded"):
+        _taken(_claiming(2**20, 2**20))
 
 
-def test_pixels_come_through_unchanged() -> None:
-    photograph = _decode(GOOD)
-    assert np.array_equal(photograph.pixels, _pixels())
-    assert photograph.id == _decode(_file(Image.fromarray(_pixels()), "BMP")).id
+def test_the_limits_are_sharp() -> None:
+    assert _pixels(_png(_noise(0, 8, 64))).shape == (8, 64, 3)
+    with pytest.raises(ValueError, match="64 x 7 pixels, smaller than 8 on a side"):
+        _taken(_png(_noise(0, 7, 64)))
+    assert _pixels(_png(_noise(0, 100, 100))).shape == (64, 64, 3)
+    with pytest.raises(ValueError, match="claims 101 x 100 pixels"):
+        _taken(_png(_noise(0, 100, 101)))
 
 
-def test_the_wrong_extension_does_not_matter() -> None:
-    assert take_in([Blob("png.jpg", GOOD)], LIMITS)[0][0].pixels.shape == (20, 30, 3)
+@given(st.integers(8, 300), st.integers(8, 300))
+@settings(max_examples=25, deadline=None)
+def test_a_large_picture_is_scaled_down_in_proportion(height: int, width: int) -> None:
+    limits = Limits(min_side=1, max_side=50, max_pixels=10**6)
+    taken = _taken(_png(np.zeros((height, width, 3), np.uint8)), limits)
+    assert taken.original == (width, height)
+    larger = max(height, width)
+    if larger <= 50:
+        assert (taken.width, taken.height) == (width, height)
+    else:
+        assert max(taken.width, taken.height) == 50
+        assert abs(taken.width - width * 50 / larger) <= 0.5
+        assert abs(taken.height - height * 50 / larger) <= 0.5
 
 
-def test_odd_kinds_become_rgb() -> None:
-    rgb = Image.fromarray(_pixels())
-    palette = _file(rgb.convert("P"), "PNG")
-    cmyk = _file(rgb.convert("CMYK"), "JPEG")
-    grey = _file(rgb.convert("L"), "PNG")
-    one_bit = _file(rgb.convert("1"), "PNG")
-    gif = _file(
-        rgb, "GIF", save_all=True, append_images=[rgb.transpose(Image.Transpose.ROTATE_180)]
-    )
-    for content in (palette, cmyk, grey, one_bit, gif):
-        pixels = _decode(content).pixels
-        assert pixels.shape == (20, 30, 3)
-        assert pixels.dtype == np.uint8
+def test_a_strip_that_scaling_makes_too_thin_is_refused() -> None:
+    with pytest.raises(ValueError, match="smaller than 8 on a side"):
+        _taken(_png(np.zeros((10, 200, 3), np.uint8)))
 
 
-def test_sixteen_bits_are_scaled_not_clipped() -> None:
-    grey = np.linspace(0, 65535, 20 * 30).reshape(20, 30).astype(np.uint16)
-    for format_ in ("PNG", "TIFF"):
-        pixels = _decode(_file(Image.fromarray(grey), format_)).pixels
-        np.testing.assert_allclose(pixels[..., 0], grey / 257, atol=0.51)
+def test_what_is_known_of_a_picture_is_true() -> None:
+    pixels = np.empty((32, 48, 3), np.uint8)
+    pixels[:, :24], pixels[:, 24:] = (10, 20, 30), (110, 220, 40)
+    taken = _taken(_png(pixels))
+    assert taken.mean == pytest.approx((60, 120, 35))
+    assert taken.mean_square == pytest.approx(((100 + 12100) / 2, (400 + 48400) / 2, 1250))
 
 
-def test_transparency_is_laid_on_white() -> None:
-    layer = np.zeros((20, 30, 4), np.uint8)
-    layer[:, :10] = (10, 20, 30, 255)
-    pixels = _decode(_file(Image.fromarray(layer), "PNG")).pixels
-    assert (pixels[:, :10] == (10, 20, 30)).all()
-    assert (pixels[:, 10:] == 255).all()
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 48), (64, 64), (300, 200)])
+def test_the_thumbnail_of_a_slope_is_the_slope(height: int, width: int) -> None:
+    """At the middle of each of 16 x 16 parts, whatever the size of the picture."""
+    down, right = ((np.arange(side) + 0.5) / side * 200 for side in (height, width))
+    pixels = np.empty((height, width, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1], pixels[..., 2] = down[:, None], right, 77
+    small = _taken(_png(pixels), Limits(8, 300, 10**6)).thumbnail
+    assert small.shape == (16, 16, 3)
+    parts = (np.arange(16) + 0.5) / 16 * 200
+    inner = slice(1, -1)  # at the border the slope ends
+    np.testing.assert_allclose(small[inner, :, 0], np.tile(parts[inner, None], (1, 16)), atol=2)
+    np.testing.assert_allclose(small[:, inner, 1], np.tile(parts[inner], (16, 1)), atol=2)
+    assert (small[..., 2] == 77).all()
 
 
-def test_a_turned_photograph_is_set_upright() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held on its side
-    content = _file(Image.fromarray(_pixels(0, 24, 40)), "JPEG", exif=exif)
-    assert _decode(content).pixels.shape == (40, 24, 3)
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_damage_gives_a_picture_or_a_reason_never_another_error(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(sorted(KEPT | MADE_ANEW)))
+    content = bytearray((KEPT | MADE_ANEW)[kind])
+    places = st.integers(0, min(len(content), 400) - 1)
+    for place in data.draw(st.lists(places, min_size=1, max_size=4)):
+        content[place] = data.draw(st.integers(0, 255))
+    blob = Blob(kind, bytes(content))
+    try:
+        taken = take_in(blob, LIMITS)
+    except ValueError:
+        return
+    assert np.array_equal(pixels_of(taken.content), decode(blob, LIMITS))
 
 
-def test_a_large_photograph_is_scaled_down_in_proportion() -> None:
-    assert _decode(_png(_pixels(0, 50, 100))).pixels.shape == (32, 64, 3)
+WIDTH_IN_WORDS = struct.pack(">HHI4s", 0x0100, 2, 4, b"abc")
+UPSIDE_DOWN = struct.pack(">HHIHH", 0x0112, 3, 1, 3, 0)
+EXIF = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + WIDTH_IN_WORDS + UPSIDE_DOWN + bytes(4)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "WEBP"])
+def test_a_damaged_exif_does_not_cost_the_picture(format_: str) -> None:
+    options = {"lossless": True} if format_ == "WEBP" else {}
+    partly = _file(RGB, format_, exif=EXIF, **options)
+    assert np.array_equal(_pixels(partly), _noise()[::-1, ::-1])
+    all_of_it = _file(RGB, format_, exif=EXIF.replace(b"MM", b"??"), **options)
+    assert np.array_equal(_pixels(all_of_it), _noise())

@@ -16,7 +16,7 @@ from drdd.evaluation.curves import loss_curve, ticks
 from drdd.evaluation.metrics import METRICS
 from drdd.evaluation.pictures import CELL, Example, cover, grid
 from drdd.evaluation.report import Latency, Report, write_report
-from drdd.evaluation.summary import summarise
+from drdd.evaluation.summary import Expected, summarise
 
 HOSTILE = "<script>alert(1)</script>"
 CURVE = pd.DataFrame({"images": range(160, 16001, 160), "loss": np.linspace(1, 0.1, 100)})
@@ -38,12 +38,16 @@ def _report() -> Report:
             for i, p in enumerate(("input", "deresidual", "output"))
             for m in METRICS
         }
-        for task in ("haze", "rain")
+        for task in ("haze", "rain", "cats")
         for image in images
     ]
     scores = pd.DataFrame(rows)
-    expected = {"haze": images, "rain": images}
-    metrics = summarise(scores, expected, {"haze": 1.0, "rain": 99.0}, 0)
+    expected = {
+        "haze": Expected(images, "", 1.0, 0.5),
+        "rain": Expected(images, "", 99.0, 0.5),
+        "cats": Expected(images, "", 9.0, 0.5, gated=False),
+    }
+    metrics = summarise(scores, expected, 0)
     examples = {task: [_example(task, image) for image in images] for task in expected}
     curves = {"noise stage": CURVE, "residual stage": CURVE}
     latency = Latency(0.5, 0.9, 1.25)
@@ -60,10 +64,18 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_everything_is_in_it(page: str) -> None:
-    for part in ("Haze", "Rain", "nature/cat.png", "a task misses its gate", "+2.00", "99.00"):
+    for part in (
+        "Haze",
+        "Rain",
+        "nature/cat.png",
+        "a task misses its gate",
+        "+2.00",
+        "99.00",
+        "not gated",
+    ):
         assert part in page
     for column in ("input", "after de-residual", "output", "target"):
-        assert page.count(f"<b>{column}</b>") == 4
+        assert page.count(f"<b>{column}</b>") == 6
     assert page.count("<svg") == 2
 
 

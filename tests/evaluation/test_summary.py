@@ -3,12 +3,19 @@
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from drdd.errors import UserError
 from drdd.evaluation.metrics import METRICS
-from drdd.evaluation.summary import headline, summarise
+from drdd.evaluation.summary import (
+    Expected,
+    gate_in_words,
+    headline,
+    held_out_digest,
+    summarise,
+)
 
 IMAGES = ["a", "b"]
 
@@ -28,8 +35,9 @@ ROWS = [
 
 
 def _summary(rows: list[dict[str, Any]], **gains: float) -> dict[str, Any]:
-    expected = {"rain": IMAGES, "haze": IMAGES}
-    return summarise(pd.DataFrame(rows), expected, {"rain": 1.5, "haze": 3.0} | gains, 0)
+    needed = {"rain": 1.5, "haze": 3.0} | gains
+    expected = {task: Expected(IMAGES, task, gain, 0.5) for task, gain in needed.items()}
+    return summarise(pd.DataFrame(rows), expected, 0)
 
 
 def test_means_gains_and_gates() -> None:
@@ -47,6 +55,33 @@ def test_one_missed_gate_fails_the_whole() -> None:
     assert metrics["tasks"]["rain"]["passed"] is False
     assert metrics["tasks"]["haze"]["passed"] is True
     assert metrics["passed"] is False
+
+
+def test_a_task_of_unaligned_pairs_has_no_gate_and_no_part_in_the_mean() -> None:
+    worse = [_row("cats", "a", 10.0, 4.0), _row("cats", "b", 12.0, 4.0)]
+    expected = {
+        "rain": Expected(IMAGES, "", 1.5, 0.5),
+        "cats": Expected(IMAGES, "", 0.0, 0.5, gated=False),
+    }
+    metrics = summarise(pd.DataFrame([*ROWS[:2], *worse]), expected, 0)
+    assert (metrics["tasks"]["cats"]["gated"], metrics["tasks"]["cats"]["passed"]) == (False, True)
+    assert metrics["tasks"]["cats"]["gain"]["psnr_rgb"] == -7.0
+    assert metrics["mean"]["gain"]["psnr_rgb"] == 1.5
+    assert metrics["passed"] is True
+    words = {task: gate_in_words(row) for task, row in metrics["tasks"].items()}
+    assert words == {"rain": ("+1.50", "passed"), "cats": ("none", "not gated")}
+    alone = summarise(pd.DataFrame(worse), {"cats": expected["cats"]}, 0)
+    assert alone["mean"]["gain"]["psnr_rgb"] == -7.0
+
+
+def test_the_digest_of_held_out_pairs_is_of_their_pixels_whatever_their_order() -> None:
+    generator = np.random.default_rng(0)
+    a, b, c = (generator.integers(0, 256, (4, 6, 3), dtype=np.uint8) for _ in range(3))
+    digest = held_out_digest([(a, b), (c, b)])
+    assert digest == held_out_digest(iter([(c, b), (a, b)]))
+    others = [[(a, b)], [(a, b), (b, c)], [(b, a), (c, b)], [(a, b), (a, b), (c, b)]]
+    reshaped = [(a.reshape(6, 4, 3), b), (c, b)]
+    assert digest not in {held_out_digest(pairs) for pairs in [*others, reshaped]}
 
 
 def test_the_order_of_rows_changes_nothing() -> None:

@@ -72,9 +72,38 @@ def test_an_ignored_corpus_of_the_project_is_linked(project: Path) -> None:
     assert (path / "data/mine/a.png").read_bytes() == b"x"
 
 
+def test_a_run_with_a_preset_has_it_in_its_params_and_its_benchmarks_linked(project: Path) -> None:
+    names = ("all/gt", "all/synthetic", "media/jdway/GameSSD/overlapping/test/Snow100K-L/gt")
+    for name in names:
+        (project / "data/benchmarks/Snow100K" / name).mkdir(parents=True)
+        (project / "data/benchmarks/Snow100K" / name / "a.jpg").write_bytes(b"x")
+    path = workspace(project, "run", ["tasks.snow.pairs=0.5"], ["snow"])
+    tasks = load(path / "params.yaml").tasks
+    assert set(tasks) == {"snow"}
+    assert tasks["snow"].pairs == 0.5
+    for name in names:
+        assert (path / "data/benchmarks/Snow100K" / name / "a.jpg").read_bytes() == b"x"
+    assert set(load(project / "params.yaml").tasks) != {"snow"}
+
+
+def test_a_source_inside_another_is_linked_with_it(project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    inner = text.replace("source: data/photographs/nature", "source: data/mine/nature")
+    outer = inner.replace("source: data/photographs/sky", "source: data/mine")
+    (project / "params.yaml").write_text(outer)
+    for name in ("sky.png", "nature/nature.png"):
+        (project / "data/mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "data/mine" / name).write_bytes(b"x")
+    path = workspace(project, "run", ["seed=5"])
+    assert (path / "data/mine/sky.png").exists()
+    assert (path / "data/mine/nature/nature.png").exists()
+
+
 def test_a_bad_override_is_refused_before_anything_is_made(project: Path) -> None:
     with pytest.raises(UserError, match=r"no 'sead'.*seed"):
         workspace(project, "run", ["sead=5"])
+    with pytest.raises(UserError, match=r"no preset 'snw', did you mean 'snow'"):
+        workspace(project, "run", [], ["snw"])
     assert not (project / RUNS).exists()
 
 
@@ -95,6 +124,7 @@ def test_only_the_newest_runs_are_kept(project: Path) -> None:
 def test_a_trial_never_moves_the_champion_unless_it_says_so(project: Path) -> None:
     assert trial_overrides(project, []) == []
     assert trial_overrides(project, ["seed=1"]) == ["seed=1", "publish.alias=trial"]
+    assert trial_overrides(project, [], ["snow"]) == ["publish.alias=trial"]
     explicit = ["publish.alias=champion"]
     assert trial_overrides(project, explicit) == explicit
 

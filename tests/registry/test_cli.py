@@ -40,6 +40,14 @@ def test_list_shows_the_gain_and_the_gate(registry: Registry, version: Version) 
     assert unmeasured.id in output
 
 
+def test_list_shows_a_gate_that_was_missed_against_the_model_before(registry: Registry) -> None:
+    about = {"metrics": METRICS, "gate": {"passed": False}}
+    fallen = registry.publish({"model.safetensors": b""}, about)
+    output = _run("list", "--registry", registry.uri)
+    (row,) = [line for line in output.splitlines() if fallen.id in line]
+    assert "missed" in row
+
+
 def test_list_for_programs_is_json(registry: Registry, version: Version) -> None:
     (listed,) = json.loads(_run("list", "--json", "--registry", registry.uri))
     assert listed["id"] == version.id

@@ -1,17 +1,19 @@
 """Which registry is meant, and the verified local copies of its models."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from drdd.errors import UserError
-from drdd.registry.location import cached, default_registry, open_registry
+from drdd.registry.location import cached, default_registry, open_registry, reachable
 from drdd.registry.registry import Registry, check
 from infra.local.settings import Ports, free_port, new_state, save_state
 from tests.conftest import ROOT
 from tests.project import run
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(1000)}
+OTHER_S3 = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
 def test_the_environment_comes_before_params(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,10 +26,28 @@ def test_the_environment_comes_before_params(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_bucket_of_a_stack_that_was_never_started_is_said(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+    for name in OTHER_S3:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match="`drdd up` starts it"):
         open_registry("s3://drdd/models")
+
+
+def test_the_local_stack_runs_within_a_block_and_leaves_the_environment_as_it_was(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in OTHER_S3:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "mine")
+    before = dict(os.environ)
+    with reachable("s3://drdd/models"):
+        registry = Registry.open("s3://drdd/models")
+        registry.set_alias("champion", registry.publish(FILES, {}).id)
+        folder = cached("champion", "s3://drdd/models")
+        assert "RAY_ADDRESS" not in os.environ.keys() - before.keys()
+    assert os.environ == before
+    assert check(folder, folder.name) == []
+    with reachable("published"):  # a folder needs no server
+        assert os.environ == before
 
 
 def test_a_local_stack_that_is_down_is_said(workspace: Path) -> None:

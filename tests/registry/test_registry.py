@@ -54,6 +54,17 @@ def test_an_alias_moves_and_points_to_nothing_that_is_not_there(registry: Regist
     assert registry.resolve("champion").id == second.id
 
 
+def test_what_an_alias_points_to_may_not_be_there(registry: Registry) -> None:
+    assert registry.pointed("champion") is None
+    version = registry.publish(FILES, {})
+    registry.set_alias("champion", version.id)
+    assert registry.pointed("champion") == version
+    assert registry.pointed(version.id) is None  # an id is no alias
+    lost = json.dumps({"version": "feedfeedfeed"}).encode()
+    Store(registry.uri).put("aliases/champion.json", lost)
+    assert registry.pointed("champion") is None
+
+
 def test_an_unknown_name_is_refused_with_what_is_near(registry: Registry) -> None:
     registry.set_alias("champion", registry.publish(FILES, {}).id)
     with pytest.raises(UserError, match=r"no model 'champoin'; nearest: champion"):

@@ -85,7 +85,7 @@ def test_unpaired_noise_stages_see_clean_images_alone() -> None:
     ("conditioning", "paired"), [("none", True), ("estimate", True), ("input", False)]
 )
 def test_a_conditioning_refuses_data_it_cannot_use(conditioning: str, paired: bool) -> None:
-    data = "pairs" if conditioning == "input" else "corpora"
+    data = "pairs" if conditioning == "input" else "unpaired"
     settings = TrainNoise.model_validate({**TINY, "conditioning": conditioning, "data": data})
     wrong = PairSamples(PAIRS, 16, 0) if paired else CleanSamples(PHOTOGRAPHS, 16, 0)
     with pytest.raises(

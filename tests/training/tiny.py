@@ -39,7 +39,7 @@ def settings(**changes: object) -> TrainResidual:
 
 def noise(conditioning: str = "none", begins: Start | None = None, **changes: object) -> StageSpec:
     """The noise stage, on what its conditioning learns from."""
-    data = "pairs" if conditioning == "input" else "corpora"
+    data = "pairs" if conditioning == "input" else "unpaired"
     tiny = TrainNoise.model_validate(
         {**TINY, **changes, "conditioning": conditioning, "data": data}
     )

@@ -1,0 +1,249 @@
+"""Zip and tar archives as random-access collections of files; nothing is unpacked by a member's name.
+
+A zip is read through its directory. A tar has none, so one pass over its headers gives each member's
+position and length, by which any process can read it later. In a compressed tar no position can be
+sought: it is listed in one pass as a stream and, before members are read, decompressed once per
+machine into a scratch file that all processes share.
+"""
+
+import errno
+import fcntl
+import gzip
+import lzma
+import os
+import shutil
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol, cast
+
+from drdd.errors import UserError
+from drdd.files import atomic_path
+
+LARGEST = 2 * 1024**3  # bytes; no image that intake accepts comes near, a decompression bomb does
+CHUNK = 4 * 1024**2
+COMPRESSED = (".tar.gz", ".tgz")
+SUFFIXES = (".zip", ".tar", *COMPRESSED)
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EEXIST}
+DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    IndexError,
+    OverflowError,
+    RuntimeError,  # also zipfile's for an encrypted member and for an unknown compression
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive; picklable.
+
+    path: as the archive spells it; start, size: where a tar's decompressed bytes hold it, size bytes
+    of content from start on (start is 0 in a zip); refusal: why it is not to be read, if not empty.
+    """
+
+    path: str
+    start: int
+    size: int
+    refusal: str = ""
+
+    @property
+    def name(self) -> str:
+        """The path with "/" between its parts, whatever packed it, and without "." parts."""
+        return str(PurePosixPath(self.path.replace("\\", "/")))
+
+
+class Archive(Protocol):
+    def members(self) -> Iterator[Member]:
+        """All files; of several with one name the last, as in unpacking. Raises one of DAMAGE."""
+
+    def read(self, member: Member) -> bytes:
+        """Raises ValueError with a reason when this member is damaged, encrypted or too large."""
+
+
+class Zip:
+    def __init__(self, file: BinaryIO) -> None:
+        """Raises one of DAMAGE when the directory cannot be read."""
+        self._zip = zipfile.ZipFile(file)
+
+    def members(self) -> Iterator[Member]:
+        last = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
+        for path, info in last.items():
+            yield Member(path, 0, info.file_size, _refusal(path))
+
+    def read(self, member: Member) -> bytes:
+        refuse_if_too_large(member.size)
+        try:
+            return self._zip.read(member.path)
+        except (*DAMAGE, KeyError) as error:
+            raise ValueError(f"{member.path} in the archive: {error}") from None
+
+
+class Tar:
+    """Of a file that holds an uncompressed tar, or of a stream that gives one, which is only listed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def members(self) -> Iterator[Member]:
+        found: dict[str, Member] = {}
+        with tarfile.open(fileobj=self._file, mode="r:") as tar:
+            offset = -1
+            while (info := tar.next()) is not None:
+                if info.offset <= offset or info.size < 0:
+                    raise tarfile.ReadError("a header points backwards")
+                offset = info.offset
+                tar.members.clear()  # type: ignore[attr-defined] # it would keep the header of every member
+                if not info.isdir():
+                    found[info.name] = _member_of_tar(info, found)
+            # tarfile takes a header that it cannot read for the end, which would lose what follows.
+            self._file.seek(tar.offset)
+            if self._file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                raise tarfile.ReadError(f"no header at byte {tar.offset}")
+        yield from found.values()
+
+    def read(self, member: Member) -> bytes:
+        refuse_if_too_large(member.size)
+        self._file.seek(member.start)
+        content = self._file.read(member.size)
+        if len(content) < member.size:
+            raise ValueError(f"{member.path} in the archive is cut short")
+        return content
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def is_compressed(name: str) -> bool:
+    """Whether its members can be read only from a decompressed copy."""
+    return name.lower().endswith(COMPRESSED)
+
+
+def archive(name: str, file: BinaryIO) -> Archive:
+    """Of the kind that the name says; a compressed one can only be listed. Raises one of DAMAGE."""
+    if is_compressed(name):
+        return Tar(gunzipped(file))
+    return Zip(file) if name.lower().endswith(".zip") else Tar(file)
+
+
+def gunzipped(file: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file))
+
+
+@contextmanager
+def in_words(name: str) -> Iterator[None]:
+    """UserError when the archive as a whole cannot be read."""
+    try:
+        yield
+    except (*DAMAGE, ValueError) as error:
+        raise UserError(
+            f"{name}: a damaged archive, or none of this kind ({error}); pack it anew"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a position before the beginning of the file
+            raise UserError(f"{name}: a damaged archive ({error}); pack it anew") from error
+        raise
+
+
+@contextmanager
+def shared_copy(
+    identity: str, write: Callable[[BinaryIO], None], scratch: Path
+) -> Iterator[BinaryIO]:
+    """A scratch file of what `write` writes, shared by all processes of this machine.
+
+    identity: of the content, such as its origin, size and time of change. The first process writes
+    while the others wait, the last one to leave deletes; what killed processes left is deleted by the
+    next. Raises UserError when it cannot be written.
+    """
+    path = scratch / f"{sha256(identity.encode('utf-8', 'surrogateescape')).hexdigest()}.tmp"
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        with _locked(scratch):
+            for other in set(scratch.glob("*.tmp")) - {path}:
+                _delete_unless_used(other)
+            file = _opened_or_written(path, write)
+            fcntl.flock(file, fcntl.LOCK_SH)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            reason = f"no room to decompress an archive ({error.strerror})"
+            raise UserError(f"{scratch}: {reason}; make room there") from error
+        raise
+    try:
+        yield file
+    finally:
+        file.close()
+        _delete_unless_used(path)
+
+
+def _delete_unless_used(path: Path) -> None:
+    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _opened_or_written(path: Path, write: Callable[[BinaryIO], None]) -> BinaryIO:
+    """Never reopened after writing: another process may have deleted it by then."""
+    with suppress(FileNotFoundError):
+        return path.open("rb")
+    with atomic_path(path) as temporary:
+        file = temporary.open("w+b")
+        try:
+            write(file)
+            file.flush()
+        except BaseException:
+            file.close()
+            raise
+    return file
+
+
+def decompress(file: BinaryIO, target: BinaryIO) -> None:
+    """The bytes of a gzip file. Raises one of DAMAGE."""
+    shutil.copyfileobj(gunzipped(file), target, CHUNK)
+
+
+def _member_of_tar(info: tarfile.TarInfo, earlier: dict[str, Member]) -> Member:
+    refusal = _refusal(info.name)
+    if info.islnk() and info.linkname in earlier:  # a second name of an earlier member's content
+        first = earlier[info.linkname]
+        return Member(info.name, first.start, first.size, refusal or first.refusal)
+    if not info.isreg() or info.issparse():
+        refusal = (
+            refusal or "a link, a device or a sparse file in the archive; pack the file itself"
+        )
+    return Member(info.name, info.offset_data, info.size, refusal)
+
+
+def _refusal(path: str) -> str:
+    spelled = path.replace("\\", "/")
+    if spelled.startswith("/") or ".." in spelled.split("/"):
+        return (
+            "its path in the archive is absolute or climbs with '..'; pack it with a relative path"
+        )
+    return ""
+
+
+def refuse_if_too_large(size: int) -> None:
+    if size > LARGEST:
+        raise ValueError(f"{size} bytes, more than any image has")

@@ -1,0 +1,80 @@
+"""Files that name other files: a path a line (.txt), or columns of a table (.csv, .parquet)."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from drdd.errors import UserError
+from drdd.params.errors import nearest
+
+SUFFIXES = (".txt", ".csv", ".parquet")
+TABLES = (".csv", ".parquet")
+
+
+def is_list(source: str) -> bool:
+    return source.lower().endswith(SUFFIXES)
+
+
+def is_table(source: str) -> bool:
+    return source.lower().endswith(TABLES)
+
+
+def cells(content: bytes, source: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """What the list or table called `source` says, row by row, one text for each of `columns`.
+
+    A .txt has a single column, whatever it is called; its blank lines and those that begin with "#"
+    are passed over. An empty cell is "". Bytes that are no UTF-8 become surrogates, as in the names
+    of files (os.fsdecode). Raises UserError when it is no such file or lacks a column.
+    """
+    if source.lower().endswith(".parquet"):
+        return _of_parquet(content, source, columns)
+    if b"\0" in content:
+        raise UserError(f"{source}: no UTF-8 text; save it as UTF-8")
+    text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    if source.lower().endswith(".csv"):
+        return _of_csv(text, source, columns)
+    lines = (line.strip() for line in text.split("\n"))
+    return [(line,) * len(columns) for line in lines if line and not line.startswith("#")]
+
+
+def _of_csv(text: str, source: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except csv.Error as error:
+        raise UserError(f"{source}: no table of comma-separated values ({error})") from error
+    header = [name.strip() for name in rows[0]] if rows else []
+    _refuse_missing(columns, header, source)
+    places = [header.index(column) for column in columns]
+    return [
+        tuple(row[place].strip() if place < len(row) else "" for place in places)
+        for row in rows[1:]
+    ]
+
+
+def _of_parquet(content: bytes, source: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    try:
+        file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
+        _refuse_missing(columns, file.schema_arrow.names, source)
+        table = file.read(columns=list(dict.fromkeys(columns)))
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{source}: no Parquet table ({error})") from error
+    return list(zip(*(_texts(table[column], source, column) for column in columns), strict=True))
+
+
+def _texts(column: pa.ChunkedArray, source: str, name: str) -> list[str]:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise UserError(f"{source}: column {name!r} holds {column.type}, not paths as text")
+    return [(text or "").strip() for text in column.to_pylist()]
+
+
+def _refuse_missing(columns: Sequence[str], known: Sequence[str], source: str) -> None:
+    missing = [f"{name!r}{nearest(name, known)}" for name in columns if name not in known]
+    if missing:
+        raise UserError(
+            f"{source}: no column {' and no column '.join(missing)}; "
+            f"its columns are {', '.join(known) or 'none'}"
+        )

@@ -1,0 +1,260 @@
+"""Which degraded image belongs to which clean one: by stem, by row, by regular expressions, by a table.
+
+A pair's key is what both names have in common, so long as that tells the pairs apart; where several
+inputs share a target it is the input's path below its source without suffix, or with it if need be.
+"""
+
+import re
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath
+
+from drdd.data.archives import Member
+from drdd.data.lists import is_table
+from drdd.data.sources import Entry, Unreadable, listed, rows
+from drdd.errors import UserError
+from drdd.params import Match, Paired
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class PairEntry:
+    """One pair, not read yet; its key is unique among the pairs of its corpus."""
+
+    key: str
+    input: Entry
+    target: Entry
+
+
+@dataclass(frozen=True)
+class Matching:
+    """alone: the files without a partner; each reason says the side and the key that was looked for."""
+
+    pairs: list[PairEntry]
+    alone: list[Unreadable]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """all: the files of the source; files: those that belong to the side; keys: one for each of them."""
+
+    name: str
+    source: str
+    all: list[Entry]
+    files: list[Entry]
+    keys: list[str]
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {len(self.files)} of {len(self.all)} files of {self.source}"
+        text += f", such as {_some(entry.name for entry in self.all)}"
+        return f"{text}; keys such as {_some(self.keys)}" if self.keys else text
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """key: what both sides have in common; several pairs may share one."""
+
+    key: str
+    input: Entry
+    target: Entry
+
+
+_Pairing = tuple[list[str], list[_Pair]]
+"""What is wrong, and the pairs."""
+
+
+def match(paired: Paired, name: str) -> Matching:
+    """The pairs of a paired corpus, in the order of its inputs.
+
+    stem: the keys are the file stems if no two files of a side share one, else the paths below the
+    source without suffix. row: the n-th input and the n-th target, in order of name, in a list in its
+    own order. Regular expressions: what their groups capture, joined by "/"; a file that matches
+    neither is no part of the corpus. One table on both sides: its rows. If not aligned, keys do not
+    count: each input gets the target whose name's hash is its own or the next on the ring of hashes, so
+    another input changes no pair, another target only the pairs that it takes over, and a target may
+    serve many inputs or none.
+
+    name: the corpus's, for errors. Raises UserError, which says all that is wrong, when a source
+    cannot be listed, a key has two targets, an input occurs twice, a file would be its own partner or
+    no pair is found; TransientError when a store does not answer.
+    """
+    inputs, targets = _sides(paired, name)
+    by_row = _is_one_table(paired) or (paired.aligned and paired.match == "row")
+    if by_row:
+        wrong, found = _by_row(inputs, targets)
+    elif paired.aligned:
+        wrong, found = _by_key(inputs, targets)
+    else:
+        wrong, found = _by_hash(inputs, targets)
+    wrong += _repeated(inputs) + _their_own(found, allowed=by_row)
+    if not found and not wrong:
+        wrong = [f"no pair; expected {_expected(paired)}", str(inputs), str(targets)]
+    if wrong:
+        raise UserError("\n  ".join([f"paired.{name}.match:", *wrong]))
+    keys = _unique_keys(found)
+    pairs = [PairEntry(key, pair.input, pair.target) for key, pair in zip(keys, found, strict=True)]
+    return Matching(pairs, [] if by_row else _alone(inputs, targets, paired.aligned))
+
+
+def _sides(paired: Paired, name: str) -> tuple[_Side, _Side]:
+    """Raises UserError when a source cannot be listed, of both at once."""
+    inputs, targets = _listings(paired, name)
+    if isinstance(paired.match, Match) and not _is_one_table(paired):
+        return (
+            _captured("input", paired.input, inputs, paired.match.input),
+            _captured("target", paired.target, targets, paired.match.target),
+        )
+    stems = [[_stem(entry) for entry in side] for side in (inputs, dict.fromkeys(targets))]
+    key = _stem if all(len(set(side)) == len(side) for side in stems) else _without_suffix
+    return (
+        _Side("input", paired.input, inputs, inputs, list(map(key, inputs))),
+        _Side("target", paired.target, targets, targets, list(map(key, targets))),
+    )
+
+
+def _listings(paired: Paired, name: str) -> tuple[list[Entry], list[Entry]]:
+    if _is_one_table(paired):
+        table = rows(paired.input, (paired.columns.input, paired.columns.target))
+        return [one for one, _ in table], [other for _, other in table]
+    found: list[list[Entry]] = []
+    wrong = []
+    for side in ("input", "target"):
+        source, column = getattr(paired, side), getattr(paired.columns, side)
+        if side == "target" and source == paired.input and found:
+            return found[0], found[0]
+        try:
+            found.append(listed(source, column))
+        except UserError as error:
+            wrong.append(f"paired.{name}.{side}: {error}")
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return found[0], found[1]
+
+
+def _captured(name: str, source: str, files: list[Entry], pattern: str) -> _Side:
+    hits = [(entry, re.search(pattern, entry.name)) for entry in files]
+    found = [(entry, "/".join(g or "" for g in hit.groups())) for entry, hit in hits if hit]
+    return _Side(name, source, files, [entry for entry, _ in found], [key for _, key in found])
+
+
+def _by_key(inputs: _Side, targets: _Side) -> _Pairing:
+    by_key: dict[str, Entry] = {}
+    twice: defaultdict[str, set[str]] = defaultdict(set)
+    for entry, key in zip(targets.files, targets.keys, strict=True):
+        if by_key.setdefault(key, entry) != entry:
+            twice[key] |= {by_key[key].name, entry.name}
+    several = [f"{key!r} ({', '.join(sorted(names))})" for key, names in twice.items()]
+    wrong = [f"keys with more than one target: {_some(several)}"] if several else []
+    pairs = [
+        _Pair(key, entry, by_key[key])
+        for entry, key in zip(inputs.files, inputs.keys, strict=True)
+        if key in by_key
+    ]
+    return wrong, pairs
+
+
+def _by_row(inputs: _Side, targets: _Side) -> _Pairing:
+    wrong = []
+    if len(inputs.files) != len(targets.files):
+        wrong = [
+            f"row: {len(inputs.files)} inputs in {inputs.source}, but {len(targets.files)} targets in "
+            f"{targets.source}; the n-th of one belongs to the n-th of the other"
+        ]
+    return wrong, list(map(_Pair, map(_stem, inputs.files), inputs.files, targets.files))
+
+
+def _by_hash(inputs: _Side, targets: _Side) -> _Pairing:
+    """Consistent hashing: a target serves the inputs on the arc of the ring that ends at it."""
+    places = {_place(entry) for entry in inputs.files}
+    both = [entry.name for entry in targets.files if _place(entry) in places]
+    if both:
+        return [f"input and target at once: {_some(both)}; tell the sides apart by match"], []
+    ring = sorted((_hash(entry), entry.name, entry) for entry in targets.files)
+    hashes = [point for point, _, _ in ring]
+    pairs = [
+        _Pair(_stem(entry), entry, ring[bisect_left(hashes, _hash(entry)) % len(ring)][2])
+        for entry in inputs.files
+        if ring
+    ]
+    return [], pairs
+
+
+def _repeated(inputs: _Side) -> list[str]:
+    names = [name for name, n in Counter(entry.name for entry in inputs.files).items() if n > 1]
+    return [f"{inputs.source} names {_some(names)} more than once as input"] if names else []
+
+
+def _their_own(pairs: Sequence[_Pair], allowed: bool) -> list[str]:
+    """allowed: a row may say that an image needs no mending, but not all of them."""
+    own = [pair.input.name for pair in pairs if _place(pair.input) == _place(pair.target)]
+    if not own or (allowed and len(own) < len(pairs)):
+        return []
+    return [f"its own target would be {_some(own)}; tell the sides apart by match"]
+
+
+def _alone(inputs: _Side, targets: _Side, aligned: bool) -> list[Unreadable]:
+    """Files of a side without a partner, and what of the sources could not even be looked into."""
+    alone = []
+    for side, other in ((inputs, targets), (targets, inputs)):
+        partners = set(other.keys)
+        for entry, key in zip(side.files, side.keys, strict=True):
+            if aligned and key not in partners:
+                reason = entry.refusal or f"{side.name} without {other.name}: none has key {key!r}"
+                alone.append(Unreadable(entry.name, reason))
+    known = {entry for side in (inputs, targets) for entry in side.files}
+    refused = {entry for side in (inputs, targets) for entry in side.all if entry.refusal}
+    return list(dict.fromkeys(alone)) + [
+        Unreadable(e.name, e.refusal) for e in sorted(refused - known, key=_name)
+    ]
+
+
+def _unique_keys(pairs: Sequence[_Pair]) -> list[str]:
+    """The keys; if some are equal, the inputs' paths without suffix; if these are, with suffix."""
+    keys = [pair.key for pair in pairs]
+    for kind in (_without_suffix, _name):
+        if len(set(keys)) < len(keys):
+            keys = [kind(pair.input) for pair in pairs]
+    return keys
+
+
+def _expected(paired: Paired) -> str:
+    match paired.match:
+        case Match(input=one, target=other):
+            return f"what {one!r} captures in an input to equal what {other!r} captures in a target"
+        case "stem":
+            return "equal file stems, or equal paths without suffix where a side repeats a stem"
+    return "files on both sides"
+
+
+def _is_one_table(paired: Paired) -> bool:
+    return paired.input == paired.target and is_table(paired.input)
+
+
+def _place(entry: Entry) -> tuple[str, Member | None]:
+    return entry.where, entry.member
+
+
+def _name(entry: Entry) -> str:
+    return entry.name
+
+
+def _stem(entry: Entry) -> str:
+    return PurePosixPath(entry.name).stem
+
+
+def _without_suffix(entry: Entry) -> str:
+    return entry.name.removesuffix(PurePosixPath(entry.name).suffix)
+
+
+def _hash(entry: Entry) -> str:
+    return sha256(entry.name.encode()).hexdigest()
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - EXAMPLES} more" if len(names) > EXAMPLES else ""
+    return ", ".join(names[:EXAMPLES]) + more

@@ -1,0 +1,48 @@
+"""Tables of what a corpus or a task holds: which pictures belong together, on which side of the split."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from drdd.files import write_bytes
+
+TRAIN, HOLDOUT = "train", "holdout"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A target and its input, by their pictures' ids; input "" where it is not made, or never will be.
+
+    corpus: the target's; name: the file's, or the pair's key; split: TRAIN or HOLDOUT once split; variant:
+    counts the inputs that degradations made of one target.
+    """
+
+    corpus: str
+    name: str
+    target: str
+    input: str = ""
+    split: str = ""
+    variant: int = 0
+
+    @property
+    def image(self) -> str:
+        """How results name it: names are unique in a corpus only."""
+        return f"{self.corpus}/{self.name}"
+
+
+def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
+    """A CSV file; the same pairs give the same bytes."""
+    names = [field.name for field in fields(Pair)]
+    table = pd.DataFrame([asdict(pair) for pair in pairs], columns=names)
+    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def read_pairs(path: Path, split: str | None = None) -> list[Pair]:
+    """All, or those of one side of the split."""
+    types = {field.name: field.type for field in fields(Pair)}
+    # Else a carriage return in a name, as macOS has them, would end the line.
+    table = pd.read_csv(path, dtype=types, keep_default_na=False, lineterminator="\n")
+    pairs = [Pair(*row) for row in table.itertuples(index=False)]
+    return [pair for pair in pairs if split in (None, pair.split)]

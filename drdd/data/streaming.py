@@ -1,0 +1,120 @@
+"""Many files through intake, in order, in bounded memory: in this process, or by Ray Data on all cores."""
+
+import atexit
+import logging
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from drdd.cluster import ray_cluster
+from drdd.data.intake import Limits, Picture, take_in
+from drdd.data.shards import SCHEMA, table_of
+from drdd.data.sources import Entry, Fetcher, Unreadable
+from drdd.errors import TransientError, UserError
+
+BATCH = 32
+# Fewer files are through before a Ray cluster is up.
+WORTH_A_CLUSTER = 400
+OUTCOME = SCHEMA.append(pa.field("reason", pa.string()))
+
+
+def taken_in(
+    entries: Sequence[Entry], limits: Limits, by_ray: bool | None = None
+) -> Iterator[pa.Table]:
+    """One row a file, in the order of `entries`, as OUTCOME.
+
+    reason: why a file is no picture (all but its name is null then), null where it is one.
+    by_ray: WORTH_A_CLUSTER decides unless given; the rows are the same either way.
+    Raises TransientError when a store stops answering.
+    """
+    if len(entries) >= WORTH_A_CLUSTER if by_ray is None else by_ray:
+        with ray_cluster(cpus=1):
+            yield from _by_ray(entries, limits)
+        return
+    with Fetcher() as fetcher:
+        for first in range(0, len(entries), BATCH):
+            yield outcomes(entries[first : first + BATCH], fetcher, limits)
+
+
+def outcomes(entries: Sequence[Entry], fetcher: Fetcher, limits: Limits) -> pa.Table:
+    """As `taken_in`, of a few files."""
+    results = [_outcome(entry, fetcher, limits) for entry in entries]
+    pictures = [result for result in results if isinstance(result, Picture)]
+    good = table_of(pictures).append_column(
+        OUTCOME.field("reason"), pa.nulls(len(pictures), pa.string())
+    )
+    if len(pictures) == len(results):
+        return good
+    reasons = [
+        {"name": entry.name, "reason": result}
+        for entry, result in zip(entries, results, strict=True)
+        if isinstance(result, str)
+    ]
+    both = pa.concat_tables([good, pa.Table.from_pylist(reasons, schema=OUTCOME)])
+    counts = {True: 0, False: len(pictures)}
+    order = []
+    for result in results:
+        kind = isinstance(result, Picture)
+        order.append(counts[kind])
+        counts[kind] += 1
+    return both.take(order)
+
+
+def _outcome(entry: Entry, fetcher: Fetcher, limits: Limits) -> Picture | str:
+    """The picture, or the reason why there is none."""
+    blob = fetcher.fetch(entry)
+    if isinstance(blob, Unreadable):
+        return blob.reason
+    try:
+        return take_in(blob, limits)
+    except ValueError as error:
+        return str(error)
+
+
+def _by_ray(entries: Sequence[Entry], limits: Limits) -> Iterator[pa.Table]:
+    import ray
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    local = any("://" not in entry.where for entry in entries)  # files that only this machine has
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    items = ray.data.from_items(list(entries), override_num_blocks=-(-len(entries) // BATCH))
+    stream = items.map_batches(
+        _taken_in_by_a_worker,
+        fn_kwargs={"limits": limits},
+        batch_size=None,
+        num_cpus=1,
+        label_selector=here if local else None,
+    )
+    try:
+        yield from stream.iter_batches(batch_size=None, batch_format="pyarrow")
+    except Exception as error:
+        raise _cause(error) from error
+
+
+def _taken_in_by_a_worker(batch: dict[str, Any], limits: Limits) -> pa.Table:
+    return outcomes(list(batch["item"]), _fetcher(), limits)
+
+
+@lru_cache(maxsize=1)
+def _fetcher() -> Fetcher:
+    """Of this worker's process: it opens each store once."""
+    fetcher = Fetcher()
+    atexit.register(fetcher.__exit__)
+    return fetcher.__enter__()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a worker raised for a person to read, out of Ray's wrappings."""
+    seen: BaseException | None = error
+    while seen is not None:
+        for one in (getattr(seen, "cause", None), seen):  # Ray's error is of its cause's class, too
+            if isinstance(one, UserError | TransientError):
+                return one
+        seen = seen.__cause__
+    return error

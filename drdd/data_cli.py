@@ -1,0 +1,119 @@
+"""`drdd data ...`"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from drdd.errors import UserError
+from drdd.presets_cli import PresetOption
+from drdd.stages.paths import PHOTOGRAPHS
+from drdd.stages.run import EXIT_USER
+
+if TYPE_CHECKING:  # the command line starts without storage
+    from drdd.data.sources import Unreadable
+    from drdd.params import Paired, Params
+
+app = typer.Typer(no_args_is_help=True)
+out = Console(highlight=False)
+SHOWN = 3  # files without partner
+
+
+@app.callback()
+def _group() -> None:
+    """Corpora and pairs."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found of one corpus or paired corpus, without opening an image.
+
+    key: in params, as corpora.NAME; found: "512 images" or "512 pairs"; first: the name of an image,
+    or the key of a pair; alone: files without partner; missing: what is wrong and where it is to be
+    had, empty when the corpus is there.
+    """
+
+    key: str
+    found: str
+    first: str
+    alone: "list[Unreadable]"
+    missing: str
+
+
+@app.command()
+def check(preset: PresetOption = None) -> None:
+    """Look whether every corpus is there and every file has its partner; opens no image."""
+    from drdd.params import FILE, load
+
+    results = checked(load(FILE, presets=preset or []))
+    out.print(_table(results))
+    if any(result.missing for result in results):
+        raise typer.Exit(EXIT_USER)
+
+
+def checked(params: "Params") -> list[Checked]:
+    """Every corpus, then every paired corpus, in the order of params.
+
+    Raises TransientError when a store does not answer.
+    """
+    clean = [_images(params, name) for name in params.corpora]
+    return clean + [_pairs(name, paired) for name, paired in params.paired.items()]
+
+
+def _images(params: "Params", name: str) -> Checked:
+    from drdd.data.sources import entries
+
+    key, corpus = f"corpora.{name}", params.corpora[name]
+    to_be_made = {PHOTOGRAPHS / folder: files for folder, files in params.photographs.items()}
+    if bundled := to_be_made.get(Path(corpus.source)):
+        return Checked(key, f"{len(bundled)} images", bundled[0], [], "")
+    if absent := _absent(corpus.source):
+        return Checked(key, "", "", [], _missing(absent, corpus.obtain))
+    try:
+        found = entries(corpus.source, corpus.include, corpus.column)
+    except UserError as error:
+        return Checked(key, "", "", [], _missing(str(error), corpus.obtain))
+    return Checked(key, f"{len(found)} images", found[0].name, [], "")
+
+
+def _pairs(name: str, paired: "Paired") -> Checked:
+    from drdd.data.matching import match
+
+    key = f"paired.{name}"
+    if absent := _absent(paired.input, paired.target):
+        return Checked(key, "", "", [], _missing(absent, paired.obtain))
+    try:
+        matching = match(paired, name)
+    except UserError as error:
+        return Checked(key, "", "", [], _missing(str(error), paired.obtain))
+    pairs = matching.pairs
+    return Checked(key, f"{len(pairs)} pairs", pairs[0].key, matching.alone, "")
+
+
+def _absent(*sources: str) -> str:
+    """A line for each local source that is not there."""
+    absent = [s for s in dict.fromkeys(sources) if "://" not in s and not Path(s).exists()]
+    return "\n".join(f"{source} does not exist" for source in absent)
+
+
+def _missing(wrong: str, obtain: str) -> str:
+    return f"{wrong}\nobtain: {obtain}" if obtain else wrong
+
+
+def _table(results: Iterable[Checked]) -> Table:
+    table = Table(box=None)
+    for heading in ("", "corpus", "found", "first, or what is wrong"):
+        table.add_column(heading, overflow="fold")
+    for result in results:
+        said = Text(result.missing or result.first)
+        if result.alone:
+            some = "".join(f"\n{file.name}: {file.reason}" for file in result.alone[:SHOWN])
+            said.append(f"\n{len(result.alone)} without partner{some}", "yellow")
+        mark = "[red]✗[/]" if result.missing else "[green]✓[/]"
+        table.add_row(mark, result.key, result.found, said)
+    return table

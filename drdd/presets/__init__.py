@@ -1,0 +1,1 @@
+"""Params files that are named with --preset: the paper's tasks on the public benchmarks."""

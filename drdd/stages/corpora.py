@@ -1,0 +1,62 @@
+"""What ingest and ingest_pairs have in common: files into shards, then the table, the card and a word."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from drdd.data.card import QUARANTINE, card_of, write_card
+from drdd.data.ingestion import Known, Ledger, Rejected, store
+from drdd.data.intake import Limits
+from drdd.data.library import Library
+from drdd.data.pairs import Pair, write_pairs
+from drdd.data.shards import read_known, writing
+from drdd.data.sources import Entry
+from drdd.data.streaming import taken_in
+from drdd.data.versions import addresses
+from drdd.params import Ingest
+from drdd.params.data import Origin
+from drdd.progress import Reporter
+from drdd.stages.paths import CORPORA, MEMBERS
+
+NAMED = 5
+
+
+def into_shards(
+    files: Sequence[Entry],
+    settings: Ingest,
+    folder: Path,
+    twin: Callable[[Known], str | None],
+    reporter: Reporter,
+) -> Ledger:
+    limits = Limits(settings.min_side, settings.max_side, settings.max_pixels)
+
+    def progress(done: int) -> None:
+        reporter.update(done, len(files), "files")
+
+    with writing(folder) as writer:
+        return store(taken_in(files, limits), writer, twin, progress)
+
+
+def describe(
+    folder: Path,
+    name: str,
+    origin: Origin,
+    sources: Sequence[str],
+    members: Sequence[Pair],
+    rejected: Sequence[Rejected],
+) -> str:
+    """Write MEMBERS and the data card; a line on what was found."""
+    write_pairs(folder / MEMBERS, members)
+    known = read_known([folder])
+    pairs = len(members) if members[0].input else None
+    card = card_of(name, sources, origin.licence, origin.obtain, known, pairs, len(rejected))
+    write_card(folder, card, known, Library(addresses([folder])), rejected)
+    said = f"{len(members)} {'pictures' if pairs is None else 'pairs'}"
+    if rejected:
+        said += f", {len(rejected)} set aside (see {CORPORA / name / QUARANTINE}): {some(rejected)}"
+    return said
+
+
+def some(rejected: Sequence[Rejected]) -> str:
+    """The first few, in words."""
+    more = f"; and {len(rejected) - NAMED} more" if len(rejected) > NAMED else ""
+    return "; ".join(f"{one.name}: {one.reason}" for one in rejected[:NAMED]) + more

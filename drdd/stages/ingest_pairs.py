@@ -1,0 +1,40 @@
+"""ingest_pairs@corpus: degraded and clean images become shards, a table of pairs and a data card."""
+
+import sys
+
+from drdd.data.ingestion import Rejected, each_counts
+from drdd.data.matching import match
+from drdd.data.pairing import both_sides, files_of, pair_up
+from drdd.errors import UserError
+from drdd.files import atomic_folder
+from drdd.params import Params
+from drdd.progress import Reporter
+from drdd.stages.corpora import describe, into_shards, some
+from drdd.stages.paths import CORPORA
+from drdd.stages.run import run_stage
+
+
+def ingest_pairs(params: Params, reporter: Reporter, name: str) -> None:
+    paired = params.paired[name]
+    matching = match(paired, name)
+    matched = both_sides(matching.pairs)
+    with atomic_folder(CORPORA / name) as folder:
+        files = files_of(matched)
+        ledger = into_shards(files, params.ingest, folder, each_counts, reporter)
+        pairs, unpaired = pair_up(name, matched, ledger, paired.aligned)
+        alone = [Rejected(one.name, one.reason) for one in matching.alone]
+        rejected = [*ledger.rejected, *unpaired, *alone]
+        if not pairs:
+            raise UserError(
+                f"paired.{name}: none of {len(matched)} pairs is usable ({some(rejected)})"
+            )
+        said = describe(folder, name, paired, [paired.input, paired.target], pairs, rejected)
+    reporter.finish("done", said)
+
+
+if __name__ == "__main__":
+    corpus_name = sys.argv[1]
+    run_stage(
+        f"ingest_pairs@{corpus_name}",
+        lambda params, reporter: ingest_pairs(params, reporter, corpus_name),
+    )

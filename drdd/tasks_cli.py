@@ -1,0 +1,180 @@
+"""`drdd tasks ...`"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from drdd.errors import UserError
+
+if TYPE_CHECKING:  # the command line starts without torch and pydantic
+    from drdd.evaluation.pictures import Pixels
+
+app = typer.Typer(no_args_is_help=True)
+out = Console(highlight=False)
+
+PHOTOGRAPH = "sklearn/datasets/images/china.jpg"
+COLUMNS = 5
+
+
+@app.command()
+def show(
+    picture: Annotated[
+        Path | None, typer.Argument(help="A picture file; a bundled photograph by default.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The sheet: .jpg, .png or .webp.")
+    ] = Path("degradations.jpg"),
+    seed: Annotated[int, typer.Option(help="Of what the degradations draw.")] = 0,
+) -> None:
+    """Show every degradation, at its default ranges, on one photograph."""
+    import numpy as np
+
+    from drdd.data.pictures import check_format, write_picture
+    from drdd.data.sources import package_file
+    from drdd.evaluation.contact import contact_sheet
+    from drdd.params.degradations import DEGRADATIONS
+    from drdd.tasks.catalogue import degrade
+
+    check_format(output)
+    clean = _tile(picture or package_file(PHOTOGRAPH))
+    tiles = [(clean, "clean")]
+    for kind, schema in DEGRADATIONS.items():
+        chain = [schema.model_validate({"kind": kind}).model_dump()]
+        tiles.append((degrade(clean, chain, seed, "show", kind), kind.replace("_", " ")))
+    write_picture(output, np.asarray(contact_sheet(tiles, COLUMNS)))
+    out.print(f"{output}  {len(DEGRADATIONS)} degradations", soft_wrap=True, markup=False)
+
+
+@app.command("list")
+def list_tasks() -> None:
+    """The tasks of params.yaml: where pairs come from, and what evaluation must show."""
+    from drdd.params import FILE, load
+
+    table = Table(box=None, title=FILE, title_justify="left")
+    for heading in ("task", "corpora or pairs", "degraded by"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("variants", "pairs", "gain ≥", "drop ≤"):
+        table.add_column(heading, justify="right")
+    for name, task in load().tasks.items():
+        steps = ", ".join(step.kind for step in task.degradation)
+        table.add_row(
+            name,
+            ", ".join(task.corpora or task.paired),
+            f"{steps}, in random order" if task.order == "random" else steps,
+            str(task.variants) if task.degradation else "",
+            f"{task.pairs:.0%}",
+            f"{task.min_psnr_gain:+g} dB",
+            f"{task.max_psnr_drop:g} dB",
+        )
+    out.print(table)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Of the new task, such as old_photographs.")],
+    corpora: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Clean corpora; all by default.")
+    ] = None,
+    degrade: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND[:NAME=LOW..HIGH,...]", help="A degradation; repeatable, in order."
+        ),
+    ] = None,
+    paired: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Paired corpora, instead of both above.")
+    ] = None,
+    pairs: Annotated[
+        float | None, typer.Option(help="Fraction of the training pairs that is used.")
+    ] = None,
+    variants: Annotated[
+        int | None, typer.Option(help="Degraded versions of each training image.")
+    ] = None,
+    min_psnr_gain: Annotated[
+        float | None, typer.Option(help="dB that evaluation must show over the input.")
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option(metavar="given|random", help="Of the degradations.")
+    ] = None,
+) -> None:
+    """Add a task to params.yaml; asks for what makes its pairs when no flag says it."""
+    from drdd.params import FILE
+    from drdd.params.edit import add_task, parse_degradation
+
+    chosen: dict[str, Any] = {
+        "corpora": _names(corpora),
+        "degradation": [parse_degradation(step) for step in degrade or []] or None,
+        "paired": _names(paired),
+        "pairs": pairs,
+        "variants": variants,
+        "min_psnr_gain": min_psnr_gain,
+        "order": order,
+    }
+    if not degrade and not paired:
+        chosen |= _asked(chosen)
+    if chosen["degradation"] and not chosen["corpora"]:
+        chosen["corpora"] = _known_corpora()
+    entry = {key: value for key, value in chosen.items() if value is not None}
+    written = add_task(name, entry)
+    out.print(f"{FILE}, tasks:\n{written}", soft_wrap=True, markup=False)
+    out.print("\ndrdd run, or dvc repro, trains it; the noise stage is not retrained")
+
+
+def _asked(chosen: dict[str, Any]) -> dict[str, Any]:
+    """What a person at the terminal answers; Enter takes what is in brackets."""
+    from drdd.params import load
+    from drdd.params.degradations import DEGRADATIONS
+    from drdd.params.edit import parse_degradation
+
+    if not _at_a_terminal():
+        raise UserError(
+            "say what makes the pairs: --degrade KIND (with --corpora A,B), or --paired NAME; "
+            f"kinds: {', '.join(DEGRADATIONS)}"
+        )
+    params = load()
+    share = {"pairs": chosen["pairs"] or typer.prompt("Fraction of the pairs", 1.0, type=float)}
+    if params.paired and not chosen["corpora"]:
+        said = typer.prompt(f"Paired corpora ({', '.join(params.paired)}), or none", "none")
+        if said != "none":
+            return {"paired": _names(said), **share}
+    corpora = chosen["corpora"] or _names(typer.prompt("Corpora", ",".join(params.corpora)))
+    out.print(f"Kinds: {', '.join(DEGRADATIONS)}; a range as haze:density=1.5..2.0", markup=False)
+    steps = typer.prompt("Degradations, in order, with spaces between them").split()
+    degradation = [parse_degradation(step) for step in steps]
+    return {"corpora": corpora, "degradation": degradation, **share}
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _names(listed: str | None) -> list[str] | None:
+    return None if listed is None else [part.strip() for part in listed.split(",")]
+
+
+def _known_corpora() -> list[str]:
+    from drdd.params import load
+
+    return list(load().corpora)
+
+
+def _tile(path: Path) -> "Pixels":
+    """The middle of a picture, scaled to a tile of the sheet."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    from drdd.data.intake import Limits, decode
+    from drdd.data.sources import Blob
+    from drdd.evaluation.contact import TILE
+
+    try:
+        pixels = decode(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    return np.asarray(ImageOps.fit(Image.fromarray(pixels), TILE, Image.Resampling.LANCZOS))
