@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from drdd.errors import UserError
+from drdd.presets_cli import PresetOption
 
 if TYPE_CHECKING:  # the command line starts without torch and pydantic
     from drdd.evaluation.pictures import Pixels
@@ -122,6 +123,32 @@ def add(
     written = add_task(name, entry)
     out.print(f"{FILE}, tasks:\n{written}", soft_wrap=True, markup=False)
     out.print("\ndrdd run, or dvc repro, trains it; the noise stage is not retrained")
+
+
+@app.command()
+def preview(
+    name: Annotated[str, typer.Argument(help="Of a task in params.yaml.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The sheet: .jpg, .png or .webp.")
+    ] = Path("preview.jpg"),
+    count: Annotated[int, typer.Option("-n", min=1, help="Pictures, or pairs, to show.")] = 4,
+    preset: PresetOption = None,
+) -> None:
+    """Show pairs of a task as training will see them; runs no stage."""
+    from drdd.data.pictures import check_format, write_picture
+    from drdd.params import FILE, load
+    from drdd.stages.corpora import some
+    from drdd.stages.preview import drawn, examples
+
+    check_format(output)
+    found = examples(load(FILE, presets=preset or []), name, count)
+    write_picture(output, drawn(found.examples))
+    inputs = len(found.examples[0].inputs)
+    variants = f", {inputs} variants of each" if inputs > 1 else ""
+    out.print(f"{output}  {len(found.examples)} of {name}{variants}", soft_wrap=True, markup=False)
+    if found.rejected:
+        said = some(found.rejected)
+        out.print(f"set aside on the way: {said}", style="yellow", soft_wrap=True, markup=False)
 
 
 def _asked(chosen: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Pictures and prepared workspaces, as the stages leave them, from small arrays."""
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from drdd.data.shards import table_of, writing
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, UNPAIRED
 
 Pixels = NDArray[np.uint8]
+
+
+def encoded(image: Image.Image, format_: str, **options: object) -> bytes:
+    """A picture file; options: of Pillow's writer."""
+    buffer = io.BytesIO()
+    image.save(buffer, format_, **options)
+    return buffer.getvalue()
 
 
 def scene(seed: int, height: int = 72, width: int = 96) -> Pixels:

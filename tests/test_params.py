@@ -96,7 +96,7 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
         ),
         (
             _set("train.noise.data", "pairs"),
-            ["train.noise: conditioning 'none' learns from corpora", "set data to corpora"],
+            ["train.noise: conditioning 'none' learns from unpaired", "set data to unpaired"],
         ),
         (
             _set("train.noise.start", "ddpm"),

@@ -255,3 +255,31 @@ def test_tasks_in_braces_are_left_alone(workspace: Path) -> None:
 )
 def test_a_degradation_is_read_from_a_line(text: str, step: dict[str, Any]) -> None:
     assert parse_degradation(text) == step
+
+
+def test_preview_draws_a_task_of_params_before_anything_has_run(params: str) -> None:
+    _run("add", "old", "--degrade", "fading", "--degrade", "jpeg", "--variants", "2")
+    for name in ("one.png", "two.png"):
+        assert (
+            _run("preview", "old", "-n", "2", "-o", name)
+            == f"{name}  2 of old, 2 variants of each\n"
+        )
+    assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
+    assert {path.name for path in Path().iterdir()} == {"params.yaml", "one.png", "two.png"}
+
+
+def test_preview_says_what_is_wrong(params: str) -> None:
+    with pytest.raises(UserError, match="no task 'hase', did you mean 'haze'"):
+        _run("preview", "hase")
+    with pytest.raises(UserError, match=r"sheet\.doc: cannot write"):
+        _run("preview", "haze", "-o", "sheet.doc")
+    with pytest.raises(UserError, match=r"corpora\.\w+: .*BSD400 does not exist.*drdd data check"):
+        _run("preview", "noise", "--preset", "all-in-one-5")
+    PARAMS.write_text(
+        params.replace("{kind: haze, density: [0.5, 1.3]", "{kind: hase, density: [2, 1]")
+    )
+    with pytest.raises(
+        UserError, match=r"tasks\.haze\.degradation\.0\.kind = 'hase'.*did you mean"
+    ):
+        _run("preview", "haze")
+    assert list(Path().iterdir()) == [PARAMS]

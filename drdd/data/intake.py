@@ -19,7 +19,7 @@ THUMBNAIL = 16
 # Files of these formats and modes are read back to the same pixels by convert("RGB") alone.
 KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
 KEPT_MODES = {"RGB", "L", "P", "1"}
-SAMPLED = 8  # channel statistics look at every eighth row and column
+SAMPLED = 128  # rows or columns that thumbnail and channel statistics look at
 
 # By EXIF's Orientation. Pillow's own turn writes the EXIF anew, and fails where that is damaged.
 ORIENTATION = 0x0112
@@ -83,9 +83,8 @@ def described(
     name: str, content: bytes, image: Image.Image, original: tuple[int, int] | None = None
 ) -> Picture:
     """The picture that `content` encodes; image: its pixels, RGB."""
-    sampled = [max(1, side // SAMPLED) for side in image.size]
-    sample = np.asarray(image.resize((sampled[0], sampled[1]), Image.Resampling.NEAREST))
-    values = np.ascontiguousarray(sample.reshape(-1, 3).T, dtype=np.float32)
+    sample = _sampled(image)
+    values = np.ascontiguousarray(np.asarray(sample).reshape(-1, 3).T, dtype=np.float32)
     return Picture(
         sha256(content).hexdigest(),
         name,
@@ -93,19 +92,23 @@ def described(
         image.height,
         original or image.size,
         content,
-        thumbnail(image),
+        thumbnail(sample),
         tuple(map(float, values.mean(axis=1))),
         tuple(map(float, (values**2).mean(axis=1))),
     )
 
 
-def thumbnail(image: Image.Image) -> Pixels:
-    """(16, 16, 3): what likeness compares; all but independent of the picture's size."""
-    factor = max(1, min(4, min(image.size) // (2 * THUMBNAIL)))
-    box = (0.0, 0.0, image.width / factor, image.height / factor)
-    reduced = image.reduce(factor) if factor > 1 else image
+def thumbnail(sample: Image.Image) -> Pixels:
+    """(16, 16, 3): what likeness compares; much the same at any size of the picture."""
     side = (THUMBNAIL, THUMBNAIL)
-    return np.asarray(reduced.resize(side, Image.Resampling.BILINEAR, box=box))
+    return np.asarray(sample.resize(side, Image.Resampling.BILINEAR))
+
+
+def _sampled(image: Image.Image) -> Image.Image:
+    """Every n-th row and column, about SAMPLED of the shorter side: the same cost at any size."""
+    step = max(1, round(min(image.size) / SAMPLED))
+    size = (max(1, image.width // step), max(1, image.height // step))
+    return image.resize(size, Image.Resampling.NEAREST)
 
 
 def decode(blob: Blob, limits: Limits) -> Pixels:

@@ -2,7 +2,7 @@
 
 Two pictures differ by d = |a - b| / max(|a - mean(a)|, |b - mean(b)|), Euclidean norms of their
 thumbnails (16, 16, 3): the share of their contrast. Recompressed, scaled or trimmed by a pixel or two
-in a hundred, d is below 0.1; of different photographs it is about 1.
+in a hundred, d is mostly below 0.1; of different photographs it is about 1.
 """
 
 from dataclasses import dataclass
@@ -31,57 +31,89 @@ class Likeness:
         """threshold: the largest d of pictures that count as one."""
         self._threshold = threshold
         self._count = 0
-        self._fine = np.empty((0, THUMBNAIL * THUMBNAIL * 3), np.float32)
-        self._coarse = np.empty((0, COARSE * COARSE * 3), np.float32)
-        self._contrast = np.empty(0, np.float32)
+        self._seen = _Vectors.of(np.empty((0, THUMBNAIL, THUMBNAIL, 3), np.uint8))
 
     def add(self, thumbnail: Pixels) -> None:
         """thumbnail: (16, 16, 3) uint8."""
-        if self._count == len(self._contrast):
-            self._grow()
-        fine, coarse, contrast = _vectors(thumbnail)
-        self._fine[self._count] = fine
-        self._coarse[self._count] = coarse
-        self._contrast[self._count] = contrast
-        self._count += 1
+        self._append(_Vectors.of(thumbnail[None]))
 
     def nearest(self, thumbnail: Pixels) -> Like | None:
         """The most alike of the pictures added, None when none is within the threshold."""
-        fine, coarse, contrast = _vectors(thumbnail)
-        n = self._count
-        reach = self._threshold * np.maximum(self._contrast[:n], contrast)
-        # Averaging blocks never lengthens a difference, so nothing within reach is lost here.
-        candidates = np.flatnonzero(_distances(self._coarse[:n], coarse) <= reach + 1e-3)
+        one = _Vectors.of(thumbnail[None])
+        return self._best(one, 0, np.flatnonzero(self._candidates(one)[0]))
+
+    def sift(self, thumbnails: Pixels) -> list[Like | None]:
+        """As `nearest` of each of (B, 16, 16, 3), in turn; those without a like are added."""
+        batch, before = _Vectors.of(thumbnails), self._count
+        candidates = self._candidates(batch)
+        found = []
+        for row in range(len(thumbnails)):
+            added = np.arange(before, self._count)
+            like = self._best(batch, row, np.append(np.flatnonzero(candidates[row]), added))
+            if like is None:
+                self._append(batch.at(slice(row, row + 1)))
+            found.append(like)
+        return found
+
+    def _candidates(self, batch: "_Vectors") -> NDArray[np.bool_]:
+        """(B, pictures seen): whether they may be within reach.
+
+        Averaging blocks never lengthens a difference, so the coarse vectors lose no candidate; the
+        margin is for rounding.
+        """
+        seen = self._seen.at(slice(0, self._count))
+        squares = (seen.coarse**2).sum(axis=1) + (batch.coarse**2).sum(axis=1)[:, None]
+        distances = squares - 2 * (batch.coarse @ seen.coarse.T)
+        reach = self._threshold * np.maximum(seen.contrast, batch.contrast[:, None])
+        result: NDArray[np.bool_] = distances <= reach**2 + 1e-5 * squares + 1
+        return result
+
+    def _best(self, batch: "_Vectors", row: int, candidates: NDArray[np.intp]) -> Like | None:
         if not len(candidates):
             return None
-        distances = _distances(self._fine[candidates], fine)
-        within = distances <= reach[candidates]
-        if not within.any():
-            return None
-        larger = np.maximum(np.maximum(self._contrast[candidates], contrast), 1e-6)
-        differences = np.where(within, distances / larger, np.inf)
+        distances = np.linalg.norm(self._seen.fine[candidates] - batch.fine[row], axis=1)
+        contrast = np.maximum(self._seen.contrast[candidates], batch.contrast[row])
+        differences = distances / np.maximum(contrast, 1e-6)
         best = int(np.argmin(differences))
+        if differences[best] > self._threshold:
+            return None
         return Like(int(candidates[best]), float(differences[best]))
 
-    def _grow(self) -> None:
-        more = max(1024, self._count)
-        self._fine = np.concatenate([self._fine, np.empty((more, self._fine.shape[1]), np.float32)])
-        self._coarse = np.concatenate(
-            [self._coarse, np.empty((more, self._coarse.shape[1]), np.float32)]
+    def _append(self, one: "_Vectors") -> None:
+        if self._count == len(self._seen.contrast):
+            self._seen = self._seen.enlarged()
+        for name in ("fine", "coarse", "contrast"):
+            getattr(self._seen, name)[self._count] = getattr(one, name)[0]
+        self._count += 1
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """Of n pictures. fine: (n, 768); coarse: (n, 48), block means, scaled so that their distances are
+    bounds of the fine ones'; contrast: (n,).
+    """
+
+    fine: Vectors
+    coarse: Vectors
+    contrast: Vectors
+
+    @classmethod
+    def of(cls, thumbnails: Pixels) -> "_Vectors":
+        images = thumbnails.astype(np.float32)
+        side, count = THUMBNAIL // COARSE, len(images)
+        blocks = images.reshape(count, COARSE, side, COARSE, side, 3).mean(axis=(2, 4))
+        fine = images.reshape(count, THUMBNAIL * THUMBNAIL * 3)
+        contrast = np.linalg.norm(fine - fine.mean(axis=1, keepdims=True), axis=1)
+        return cls(fine, blocks.reshape(count, COARSE * COARSE * 3) * side, contrast)
+
+    def at(self, rows: slice) -> "_Vectors":
+        return _Vectors(self.fine[rows], self.coarse[rows], self.contrast[rows])
+
+    def enlarged(self) -> "_Vectors":
+        more = max(1024, len(self.contrast))
+        return _Vectors(
+            *(
+                np.concatenate([old, np.empty((more, *old.shape[1:]), np.float32)])
+                for old in (self.fine, self.coarse, self.contrast)
+            )
         )
-        self._contrast = np.concatenate([self._contrast, np.empty(more, np.float32)])
-
-
-def _vectors(thumbnail: Pixels) -> tuple[Vectors, Vectors, float]:
-    """Fine and coarse vectors, and the contrast."""
-    image = thumbnail.astype(np.float32)
-    side = THUMBNAIL // COARSE
-    blocks = image.reshape(COARSE, side, COARSE, side, 3).mean(axis=(1, 3))
-    fine = image.ravel()
-    return fine, blocks.ravel() * side, float(np.linalg.norm(fine - fine.mean()))
-
-
-def _distances(many: Vectors, one: Vectors) -> Vectors:
-    difference = many - one
-    result: Vectors = np.sqrt(np.einsum("ij,ij->i", difference, difference))
-    return result

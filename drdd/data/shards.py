@@ -108,7 +108,7 @@ class ShardWriter:
                 self._folder / self._file(),
                 SCHEMA,
                 compression="zstd",
-                compression_level=1,  # pictures are compressed already
+                compression_level=-5,  # the fastest: pictures are compressed already
                 use_dictionary=False,
                 write_statistics=False,
             )

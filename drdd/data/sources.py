@@ -48,10 +48,6 @@ class Blob:
     name: str
     content: bytes
 
-    @property
-    def stem(self) -> str:
-        return PurePosixPath(self.name).stem
-
 
 @dataclass(frozen=True)
 class Unreadable:
@@ -141,8 +137,7 @@ class Fetcher:
     def fetch(self, entry: Entry) -> Blob | Unreadable:
         """Unreadable when this file cannot be had.
 
-        Raises UserError when the whole archive cannot be read, TransientError when trying again may
-        help.
+        Raises UserError when its whole archive cannot be read, TransientError when retrying may help.
         """
         if entry.refusal:
             return Unreadable(entry.name, entry.refusal)
@@ -252,7 +247,7 @@ def _of_folder(where: str) -> list[Entry]:
         return [
             Entry(printable(found.below), join(where, found.below), refusal=found.refusal)
             for found in files_below(where)
-            if found.refusal or _is_image(found.below)
+            if found.refusal or _counts(found.below)
         ]
 
 
@@ -276,11 +271,7 @@ def _of_archive(where: str) -> list[Entry]:
 
 
 def _counts(name: str) -> bool:
-    return _is_image(name) and not is_hidden(name)
-
-
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    return PurePosixPath(name).suffix.lower() in SUFFIXES and not is_hidden(name)
 
 
 def _named(cell: str, where: str, row: int) -> Entry:

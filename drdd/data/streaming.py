@@ -3,7 +3,7 @@
 import atexit
 import logging
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -77,16 +77,16 @@ def _by_ray(entries: Sequence[Entry], limits: Limits) -> Iterator[pa.Table]:
     import ray
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised, too
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
+    context.raise_original_map_exception = True  # wrapped, it would lose what it was raised as
     local = any("://" not in entry.where for entry in entries)  # files that only this machine has
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     items = ray.data.from_items(list(entries), override_num_blocks=-(-len(entries) // BATCH))
     stream = items.map_batches(
-        _taken_in_by_a_worker,
-        fn_kwargs={"limits": limits},
+        partial(_taken_in_by_a_worker, limits=limits),
         batch_size=None,
         num_cpus=1,
         label_selector=here if local else None,

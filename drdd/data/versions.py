@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 
 from drdd.data.shards import Shard, listed
 from drdd.errors import UserError
@@ -103,17 +104,23 @@ def push(shards: Iterable[Address]) -> int:
     return len(new)
 
 
-def shared_folder(name: str) -> str:
-    """A place in DVC's remote, beside its objects, for what all machines must reach: a URL or a path.
+def shared_folder(name: str) -> tuple[FileSystem, str]:
+    """A folder in DVC's remote, beside its objects, for what all machines must reach; and its path.
 
-    Raises UserError when there is no remote.
+    A machine that is handed the filesystem reaches it with the endpoint and keys of its own environment.
+    Raises UserError when there is no remote or it refuses, TransientError when it does not answer.
     """
     with _repository() as repo:
         remote = repo and _remote(repo)
         if remote is None:
             raise UserError(NO_REMOTE)
-        objects = _url(remote, remote.path)
-    return f"{objects.removesuffix('/files/md5')}/{name}"
+        objects, endpoint = _url(remote, remote.path), remote.fs.config.get("endpointurl")
+    url = f"{objects.removesuffix('/files/md5')}/{name}"
+    _refuse_unknown_endpoint(url, endpoint)
+    filesystem, path = open_filesystem(url)
+    with explained(url):
+        filesystem.exists(f"{path}/")
+    return PyFileSystem(FSSpecHandler(filesystem)), path
 
 
 def at_hand(address: Address) -> Path:
@@ -129,11 +136,7 @@ def at_hand(address: Address) -> Path:
             return place
     if address.remote is None:
         raise UserError(f"shard {address.path} is not on this machine, and {NO_REMOTE}")
-    if address.endpoint and not any(os.environ.get(name) for name in ENDPOINTS):
-        raise UserError(
-            f"{address.remote} is at {address.endpoint}, as DVC's configuration says where the work "
-            "was launched; set AWS_ENDPOINT_URL and the keys for Ray on this machine too"
-        )
+    _refuse_unknown_endpoint(address.remote, address.endpoint)
     with atomic_path(kept) as temporary:
         _fetch(address.remote, temporary)
         if (md5 := _md5(temporary)) != address.shard.md5:
@@ -182,6 +185,15 @@ def _remote(repo: Any) -> Any:
 def _url(remote: Any, path: str) -> str:
     url = str(remote.fs.unstrip_protocol(path))
     return url if "://" in url else str(Path(url).absolute())
+
+
+def _refuse_unknown_endpoint(url: str, endpoint: str | None) -> None:
+    """endpoint: as DVC's configuration has it where the work is launched; other machines are told here."""
+    if endpoint and not any(os.environ.get(name) for name in ENDPOINTS):
+        raise UserError(
+            f"{url} is at {endpoint}, says DVC's configuration where the work is launched; on every "
+            "machine that takes part, set AWS_ENDPOINT_URL and the keys in the environment"
+        )
 
 
 def _fetch(remote: str, path: Path) -> None:

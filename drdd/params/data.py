@@ -96,7 +96,7 @@ class Ingest(Section):
         default=100_000_000, description="images that claim more pixels are set aside undecoded"
     )
     near_duplicates: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.1,
+        default=0.15,
         description="images whose thumbnails differ by at most this share of their contrast count as one "
         "picture; 0: only equal ones",
     )

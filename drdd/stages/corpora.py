@@ -24,7 +24,7 @@ def into_shards(
     files: Sequence[Entry],
     settings: Ingest,
     folder: Path,
-    twin: Callable[[Known], str | None],
+    twins: Callable[[Sequence[Known]], list[str | None]],
     reporter: Reporter,
 ) -> Ledger:
     limits = Limits(settings.min_side, settings.max_side, settings.max_pixels)
@@ -33,7 +33,7 @@ def into_shards(
         reporter.update(done, len(files), "files")
 
     with writing(folder) as writer:
-        return store(taken_in(files, limits), writer, twin, progress)
+        return store(taken_in(files, limits), writer, twins, progress)
 
 
 def describe(

@@ -40,7 +40,7 @@ def prepare(params: Params, reporter: Reporter, name: str) -> None:
             folder / "card.json",
             {
                 "task": name,
-                "train_pairs": len(chosen),
+                "train_pairs": len(used) - len(held),
                 "of": len(training),
                 "holdout_pairs": len(held),
             },

@@ -20,10 +20,7 @@ Members = Mapping[str, Sequence[Pair]]  # by corpus, clean or paired
 
 
 def split(params: Params, reporter: Reporter) -> None:
-    members = {
-        name: hold_out(read_pairs(CORPORA / name / MEMBERS), origin.holdout, f"{key}.holdout")
-        for key, name, origin in _origins(params)
-    }
+    members = _members(params)
     every = [pair for pairs in members.values() for pair in pairs]
     known = read_known([CORPORA / name for name in members]).select(["id", "thumbnail"])
     thumbnails = {row["id"]: thumbnail_of(row["thumbnail"]) for row in known.to_pylist()}
@@ -52,6 +49,20 @@ def split(params: Params, reporter: Reporter) -> None:
             f"{SPLIT / 'leakage.csv'}), first {first.training.image} like {first.held_out.image}"
         )
     reporter.finish("done", note)
+
+
+def _members(params: Params) -> dict[str, list[Pair]]:
+    """Of every corpus, each on its side. Raises UserError with all names that are nowhere."""
+    members, wrong = {}, []
+    for key, name, origin in _origins(params):
+        pairs = read_pairs(CORPORA / name / MEMBERS)
+        try:
+            members[name] = hold_out(pairs, origin.holdout, f"{key}.holdout")
+        except UserError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return members
 
 
 def _origins(params: Params) -> Iterator[tuple[str, str, Origin]]:

@@ -24,7 +24,7 @@ from drdd.training.loop import NonFiniteLossError, Progress, State, Trained, Wor
 from drdd.training.networks import noise_channels, residual_networks, sampling_of
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import StageSpec, noise_spec, residual_spec
-from drdd.training.storage import Storage, storage_at
+from drdd.training.storage import Storage
 
 STATE_FILE = "state.pt"
 POLL_S = 0.5
@@ -135,9 +135,9 @@ def _storage(job: Job, folder: Path) -> Storage:
     import ray
 
     if sum(node["Alive"] for node in ray.nodes()) == 1:
-        return storage_at(folder)
+        return Storage.local(folder)
     push(job.shards)
-    return storage_at(shared_folder("checkpoints"))
+    return Storage(*shared_folder("checkpoints"))
 
 
 def _trainer(job: Job, name: str, storage: Storage, settings: TrainStage, channel: Any) -> Any:

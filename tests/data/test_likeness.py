@@ -1,7 +1,5 @@
 """Near duplicates are found whatever was done to the file; what only looks plain is not one."""
 
-import io
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +9,7 @@ from PIL import Image
 from drdd.data.intake import Limits, take_in
 from drdd.data.likeness import Like, Likeness
 from drdd.data.sources import Blob, package_file
-from tests.corpora import Pixels
+from tests.corpora import Pixels, encoded
 
 LIMITS = Limits(min_side=16, max_side=512, max_pixels=10**7)
 NAMES = ["astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "retina.jpg", "ihc.png"]
@@ -27,12 +25,10 @@ PHOTOGRAPHS = {name: _photograph(name) for name in NAMES}
 
 
 def _thumbnail(image: Image.Image, format_: str = "PNG", **options: object) -> Pixels:
-    buffer = io.BytesIO()
-    image.save(buffer, format_, **options)
-    return take_in(Blob("x", buffer.getvalue()), LIMITS).thumbnail
+    return take_in(Blob("x", encoded(image, format_, **options)), LIMITS).thumbnail
 
 
-def _seen(*thumbnails: Pixels, threshold: float = 0.1) -> Likeness:
+def _seen(*thumbnails: Pixels, threshold: float = 0.15) -> Likeness:
     likeness = Likeness(threshold)
     for thumbnail in thumbnails:
         likeness.add(thumbnail)
@@ -100,10 +96,8 @@ def _difference(one: Pixels, other: Pixels) -> float:
     return float(distance / contrast) if contrast else float("inf" if distance else 0)
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.1, 0.5]))
-@settings(max_examples=20, deadline=None)
-def test_the_nearest_is_that_of_a_search_through_all(seed: int, threshold: float) -> None:
-    """What is compared coarsely first loses nothing: neighbours lie on both sides of the threshold."""
+def _neighbours(seed: int, threshold: float) -> list[Pixels]:
+    """60 thumbnails, many of which have others near the threshold, on both sides of it."""
     generator = np.random.default_rng(seed)
     first = generator.integers(0, 256, (20, 16, 16, 3))
     strengths = generator.uniform(0, 3 * threshold, 40) * 128
@@ -111,7 +105,17 @@ def test_the_nearest_is_that_of_a_search_through_all(seed: int, threshold: float
     pairs = zip(strengths, patterns, strict=True)
     moved = [first[n % 20] + strength * pattern for n, (strength, pattern) in enumerate(pairs)]
     many = [one.round().clip(0, 255).astype(np.uint8) for one in (*first, *moved)]
-    generator.shuffle(many)
+    return [many[n] for n in generator.permutation(len(many))]
+
+
+SEEDS, THRESHOLDS = st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.1, 0.5])
+
+
+@given(SEEDS, THRESHOLDS)
+@settings(max_examples=20, deadline=None)
+def test_the_nearest_is_that_of_a_search_through_all(seed: int, threshold: float) -> None:
+    """What is compared coarsely first loses nothing."""
+    many = _neighbours(seed, threshold)
     likeness = Likeness(threshold)
     for n, new in enumerate(many):
         differences = [_difference(new, old) for old in many[:n]]
@@ -124,6 +128,24 @@ def test_the_nearest_is_that_of_a_search_through_all(seed: int, threshold: float
             assert found.difference == pytest.approx(nearest, abs=1e-5)
             assert differences[found.index] == pytest.approx(nearest, abs=1e-5)
         likeness.add(new)
+
+
+@given(SEEDS, THRESHOLDS, st.integers(1, 70))
+@settings(max_examples=20, deadline=None)
+def test_a_batch_is_sifted_as_its_pictures_are_in_turn(
+    seed: int, threshold: float, size: int
+) -> None:
+    many = np.stack(_neighbours(seed, threshold))
+    batchwise, one_by_one = Likeness(threshold), Likeness(threshold)
+    found = [
+        like
+        for first in range(0, len(many), size)
+        for like in batchwise.sift(many[first : first + size])
+    ]
+    for new, like in zip(many, found, strict=True):
+        assert like == one_by_one.nearest(new)
+        if like is None:
+            one_by_one.add(new)
 
 
 def test_it_goes_on_beyond_its_first_thousand() -> None:

@@ -105,11 +105,12 @@ def test_a_long_list_of_unequal_pairs_is_cut() -> None:
     matched = _matched(*((f"{n:02}", f"{n:02}.png", f"{n:02}.jpg") for n in range(15)))
     ledger = _ledger(matched)
     ledger.sizes.update(dict.fromkeys((f"input/{n:02}.png" for n in range(15)), (1, 1)))
-    with pytest.raises(
-        UserError, match=r"15 of 15 pairs .*pair 09[^\n]*\n  and 5 more$(?s)"
-    ) as error:
+    with pytest.raises(UserError) as error:
         pair_up("rain", matched, ledger, aligned=True)
-    assert "pair 10" not in str(error.value)
+    lines = str(error.value).splitlines()
+    assert "15 of 15 pairs" in lines[0]
+    assert len(lines) == 12
+    assert lines[-1] == "  and 5 more"
 
 
 FATES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.booleans()), max_size=10)

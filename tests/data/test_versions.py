@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
+from pyarrow.fs import FileSelector
 
 from drdd.data.library import Library
 from drdd.data.shards import listed
@@ -79,9 +80,13 @@ def _dvc(*arguments: str) -> str:
 
 def _objects() -> dict[str, bytes]:
     """Of the default remote, by name."""
-    filesystem, path = open_filesystem(shared_folder("files/md5"))
-    found = filesystem.find(path) if filesystem.exists(path) else []
-    return {str(one).removeprefix(f"{path}/"): filesystem.cat_file(one) for one in found}
+    filesystem, path = shared_folder("files/md5")
+    found = filesystem.get_file_info(FileSelector(path, allow_not_found=True, recursive=True))
+    return {
+        one.path.removeprefix(f"{path}/"): filesystem.open_input_stream(one.path).read()
+        for one in found
+        if one.is_file
+    }
 
 
 def _overwrite(address: Address, content: bytes) -> None:
@@ -203,7 +208,11 @@ def test_a_store_that_refuses_is_said(
     remote: list[Address], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
-    for ask in (lambda: push(remote), lambda: at_hand(remote[0])):
+    for ask in (
+        lambda: push(remote),
+        lambda: at_hand(remote[0]),
+        lambda: shared_folder("checkpoints"),
+    ):
         with pytest.raises(UserError, match="access refused") as error:
             ask()
         assert "not-the-secret" not in str(error.value)
@@ -246,8 +255,9 @@ def test_an_endpoint_of_dvcs_own_is_handed_on_and_keys_never_are(
     assert one.remote == f"s3://drdd/dvc/files/md5/{one.shard.md5[:2]}/{one.shard.md5[2:]}"
     assert not any(secret.encode() in pickle.dumps(one) for secret in secrets)
     shutil.rmtree(FOLDER)
-    with pytest.raises(UserError, match=r"is at http://store:8333.*set AWS_ENDPOINT_URL"):
-        at_hand(one)
+    for ask in (lambda: at_hand(one), lambda: shared_folder("checkpoints")):
+        with pytest.raises(UserError, match=r"is at http://store:8333.*set AWS_ENDPOINT_URL"):
+            ask()
 
 
 def test_without_a_remote_or_a_repository_the_data_are_in_the_workspace_alone(

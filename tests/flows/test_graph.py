@@ -48,9 +48,10 @@ def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
     params = load(ROOT / "params.yaml")
     corpora = {f"ingest@{name}" for name in params.corpora}
     tasks = {f"prepare@{name}" for name in params.tasks}
-    alone = {"check", "photographs", "train_noise", "train_residual", "evaluate", "publish"}
+    alone = {"check", "photographs", "split", "train_noise", "train_residual", "evaluate", "publish"}
     assert set(found) == corpora | tasks | alone
-    assert found["train_noise"] == corpora  # unpaired: it needs no task
+    assert found["split"] == corpora
+    assert found["train_noise"] == {"split"}  # unpaired: it needs no task
     assert found["train_residual"] == tasks
     assert "train_noise" not in found["train_residual"]
     assert {"train_noise", "train_residual"} <= found["evaluate"]

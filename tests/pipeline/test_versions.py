@@ -1,6 +1,5 @@
 """Training on a node that has neither the project's files nor DVC's cache: it reads DVC's remote."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -147,8 +146,10 @@ def _objects(cluster: Cluster, url: str, monkeypatch: pytest.MonkeyPatch) -> dic
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
     filesystem, path = open_filesystem(url)
-    found = filesystem.find(path) if filesystem.exists(path) else []
-    return {f"s3://{one}": filesystem.cat_file(one) for one in found}
+    found = filesystem.find(path, detail=True) if filesystem.exists(path) else {}
+    # The server lists a folder that has become empty as an object of no bytes for a while.
+    names = [name for name, about in found.items() if about["size"]]
+    return {f"s3://{name}": filesystem.cat_file(name) for name in names}
 
 
 def test_a_node_without_the_project_trains_the_same_weights(
@@ -188,5 +189,5 @@ def test_a_damaged_object_ends_training_in_a_sentence(
     assert "delete it there and `dvc push` again" in output
     assert "Traceback" not in output
     assert not (cluster.project / WEIGHTS).exists()
-    assert path.replace("/", "")[-32:] not in os.listdir(cluster.shards)
+    assert not (cluster.shards / path.replace("/", "")[-32:]).exists()
     filesystem.pipe_file(path, content)

@@ -1,5 +1,6 @@
-"""harmonize: from tiny shards to a table, a plot and a suggestion; and the command."""
+"""harmonize: from tiny pictures to a table, a plot and a suggestion; and the command."""
 
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from drdd import harmonize_cli
-from drdd.data.intake import Photograph, fingerprint
-from drdd.data.shards import TRAIN, PairRow, Row, write_corpus, write_pairs
+from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
 from drdd.errors import UserError
 from drdd.params import read, validate
 from drdd.stages.harmonize import COUNT, CROP, PLOT, TABLE, harmonize
+from drdd.stages.paths import MEMBERS, PAIRS, UNPAIRED
 from tests.conftest import ROOT
+from tests.corpora import Pixels, clean_corpus, paired_corpus, task_pairs, unpaired_pictures
 from tests.project import write_params
 
 LEVELS = (0.2, 1.0)
@@ -26,29 +28,32 @@ LEVELS = (0.2, 1.0)
 def _params() -> dict[str, Any]:
     content = read(ROOT / "params.yaml")
     content["corpora"] = {name: content["corpora"][name] for name in ("nature", "sky")}
+    content["train"]["noise"]["corpora"] = None
     content["tasks"] = {
         name: content["tasks"][name] | {"corpora": ["nature"]} for name in ("noise", "haze")
     }
     return content
 
 
-def _rows(corpus: str, shade: int) -> list[Row]:
-    rows = []
+def _images(shade: int) -> dict[str, Pixels]:
+    images = {}
     for seed in range(3):
         noise = np.random.default_rng(seed).integers(0, 60, (48, 40, 3))
-        pixels = (noise + shade).astype(np.uint8)
-        rows.append(Row(corpus, Photograph(fingerprint(pixels), f"{seed}.png", pixels)))
-    return rows
+        images[f"{seed}.png"] = (noise + shade).astype(np.uint8)
+    return images
 
 
 @pytest.fixture
 def prepared(workspace: Path) -> Path:
-    nature = _rows("nature", 60)
-    write_corpus(Path("data/corpora/nature") / TRAIN, nature)
-    write_corpus(Path("data/corpora/sky") / TRAIN, _rows("sky", 150))
+    images = _images(60)
+    nature = [replace(one, split=TRAIN) for one in clean_corpus("nature", images)]
+    sky = [replace(one, split=TRAIN) for one in clean_corpus("sky", _images(150))]
+    unpaired_pictures([*nature, *sky])
     for task in ("noise", "haze"):
-        pairs = [PairRow(row, [255 - row.photograph.pixels] * 2) for row in nature]
-        write_pairs(Path("data/pairs") / task / TRAIN, pairs)
+        task_pairs(
+            task,
+            {replace(one, variant=v): 255 - images[one.name] - v for one in nature for v in (0, 1)},
+        )
     return workspace
 
 
@@ -79,15 +84,41 @@ def test_the_same_bytes_again(prepared: Path) -> None:
 
 
 def test_unprepared_data_are_refused_and_nothing_is_written(workspace: Path) -> None:
-    with pytest.raises(UserError, match=r"data/corpora/nature/train\.parquet.*dvc repro prepare"):
+    with pytest.raises(
+        UserError,
+        match=r"data/unpaired/pictures\.csv, data/pairs/noise/members\.csv, .*dvc repro prepare",
+    ):
         harmonize(validate(_params()))
     assert not TABLE.exists()
 
 
-def test_an_empty_shard_is_named(prepared: Path) -> None:
-    write_corpus(Path("data/corpora/sky") / TRAIN, [])
-    with pytest.raises(UserError, match="corpora/sky: its training shard is empty"):
+def test_what_has_nothing_to_train_on_is_named(prepared: Path) -> None:
+    unpaired_pictures([one for one in read_pairs(UNPAIRED) if one.corpus == "nature"])
+    with pytest.raises(UserError, match="corpora/sky: it has nothing to train on"):
         _measure()
+    assert not TABLE.exists()
+
+
+def test_a_task_of_pairs_is_measured_too(prepared: Path) -> None:
+    """Its pictures are in its corpus alone; nothing was written for the task itself."""
+    scenes = {name: (pixels, pixels // 2) for name, pixels in _images(90).items()}
+    task_pairs("rain", {})
+    write_pairs(
+        PAIRS / "rain" / MEMBERS, [replace(p, split=TRAIN) for p in paired_corpus("rain", scenes)]
+    )
+    content = _params()
+    content["paired"] = {"rain": {"input": "i", "target": "t"}}
+    content["tasks"]["rain"] = {"paired": ["rain"]}
+    harmonize(validate(content), 12, 32, LEVELS, None, _means)
+    assert "rain" in set(pd.read_csv(TABLE)["name"])
+
+
+def test_held_out_pairs_are_not_looked_at(prepared: Path) -> None:
+    first = _measure()
+    path = PAIRS / "haze" / MEMBERS
+    held = Pair("nature", "held.png", "no such picture", "none either", HOLDOUT)
+    write_pairs(path, [held, *read_pairs(path)])
+    assert _measure() == first
 
 
 def test_every_wrong_setting_is_named_at_once(prepared: Path) -> None:

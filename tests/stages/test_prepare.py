@@ -1,65 +1,165 @@
-"""prepare: the pairs of one task, nested by share, and something to judge it by."""
+"""prepare: the pairs of one task, nested by share; degraded ones are made, paired ones only chosen."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from drdd.data.intake import Photograph, fingerprint
-from drdd.data.shards import HOLDOUT, TRAIN, Row, read_pairs, write_corpus
+from drdd.data.library import Library, PicturePairs
+from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
+from drdd.data.shards import listed
+from drdd.data.versions import addresses
 from drdd.errors import UserError
-from drdd.params import Params, validate
+from drdd.params import validate
 from drdd.progress import Reporter
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, SPLIT
 from drdd.stages.prepare import prepare
+from drdd.stages.prepared import paired, whereabouts
+from drdd.stages.split import split
+from tests.corpora import clean_corpus, files_of, paired_corpus, scene
 from tests.project import tiny_params
 
-
-def _photographs(first: int, count: int) -> list[Row]:
-    rows = []
-    for seed in range(first, first + count):
-        pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        rows.append(Row("nature", Photograph(fingerprint(pixels), f"{seed}.png", pixels)))
-    return rows
+HAZE = [{"kind": "haze"}]
+TRAINING, HELD = range(10), range(10, 13)
 
 
-def _corpus(training: int, held: int) -> None:
-    folder = Path("data/corpora/nature")
-    write_corpus(folder / TRAIN, _photographs(0, training))
-    write_corpus(folder / HOLDOUT, _photographs(100, held))
-
-
-def _params(pairs: float) -> Params:
+def _content(**changes: object) -> dict[str, Any]:
     content = tiny_params()
-    content["tasks"]["haze"] |= {"pairs": pairs, "variants": 4}
-    return validate(content)
+    content["corpora"] = {"nature": {"source": "n", "holdout": [str(n) for n in HELD]}}
+    content["paired"] = {"rain": {"input": "i", "target": "t", "holdout": [str(n) for n in HELD]}}
+    content["tasks"] = {
+        "haze": {"corpora": ["nature"], "degradation": HAZE, "variants": 4, **changes},
+        "rain": {"paired": ["rain"], "pairs": changes.get("pairs", 1.0)},
+    }
+    return content
 
 
-def _prepared(pairs: float) -> set[tuple[str, bytes]]:
-    prepare(_params(pairs), Reporter("prepare@haze"), "haze")
-    rows = read_pairs(Path("data/pairs/haze") / TRAIN)
-    return {(row.target.photograph.id, pixels.tobytes()) for row in rows for pixels in row.degraded}
+@pytest.fixture
+def corpora(workspace: Path) -> None:
+    numbers = [*TRAINING, *HELD]
+    clean_corpus("nature", {f"{n}.png": scene(n, 24, 32) for n in numbers})
+    paired_corpus("rain", {str(n): (scene(50 + n, 24, 32), scene(90 + n, 24, 32)) for n in numbers})
+    split(validate(_content()), Reporter("split"))
 
 
-def test_a_smaller_share_is_inside_a_larger_one(workspace: Path) -> None:
-    _corpus(training=10, held=2)
-    few, some, every = (_prepared(share) for share in (0.05, 0.25, 1.0))
-    assert (len(few), len(some), len(every)) == (2, 10, 40)
-    assert few < some < every
-    card = json.loads(Path("data/pairs/haze/card.json").read_text())
-    assert (card["train_pairs"], card["of"], card["holdout_pairs"]) == (40, 40, 2)
+def _prepared(task: str, **changes: object) -> list[Pair]:
+    prepare(validate(_content(**changes)), Reporter(f"prepare@{task}"), task)
+    return read_pairs(PAIRS / task / MEMBERS)
 
 
-def test_held_out_photographs_are_in_no_training_pair(workspace: Path) -> None:
-    _corpus(training=3, held=2)
-    training = {id_ for id_, _ in _prepared(1.0)}
-    held = {row.target.photograph.id for row in read_pairs(Path("data/pairs/haze") / HOLDOUT)}
-    assert len(held) == 2
-    assert not training & held
+def _card(task: str) -> dict[str, Any]:
+    card = json.loads((PAIRS / task / "card.json").read_text())
+    assert isinstance(card, dict)
+    return card
 
 
-def test_a_task_without_a_held_out_photograph_is_refused(workspace: Path) -> None:
-    _corpus(training=3, held=0)
-    with pytest.raises(UserError, match=r"tasks\.haze: none of its corpora \(nature\) holds"):
-        _prepared(1.0)
-    assert not Path("data/pairs/haze").exists()
+SHARES = (0.01, 0.05, 0.25, 1.0)
+
+
+@pytest.mark.parametrize(("task", "expected"), [("haze", (1, 2, 10, 40)), ("rain", (1, 1, 3, 10))])
+def test_a_smaller_share_is_inside_a_larger_one(
+    corpora: None, task: str, expected: tuple[int, ...]
+) -> None:
+    subsets = []
+    for share in SHARES:
+        members = _prepared(task, pairs=share)
+        subsets.append({pair for pair in members if pair.split == TRAIN})
+        held = [pair for pair in members if pair.split == HOLDOUT]
+        assert {pair.name.removesuffix(".png") for pair in held} == {str(n) for n in HELD}
+        card = {"task": task, "train_pairs": len(subsets[-1]), "of": expected[-1]}
+        assert _card(task) == {**card, "holdout_pairs": len(HELD)}
+    assert tuple(len(subset) for subset in subsets) == expected
+    assert subsets[0] <= subsets[1] <= subsets[2] <= subsets[3]
+
+
+@pytest.mark.parametrize("task", ["haze", "rain"])
+def test_the_order_of_the_split_decides_nothing(corpora: None, task: str) -> None:
+    before = set(_prepared(task, pairs=0.25))
+    path = SPLIT / "tasks" / f"{task}.csv"
+    write_pairs(path, read_pairs(path)[::-1])
+    assert set(_prepared(task, pairs=0.25)) == before
+
+
+def test_degraded_pairs_are_what_the_degradation_makes(corpora: None) -> None:
+    members = _prepared("haze")
+    groups = {"haze": members}
+    library = Library(whereabouts(groups))
+    for pair, (target, input_) in zip(members, PicturePairs(library, members), strict=True):
+        number = int(pair.name.removesuffix(".png"))
+        assert np.array_equal(target, scene(number, 24, 32))
+        assert input_.shape == target.shape
+        assert input_.astype(float).std() < target.astype(float).std()  # haze takes contrast
+        assert (input_ >= target - 2.0).mean() > 0.9  # and adds light
+    variants: dict[str, set[str]] = {}
+    for pair in members:
+        variants.setdefault(pair.target, set()).add(pair.input)
+    assert sorted(map(len, variants.values())) == [1] * len(HELD) + [4] * len(TRAINING)
+
+
+def test_paired_corpora_are_only_chosen(corpora: None) -> None:
+    members = _prepared("rain", pairs=0.25)
+    assert listed(PAIRS / "rain") == []
+    assert set(members) <= set(read_pairs(SPLIT / "tasks/rain.csv"))
+    library = Library(whereabouts(paired(["rain"], TRAIN)))
+    chosen = [pair for pair in members if pair.split == TRAIN]
+    for pair, (target, input_) in zip(chosen, PicturePairs(library, chosen), strict=True):
+        assert np.array_equal(target, scene(50 + int(pair.name), 24, 32))
+        assert np.array_equal(input_, scene(90 + int(pair.name), 24, 32))
+
+
+@pytest.mark.parametrize("task", ["haze", "rain"])
+def test_held_out_photographs_are_in_no_training_pair(corpora: None, task: str) -> None:
+    members = _prepared(task)
+    sides = {
+        side: {pair.target for pair in members if pair.split == side} for side in (TRAIN, HOLDOUT)
+    }
+    assert len(sides[HOLDOUT]) == len(HELD)
+    assert not sides[TRAIN] & sides[HOLDOUT]
+
+
+@pytest.mark.parametrize("task", ["haze", "rain"])
+def test_the_same_params_give_the_same_bytes(corpora: None, task: str) -> None:
+    _prepared(task)
+    first = files_of(PAIRS / task)
+    _prepared(task)
+    assert files_of(PAIRS / task) == first
+
+
+def test_another_picture_changes_no_old_pair(corpora: None) -> None:
+    before = set(_prepared("haze"))
+    numbers = [*TRAINING, *HELD, 70]
+    clean_corpus("nature", {f"{n}.png": scene(n, 24, 32) for n in numbers})
+    split(validate(_content()), Reporter("split"))
+    after = set(_prepared("haze"))
+    assert {pair.name for pair in after - before} == {"70.png"}
+    assert before <= after
+
+
+def test_a_picture_that_is_in_two_corpora_is_counted_as_it_is_used(workspace: Path) -> None:
+    for name in ("nature", "sky"):
+        clean_corpus(name, {f"{n}.png": scene(n, 24, 32) for n in [*TRAINING, *HELD]})
+    content = _content(corpora=["nature", "sky"], variants=1, pairs=0.25)
+    content["corpora"]["sky"] = content["corpora"]["nature"]
+    content["paired"] = {}
+    del content["tasks"]["rain"]
+    split(validate(content), Reporter("split"))
+    prepare(validate(content), Reporter("prepare@haze"), "haze")
+    members = read_pairs(PAIRS / "haze" / MEMBERS, TRAIN)
+    assert _card("haze")["train_pairs"] == len(members)
+    inputs = [id_ for one in addresses([PAIRS / "haze"]) for id_ in one.ids]
+    assert len(inputs) == len(set(inputs))
+
+
+def test_a_damaged_corpus_is_said_and_the_earlier_pairs_stay(corpora: None) -> None:
+    _prepared("haze")
+    before = files_of(PAIRS)
+    path = CORPORA / "nature/00000.parquet"
+    content = bytearray(path.read_bytes())
+    middle = slice(len(content) // 2, len(content) // 2 + 8)
+    content[middle] = bytes(255 - byte for byte in content[middle])
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"00000\.parquet, row \d+: .*`dvc checkout`"):
+        _prepared("haze", variants=2)
+    assert files_of(PAIRS) == before

@@ -20,7 +20,7 @@ from drdd.training.loop import (
     train,
     update_ema,
 )
-from drdd.training.specs import Losses, StageSpec
+from drdd.training.specs import Drawing, Losses, StageSpec
 from tests.training.tiny import noise, residual, settings
 
 
@@ -72,8 +72,11 @@ def test_the_order_of_workers_shares_covers_each_sample_once() -> None:
         def network(self) -> nn.Module:
             return nn.Conv2d(3, 3, 1)
 
-        def losses(self, net: nn.Module, samples: Sequence[int], device: torch.device) -> Losses:
-            self.seen.append(list(samples))
+        def draw(self, numbers: Sequence[int]) -> list[int]:
+            return list(numbers)
+
+        def losses(self, net: nn.Module, samples: list[int], device: torch.device) -> Losses:
+            self.seen.append(samples)
             of = torch.stack([parameter.square().sum() for parameter in net.parameters()])
             return Losses(of, torch.zeros(len(of), 0))
 
@@ -98,9 +101,14 @@ def test_a_loss_that_is_no_number_names_step_and_samples() -> None:
         def network(self) -> nn.Module:
             return self._inner.network()
 
-        def losses(self, net: nn.Module, samples: Sequence[int], device: torch.device) -> Losses:
-            losses = self._inner.losses(net, samples, device)
-            return Losses(losses.of * (float("nan") if 22 in samples else 1.0), losses.members)
+        def draw(self, numbers: Sequence[int]) -> Drawing:
+            drawing = self._inner.draw(numbers)
+            if 22 in numbers:
+                drawing.batch.noise[0, 0, 0, 0] = float("nan")
+            return drawing
+
+        def losses(self, net: nn.Module, drawing: Drawing, device: torch.device) -> Losses:
+            return self._inner.losses(net, drawing, device)
 
     with pytest.raises(NonFiniteLossError, match="nan at step 5, samples 20 to 23"):
         train(Broken(noise()), settings(), Worker())  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """What is trained: which stage sees what, samples as pure functions of (seed, n), the groups' losses."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from drdd.nets.adm import AdmConfig, AdmUNet
 from drdd.params import Diffusion, TimeDraw, TrainNoise
 from drdd.tasks.corruption import corrupt
 from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import BUCKETS, Batch, StageSpec, draw_time, noise_spec
+from drdd.training.specs import BUCKETS, Batch, Losses, StageSpec, draw_time, noise_spec
 from tests.nets.filled import filled
 from tests.training.tiny import PAIRS, PHOTOGRAPHS, SCHEDULE, TINY, noise, residual
 
@@ -48,12 +48,16 @@ class _Recorder(nn.Module):
         return torch.zeros(len(x), self._out_channels, *x.shape[2:])
 
 
+def _losses(spec: StageSpec, net: nn.Module, numbers: Sequence[int]) -> Losses:
+    return spec.losses(net, spec.draw(numbers), CPU)
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_a_sample_does_not_depend_on_its_neighbours(name: str) -> None:
     channels = 6 if name.startswith("coupled") else 3
     together, alone = _Recorder(channels), _Recorder(channels)
-    whole = EVERY[name]().losses(together, range(6), CPU)
-    parts = [EVERY[name]().losses(alone, [n], CPU) for n in reversed(range(6))]
+    whole = _losses(EVERY[name](), together, range(6))
+    parts = [_losses(EVERY[name](), alone, [n]) for n in reversed(range(6))]
     assert torch.equal(together.inputs[0], torch.cat(alone.inputs[::-1]))
     assert torch.equal(whole.of, torch.cat([part.of for part in parts[::-1]]))
 
@@ -62,7 +66,7 @@ def test_a_sample_does_not_depend_on_its_neighbours(name: str) -> None:
 def test_every_network_takes_its_samples_and_starts_from_the_seed_alone(name: str) -> None:
     spec = EVERY[name]()
     first = spec.network()
-    assert torch.isfinite(spec.losses(first, range(4), CPU).of).all()
+    assert torch.isfinite(_losses(spec, first, range(4)).of).all()
     torch.manual_seed(123)
     second = EVERY[name]().network()
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
@@ -97,7 +101,7 @@ def test_a_conditioning_refuses_data_it_cannot_use(conditioning: str, paired: bo
 def test_the_condition_is_what_the_network_gets_below_the_noisy_image() -> None:
     for conditioning, channels in (("none", 3), ("input", 6), ("estimate", 6)):
         recorder = _Recorder()
-        noise(conditioning).losses(recorder, range(2), CPU)
+        _losses(noise(conditioning), recorder, range(2))
         assert recorder.inputs[0].shape == (2, channels * 16 * 16 + 1)
 
 
@@ -115,7 +119,7 @@ def test_a_start_is_where_the_noise_net_begins(tmp_path: Path) -> None:
     net = spec.network()
     for name, value in net.state_dict().items():
         assert torch.equal(value, start.weights[name.removeprefix("net.")])
-    assert torch.isfinite(spec.losses(net, range(2), CPU).of).all()
+    assert torch.isfinite(_losses(spec, net, range(2)).of).all()
 
 
 def test_rivals_learn_from_the_same_samples() -> None:
@@ -124,15 +128,15 @@ def test_rivals_learn_from_the_same_samples() -> None:
     methods: list[Method] = ["drdd", "coupled", "regression"]
     for method in methods:
         recorder = _Recorder(6 if method == "coupled" else 3)
-        residual(method).losses(recorder, range(8), CPU)
+        _losses(residual(method), recorder, range(8))
         seen[method] = recorder.inputs[0][:, :-1].reshape(8, -1, 16, 16)[:, -3:]
     assert torch.equal(seen["drdd"], seen["coupled"])
     assert torch.equal(seen["drdd"], seen["regression"])
 
 
 def test_balancing_charges_a_silent_network_about_one_for_every_task() -> None:
-    balanced = residual().losses(_Recorder(), range(40), CPU).of
-    raw = residual(balance="none").losses(_Recorder(), range(40), CPU).of
+    balanced = _losses(residual(), _Recorder(), range(40)).of
+    raw = _losses(residual(balance="none"), _Recorder(), range(40)).of
     dark, flat = raw[::2].mean(), raw[1::2].mean()
     assert max(dark, flat) / min(dark, flat) > 1.5  # else there is nothing to balance
     assert float(balanced.min()) > 0.75
@@ -143,7 +147,7 @@ def test_losses_are_told_apart_by_task_and_by_range_of_t() -> None:
     spec = residual(time_draw=TimeDraw(start=0, grid=0, uniform=1), balance="none")
     assert spec.groups == ("dark", "flat", "t 0-249", "t 250-499", "t 500-749", "t 750-999")
     recorder = _Recorder()
-    losses = spec.losses(recorder, range(40), CPU)
+    losses = _losses(spec, recorder, range(40))
     assert losses.members[:, :2].tolist() == [[1, 0], [0, 1]] * 20
     assert torch.equal(losses.members[:, 2:].sum(dim=1), torch.ones(40))
     levels = recorder.inputs[0][:, -1] / 1000

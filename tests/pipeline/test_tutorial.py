@@ -1,0 +1,146 @@
+"""docs/tutorial.md, run as it is written: shell blocks as typed, YAML blocks merged into params.yaml."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.conftest import ROOT
+from tests.project import must, write_params
+
+pytestmark = pytest.mark.slow
+
+BLOCK = re.compile(r"^```(sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+UNPAIRED = ("models/noise/weights.safetensors", "models/noise/curve.csv")
+RAN_BY_A_TASK = {"check", "split", "train_residual", "evaluate", "publish"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """The project after a section of the tutorial; outputs: of its shell blocks, in order."""
+
+    outputs: tuple[str, ...]
+    noise: tuple[bytes, ...]
+    pairs: dict[str, bytes]
+    published: dict[str, Any]
+    metrics: dict[str, Any]
+    champion: str
+
+    @property
+    def ran(self) -> list[str]:
+        """The stages, in order, each as often as it ran."""
+        return re.findall(r"^Running stage '(.+)':", "".join(self.outputs), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def root(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(finished, tmp_path_factory.mktemp("tutorial") / "project"))
+
+
+@pytest.fixture(scope="module")
+def start(root: Path) -> Section:
+    return _after(root, ())
+
+
+@pytest.fixture(scope="module")
+def sections(root: Path, start: Section) -> list[Section]:
+    """Of the tutorial's headings, in order."""
+    _, *texts = (ROOT / "docs/tutorial.md").read_text().split("\n## ")
+    return [_after(root, tuple(_followed(root, text))) for text in texts]
+
+
+def _followed(root: Path, text: str) -> list[str]:
+    outputs = []
+    for kind, block in BLOCK.findall(text):
+        if kind == "sh":
+            outputs.append(must(root, "bash", "-ec", block))
+        else:
+            params = OmegaConf.load(root / "params.yaml")
+            edited = OmegaConf.to_container(OmegaConf.merge(params, OmegaConf.create(block)))
+            assert isinstance(edited, dict)
+            write_params(root, {str(key): value for key, value in edited.items()})
+    return outputs
+
+
+def _after(root: Path, outputs: tuple[str, ...]) -> Section:
+    return Section(
+        outputs,
+        tuple((root / name).read_bytes() for name in UNPAIRED),
+        {path.parent.name: path.read_bytes() for path in root.glob("data/pairs/*/members.csv")},
+        json.loads((root / "results/published.json").read_text()),
+        json.loads((root / "results/metrics.json").read_text()),
+        json.loads((root / "published/aliases/champion.json").read_text())["version"],
+    )
+
+
+def test_a_new_task_runs_its_own_stages_alone(sections: list[Section]) -> None:
+    by_degradation, by_pairs, worse = sections
+    assert sorted(by_degradation.ran) == sorted({*RAN_BY_A_TASK, "prepare@jpeg"})
+    own = {"ingest_pairs@album", "prepare@old_prints"}
+    assert sorted(by_pairs.ran) == sorted({*RAN_BY_A_TASK, *own})
+    assert sorted(worse.ran) == sorted(RAN_BY_A_TASK - {"split"})
+
+
+def test_the_noise_stage_takes_no_step(start: Section, sections: list[Section]) -> None:
+    for section in sections:
+        assert section.noise == start.noise
+
+
+def test_old_pairs_stay_as_they_were(start: Section, sections: list[Section]) -> None:
+    assert [sorted(section.pairs) for section in sections] == [
+        ["haze", "jpeg", "noise"],
+        ["haze", "jpeg", "noise", "old_prints"],
+        ["haze", "jpeg", "noise", "old_prints"],
+    ]
+    before = start
+    for section in sections:
+        assert {task: section.pairs[task] for task in before.pairs} == before.pairs
+        assert section.metrics["tasks"].keys() == section.pairs.keys()
+        before = section
+
+
+def test_what_is_good_enough_becomes_champion(start: Section, sections: list[Section]) -> None:
+    before = start
+    for section, new in zip(sections[:2], ("jpeg", "old_prints"), strict=True):
+        said = section.published
+        assert said["promoted"], said["missed"]
+        assert (said["against"], section.champion) == (before.champion, said["version"])
+        verdicts = {task: row["verdict"] for task, row in said["tasks"].items()}
+        assert verdicts == dict.fromkeys(before.metrics["tasks"], "kept") | {new: "new"}
+        before = section
+
+
+def test_an_old_task_that_got_worse_keeps_the_alias(sections: list[Section]) -> None:
+    _, before, worse = sections
+    said = worse.published
+    assert said["promoted"] is False
+    assert worse.champion == before.champion == said["against"]
+    assert said["version"] != worse.champion
+    fell = {task: row for task, row in said["tasks"].items() if row["verdict"] == "fell"}
+    assert fell
+    for task, row in fell.items():
+        then, now = (s.metrics["tasks"][task]["output"]["psnr_rgb"] for s in (before, worse))
+        assert row["drop"] == pytest.approx(then - now, abs=1e-3)
+        assert row["drop"] > row["allowance"] == 0.5
+        words = f"{task} fell {row['drop']:.2f} dB below {before.champion} (allowance 0.50)"
+        assert words in said["missed"]
+        assert words in worse.outputs[-1]
+
+
+def test_a_second_run_does_nothing(root: Path, sections: list[Section]) -> None:
+    assert "Data and pipelines are up to date" in sections[0].outputs[-1]
+    assert "Data and pipelines are up to date" in must(root, "dvc", "repro")
+
+
+def test_the_check_and_the_preview_say_what_they_found(root: Path, sections: list[Section]) -> None:
+    shown, found = "".join(sections[0].outputs), "".join(sections[1].outputs)
+    assert "preview.jpg  2 of jpeg, 3 variants of each" in shown
+    assert "4 pairs" in found
+    assert "page_9.png" in found
+    assert "old_prints.png  3 of old_prints" in found
+    assert (root / "old_prints.png").read_bytes()[:4] == b"\x89PNG"

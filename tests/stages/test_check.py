@@ -1,0 +1,72 @@
+"""check: what params.yaml names must be there; all that is missing is said at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drdd.errors import UserError
+from drdd.params import validate
+from drdd.progress import Reporter
+from drdd.stages.check import check
+from tests.project import tiny_params
+
+OK = Path("data/params.ok")
+
+
+def _check(content: dict[str, Any]) -> None:
+    check(validate(content), Reporter("check"))
+
+
+@pytest.fixture
+def there(workspace: Path) -> Path:
+    for name in ("pretrained/scratch", "in", "out"):
+        (workspace / name).mkdir(parents=True)
+    for name in ("set.zip", "list.txt", "table.csv"):
+        (workspace / name).touch()
+    return workspace
+
+
+def test_what_is_there_or_will_be_made_is_accepted(there: Path) -> None:
+    content = tiny_params()  # data/photographs/nature is made by the next stage
+    for name in ("in", "set.zip", "list.txt", "s3://bucket/prefix"):
+        content["corpora"][f"c{len(content['corpora'])}"] = {"source": name}
+    content["paired"] = {"rain": {"input": "in", "target": "out"}}
+    content["paired"]["table"] = {"input": "table.csv", "target": "table.csv"}
+    _check(content)
+    assert OK.read_bytes() == b"params.yaml is valid\n"
+
+
+def test_the_output_does_not_follow_the_params(there: Path) -> None:
+    _check(tiny_params())
+    first = OK.read_bytes()
+    _check(tiny_params() | {"seed": 5})
+    assert OK.read_bytes() == first
+
+
+def test_all_that_is_missing_is_said_at_once(there: Path) -> None:
+    content = tiny_params()
+    content["corpora"]["sky"] = {"source": "nowhere"}
+    content["paired"] = {"rain": {"input": "gone.zip", "target": "out"}}
+    content["paired"]["fog"] = {"input": "in", "target": "gone.txt"}
+    pretrained = {"network": {"family": "pretrained"}, "relative": "vp_epsilon"}
+    content["train"]["noise"] |= {"start": "no_weights", **pretrained}
+    with pytest.raises(UserError) as error:
+        _check(content)
+    lines = [line.strip() for line in str(error.value).splitlines()]
+    assert [line.partition(":")[0] for line in lines] == [
+        "params.yaml",
+        "corpora.sky.source = 'nowhere'",
+        "paired.rain.input = 'gone.zip'",
+        "paired.fog.target = 'gone.txt'",
+        "train.noise.start = 'no_weights'",
+    ]
+    assert "name a folder, an s3:// prefix, an archive" in lines[1]
+    assert not OK.exists()
+
+
+def test_photographs_that_nothing_makes_are_missing(there: Path) -> None:
+    content = tiny_params()
+    content["photographs"] = {}
+    with pytest.raises(UserError, match=r"corpora\.nature\.source = 'data/photographs/nature'"):
+        _check(content)
