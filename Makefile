@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo test test-slow lint bench-method bench-model up down lock
+.PHONY: help setup demo test test-slow lint bench-method bench-model bench-data up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ bench-method: setup ## DRDD beside its rivals on the prepared data: hours at the
 
 bench-model: setup ## speed of the networks beside a plain implementation of them
 	@python -m benchmarks.model
+
+bench-data: setup ## intake beside Pillow alone, memory, the loader's waits, random access
+	@python -m benchmarks.data
 
 up: setup ## the local stack: S3, Prefect, Ray, the deployment
 	@drdd up
