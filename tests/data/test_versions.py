@@ -178,9 +178,11 @@ def test_a_missing_object_says_who_must_push(remote: list[Address]) -> None:
 def test_what_changed_in_the_node_cache_is_refused(remote: list[Address]) -> None:
     kept = at_hand(remote[0])
     whole = kept.read_bytes()
-    kept.write_bytes(_flipped(whole, whole.index(PICTURES[0].content[-200:-100])))
-    with pytest.raises(UserError, match="delete the file"):
-        Library(remote).content(PICTURES[0].id)
+    inside = whole.index(PICTURES[0].content[-200:-100])
+    for at in (inside, len(whole) - 20):  # in the picture; in what says where it is
+        kept.write_bytes(_flipped(whole, at))
+        with pytest.raises(UserError, match="delete the file"):
+            Library(remote).content(PICTURES[0].id)
     kept.write_bytes(whole[:-1])
     assert Library(remote).content(PICTURES[0].id) == PICTURES[0].content  # fetched anew
     assert kept.read_bytes() == whole

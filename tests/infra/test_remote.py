@@ -164,8 +164,8 @@ def test_plain_push_and_pull_work_while_the_stack_is_up(project: Path) -> None:
     shutil.copy(ROOT / CONFIG, project / CONFIG)
     (project / "data").write_text("worth a version")
     must(project, "dvc", "add", "data")
-    stack.up(project, Ports(s3=free_port(10_000)), ("s3",))
     try:
+        stack.up(project, Ports(s3=free_port(10_000)), ("s3",))
         state = load_state(project)
         assert state is not None
         assert "1 file pushed" in must(project, "dvc", "push")
