@@ -1,6 +1,6 @@
 """Intake beside Pillow alone, its memory, the training loader's waits, and random access to shards.
 
-`python -m benchmarks.data` (`make bench-data`) makes picture files of bundled photographs (640 x 480)
+`python -m benchmarks.data` (`make bench-data`) makes picture files of bundled photographs
 under .drdd/bench/data, measures on all cores of this machine, and prints ratios within this run.
 --pictures: of the small and the large corpus, whose memory is compared.
 Results: benchmarks/results/data/<cores>-cores.json.
@@ -44,25 +44,36 @@ from drdd.training.specs import noise_spec
 
 FOLDER = Path(".drdd/bench/data")
 RESULTS = Path("benchmarks/results/data")
-SIZE = (640, 480)
 CORES = os.cpu_count() or 1
-KINDS = {"jpeg": ("JPEG", {"quality": 90}), "png": ("PNG", {})}
+# Name: size, format, options. All are within the limits, so none is scaled or encoded anew.
+KINDS: dict[str, tuple[tuple[int, int], str, dict[str, Any]]] = {
+    "jpeg": ((640, 480), "JPEG", {"quality": 90}),
+    "large-jpeg": ((1600, 1200), "JPEG", {"quality": 90}),
+    "png": ((640, 480), "PNG", {}),
+}
+MAX_SIDE = 1600
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data")
     parser.add_argument("--pictures", nargs=2, type=int, default=[1000, 20000], metavar="N")
-    parser.add_argument("--batches", type=int, default=60, help="training steps of the loader's test")
+    parser.add_argument(
+        "--batches", type=int, default=60, help="training steps of the loader's test"
+    )
     given = parser.parse_args()
     small, large = given.pictures
-    intakes = [intake("jpeg", small), intake("jpeg", large), intake("png", max(small, large // 10))]
+    few = max(small, large // 10)
+    intakes = [intake("jpeg", small), intake("jpeg", large)]
+    intakes += [intake("large-jpeg", few), intake("png", few)]
     shards = FOLDER / f"shards-jpeg-{large}"
     result = {
         "cores": CORES,
         "intake": intakes,
         "memory growth, MB": intakes[1]["peak memory, MB"] - intakes[0]["peak memory, MB"],
         "waiting": [waiting(shards, given.batches, cache) for cache in (0, 2 * 1024**3)],
-        "feeding": [feeding(shards, crop, cached) for cached in (False, True) for crop in (64, 256)],
+        "feeding": [
+            feeding(shards, crop, cached) for cached in (False, True) for crop in (64, 256)
+        ],
         "random access": random_access(shards),
     }
     show(result)
@@ -105,7 +116,7 @@ def intake(kind: str, count: int) -> dict[str, Any]:
 def take_in_all(source: Path, folder: Path, progress: Any) -> Ledger:
     """What the ingest stage does, by Ray Data."""
     settings = load().ingest
-    limits = Limits(settings.min_side, settings.max_side, settings.max_pixels)
+    limits = Limits(settings.min_side, MAX_SIDE, settings.max_pixels)
     with writing(folder) as writer:
         outcomes = taken_in(entries(str(source)), limits, by_ray=True)
         return store(outcomes, writer, Twins(settings.near_duplicates), progress)
@@ -240,6 +251,7 @@ def made(kind: str, count: int) -> Path:
 def _make(folder: Path, kind: str, n: int) -> None:
     """A part of a photograph, its channels in another order, turned, from a random place."""
     generator = np.random.default_rng(n)
+    size, format_, options = KINDS[kind]
     photographs = [file for group in load().photographs.values() for file in group]
     with Image.open(package_file(photographs[generator.integers(len(photographs))])) as image:
         whole = image.convert("RGB")
@@ -248,10 +260,9 @@ def _make(folder: Path, kind: str, n: int) -> None:
     left = generator.uniform(0, whole.width - width)
     top = generator.uniform(0, whole.height - height)
     box = (left, top, left + width, top + height)
-    part = np.asarray(whole.resize(SIZE, Image.Resampling.BICUBIC, box=box))
+    part = np.asarray(whole.resize(size, Image.Resampling.BICUBIC, box=box))
     part = part[:, :, generator.permutation(3)]
     part = part[:: generator.choice([1, -1]), :: generator.choice([1, -1])]
-    format_, options = KINDS[kind]
     Image.fromarray(np.ascontiguousarray(part)).save(folder / f"{n:06d}.{kind}", format_, **options)
 
 

@@ -27,7 +27,7 @@ stack.register(app)
 harmonize_cli.register(app)
 app.add_typer(data_cli.app, name="data", help="Corpora and pairs: check.")
 app.add_typer(presets_cli.app, name="presets", help="Params of the paper's tasks: list, write.")
-app.add_typer(tasks_cli.app, name="tasks", help="Tasks and degradations: show, list, add.")
+app.add_typer(tasks_cli.app, name="tasks", help="Tasks and degradations: show, list, add, preview.")
 app.add_typer(models.app, name="models", help="Published models: list, pull, verify.")
 
 out = Console(highlight=False)

@@ -20,7 +20,7 @@ from drdd.files import write_json
 
 LISTING = "shards.json"
 SHARD_BYTES = 64 * 1024**2
-GROUP_BYTES = 256 * 1024  # a larger picture is a row group of its own
+GROUP_BYTES = 512 * 1024  # a larger picture is a row group of its own
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),

@@ -14,7 +14,7 @@ from drdd.data.shards import SCHEMA, table_of
 from drdd.data.sources import Entry, Fetcher, Unreadable
 from drdd.errors import TransientError, UserError
 
-BATCH = 32
+BATCH = 64
 # Fewer files are through before a Ray cluster is up.
 WORTH_A_CLUSTER = 400
 OUTCOME = SCHEMA.append(pa.field("reason", pa.string()))

@@ -87,7 +87,7 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
     noise = (copy / "models/noise/weights.safetensors").read_bytes()
     output = must(copy, "dvc", "repro")
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-    assert ran == {"check", "prepare@rain", "train_residual", "evaluate", "publish"}
+    assert ran == {"check", "split", "prepare@rain", "train_residual", "evaluate", "publish"}
     assert (copy / "models/noise/weights.safetensors").read_bytes() == noise
     assert set(json.loads((copy / "results/metrics.json").read_text())["tasks"]) == {
         "noise",
