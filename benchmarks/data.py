@@ -33,11 +33,11 @@ from drdd.data.ingestion import Ledger, Twins, store
 from drdd.data.intake import Limits
 from drdd.data.library import Library, Pictures
 from drdd.data.shards import listed, writing
-from drdd.data.sources import entries, package_file
 from drdd.data.streaming import taken_in
 from drdd.data.versions import addresses
 from drdd.diffusion.schedule import Schedule
 from drdd.params import load
+from drdd.sources.entry import entries, package_file
 from drdd.training.loop import Worker, train
 from drdd.training.samples import CleanSamples
 from drdd.training.specs import noise_spec

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from drdd.data.sources import package_file
 from drdd.params.degradations import DEGRADATIONS
+from drdd.sources.entry import package_file
 from drdd.tasks.catalogue import Chain, degrade
 
 Pixels = NDArray[np.uint8]

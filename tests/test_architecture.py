@@ -13,6 +13,7 @@ FORBIDDEN = {
     "drdd/nets": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
     "drdd/checkpoints": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
     "drdd/tasks": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
+    "drdd/sources": HEAVY | {"drdd.data", "drdd.training", "drdd.stages", "drdd.serving"},
     "drdd/data": HEAVY | {"drdd.training", "drdd.stages", "drdd.serving", "drdd.registry"},
     "drdd/evaluation": HEAVY | {"drdd.training", "drdd.serving", "drdd.stages", "drdd.storage"},
     "drdd/training": {"prefect", "dvc", "fsspec", "s3fs", "drdd.registry", "drdd.stages"},
@@ -67,7 +68,7 @@ def test_storage_has_three_customers() -> None:
         if any(_is_in(module, "drdd.storage") for module in _imports(path))
     }
     assert customers == {
-        "drdd/data/sources.py",
+        "drdd/sources/entry.py",
         "drdd/data/versions.py",
         "drdd/registry/store.py",
     }

@@ -11,13 +11,13 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from drdd.cli import app
-from drdd.data.matching import match
-from drdd.data.sources import Blob, Entry, Fetcher, entries, package_file
-from drdd.data_cli import checked
+from drdd.cli.data import checked
+from drdd.cli.main import app
 from drdd.errors import UserError
 from drdd.params import Corpus, Paired, Params, load, read
 from drdd.params.presets import WHOLE, applied, describe, names
+from drdd.sources.entry import Blob, Entry, Fetcher, entries, package_file
+from drdd.sources.matching import match
 from tests.conftest import ROOT, Content
 from tests.layouts import LAYOUTS, MIRRORS, TEST, TRAIN, Build, scene_of
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from drdd.data.pictures import png
-from drdd.data.sources import Blob
+from drdd.sources.entry import Blob
 
 Pixels = NDArray[np.uint8]
 

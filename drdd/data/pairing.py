@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from drdd.data.ingestion import Ledger, Rejected
-from drdd.data.matching import PairEntry
 from drdd.data.pairs import Pair
-from drdd.data.sources import Entry
 from drdd.errors import UserError
+from drdd.sources.entry import Entry
+from drdd.sources.matching import PairEntry
 
 SHOWN = 10
 

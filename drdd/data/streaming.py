@@ -11,8 +11,8 @@ import pyarrow as pa
 from drdd.cluster import ray_cluster
 from drdd.data.intake import Limits, Picture, take_in
 from drdd.data.shards import SCHEMA, table_of
-from drdd.data.sources import Entry, Fetcher, Unreadable
 from drdd.errors import TransientError, UserError
+from drdd.sources.entry import Entry, Fetcher, Unreadable
 
 BATCH = 64
 # Fewer files are through before a Ray cluster is up.

@@ -40,7 +40,8 @@ class Corpus(Origin):
 
     source: str = Field(min_length=1, description=SOURCE)
     include: Pattern | None = Field(
-        default=None, description="a regular expression that a file's path below the source must match"
+        default=None,
+        description="a regular expression that a file's path below the source must match",
     )
     column: str = Field(default="image", description="of a table: which column names the files")
 

@@ -11,7 +11,9 @@ from drdd.params.types import Count, Fraction, Name, Section
 class Task(Section):
     """One image-to-image task: degradations of clean corpora, or paired corpora."""
 
-    corpora: list[Name] = Field(default=[], description="clean corpora whose images are the targets")
+    corpora: list[Name] = Field(
+        default=[], description="clean corpora whose images are the targets"
+    )
     degradation: list[Degradation] = Field(
         default=[], description="what makes the inputs of the corpora's images"
     )

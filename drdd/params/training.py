@@ -150,10 +150,13 @@ class TrainNoise(TrainStage):
         "degraded image, needs pairs; estimate: the residual stage's estimate, needs no pairs",
     )
     data: Literal["unpaired", "pairs"] = Field(
-        default="unpaired", description="clean images, or pairs for the conditioning that needs them"
+        default="unpaired",
+        description="clean images, or pairs for the conditioning that needs them",
     )
     corpora: list[Name] | None = Field(
-        default=None, min_length=1, description="the clean corpora it learns from; all, unless given"
+        default=None,
+        min_length=1,
+        description="the clean corpora it learns from; all, unless given",
     )
     relative: Literal["paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow"] = Field(
         default="paper", description="what the network predicts, and of which diffusion"

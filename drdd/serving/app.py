@@ -19,9 +19,9 @@ from ray.serve.handle import DeploymentHandle
 
 from drdd.data.intake import Limits, decode
 from drdd.data.pictures import png
-from drdd.data.sources import Blob
 from drdd.errors import UserError
 from drdd.serving.engine import Restoration, Restorer
+from drdd.sources.entry import Blob
 
 SERVICE, CANDIDATE = "drdd", "candidate"
 DEFAULT_PORT = 8000

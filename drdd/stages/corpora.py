@@ -9,12 +9,12 @@ from drdd.data.intake import Limits
 from drdd.data.library import Library
 from drdd.data.pairs import Pair, write_pairs
 from drdd.data.shards import read_known, writing
-from drdd.data.sources import Entry
 from drdd.data.streaming import taken_in
 from drdd.data.versions import addresses
 from drdd.params import Ingest
 from drdd.params.data import Origin
 from drdd.progress import Reporter
+from drdd.sources.entry import Entry
 from drdd.stages.paths import CORPORA, MEMBERS
 
 NAMED = 5

@@ -4,11 +4,11 @@ import sys
 
 from drdd.data.ingestion import Twins
 from drdd.data.pairs import Pair
-from drdd.data.sources import entries
 from drdd.errors import UserError
 from drdd.files import atomic_folder
 from drdd.params import Params
 from drdd.progress import Reporter
+from drdd.sources.entry import entries
 from drdd.stages.corpora import describe, into_shards, some
 from drdd.stages.paths import CORPORA
 from drdd.stages.run import run_stage

@@ -3,12 +3,12 @@
 import sys
 
 from drdd.data.ingestion import Rejected, each_counts
-from drdd.data.matching import match
 from drdd.data.pairing import both_sides, files_of, pair_up
 from drdd.errors import UserError
 from drdd.files import atomic_folder
 from drdd.params import Params
 from drdd.progress import Reporter
+from drdd.sources.matching import match
 from drdd.stages.corpora import describe, into_shards, some
 from drdd.stages.paths import CORPORA
 from drdd.stages.run import run_stage

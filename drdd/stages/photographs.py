@@ -2,10 +2,10 @@
 
 import shutil
 
-from drdd.data.sources import package_file
 from drdd.files import atomic_path
 from drdd.params import Params
 from drdd.progress import Reporter
+from drdd.sources.entry import package_file
 from drdd.stages.paths import PHOTOGRAPHS
 from drdd.stages.run import run_stage
 

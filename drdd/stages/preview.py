@@ -17,10 +17,8 @@ import numpy as np
 
 from drdd.data.ingestion import Ledger, Rejected
 from drdd.data.intake import Limits, Picture, Pixels, pixels_of, take_in
-from drdd.data.matching import match
 from drdd.data.pairing import both_sides, pair_up
 from drdd.data.pairs import TRAIN, Pair
-from drdd.data.sources import Entry, Fetcher, Unreadable, entries, package_file
 from drdd.data.split import hold_out
 from drdd.errors import UserError
 from drdd.evaluation.contact import TILE, contact_sheet
@@ -29,6 +27,8 @@ from drdd.evaluation.pictures import cover
 from drdd.params import Params, Task
 from drdd.params.data import Holdout
 from drdd.params.errors import nearest
+from drdd.sources.entry import Entry, Fetcher, Unreadable, entries, package_file
+from drdd.sources.matching import match
 from drdd.stages.corpora import some
 from drdd.stages.paths import PHOTOGRAPHS
 from drdd.tasks.catalogue import degrade

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from drdd.data.intake import Limits, Picture, pixels_of, take_in
-from drdd.data.sources import Blob
+from drdd.sources.entry import Blob
 from tests.corpora import Pixels, encoded, scene
 
 BLACK, WHITE, INK = (0, 0, 0), (255, 255, 255), (10, 20, 30)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from drdd.data.intake import Limits, Picture, decode, pixels_of, take_in
-from drdd.data.sources import Blob
+from drdd.sources.entry import Blob
 from tests.corpora import Pixels, encoded
 
 LIMITS = Limits(min_side=8, max_side=64, max_pixels=10_000)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from drdd.data.intake import Limits, take_in
 from drdd.data.likeness import Like, Likeness
-from drdd.data.sources import Blob, package_file
+from drdd.sources.entry import Blob, package_file
 from tests.corpora import Pixels, encoded
 
 LIMITS = Limits(min_side=16, max_side=512, max_pixels=10**7)

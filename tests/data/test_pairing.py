@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drdd.data.ingestion import Ledger, Rejected
-from drdd.data.matching import PairEntry
 from drdd.data.pairing import both_sides, files_of, pair_up
 from drdd.data.pairs import Pair
-from drdd.data.sources import Entry
 from drdd.errors import UserError
+from drdd.sources.entry import Entry
+from drdd.sources.matching import PairEntry
 
 SIZE = (64, 48)
 

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from drdd.data.archives import Member
 from drdd.data.intake import Limits, take_in
 from drdd.data.pictures import png
 from drdd.data.shards import table_of
-from drdd.data.sources import Blob, Entry, entries
 from drdd.data.streaming import BATCH, OUTCOME, taken_in
 from drdd.errors import TransientError, UserError
+from drdd.sources.archives import Member
+from drdd.sources.entry import Blob, Entry, entries
 from tests.corpora import scene
 
 LIMITS = Limits(min_side=16, max_side=64, max_pixels=10**6)

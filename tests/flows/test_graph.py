@@ -48,7 +48,15 @@ def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
     params = load(ROOT / "params.yaml")
     corpora = {f"ingest@{name}" for name in params.corpora}
     tasks = {f"prepare@{name}" for name in params.tasks}
-    alone = {"check", "photographs", "split", "train_noise", "train_residual", "evaluate", "publish"}
+    alone = {
+        "check",
+        "photographs",
+        "split",
+        "train_noise",
+        "train_residual",
+        "evaluate",
+        "publish",
+    }
     assert set(found) == corpora | tasks | alone
     assert found["split"] == corpora
     assert found["train_noise"] == {"split"}  # unpaired: it needs no task

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from drdd.cli import app
+from drdd.cli.main import app
 from drdd.errors import UserError
 from infra.local import stack
 from infra.local.settings import (

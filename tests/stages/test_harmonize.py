@@ -12,7 +12,7 @@ import typer
 from torch import Tensor
 from typer.testing import CliRunner
 
-from drdd import harmonize_cli
+from drdd.cli import harmonize as harmonize_cli
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
 from drdd.errors import UserError
 from drdd.params import read, validate

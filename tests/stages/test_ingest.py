@@ -13,11 +13,11 @@ from drdd.data.library import Library
 from drdd.data.pairs import read_pairs
 from drdd.data.pictures import png
 from drdd.data.shards import LISTING
-from drdd.data.sources import Blob, Entry, Fetcher, Unreadable, entries
 from drdd.data.versions import addresses
 from drdd.errors import TransientError, UserError
 from drdd.params import validate
 from drdd.progress import Reporter, read_status
+from drdd.sources.entry import Blob, Entry, Fetcher, Unreadable, entries
 from drdd.stages.ingest import ingest
 from drdd.stages.paths import CORPORA, MEMBERS
 from tests.corpora import encoded, files_of, scene

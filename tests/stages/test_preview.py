@@ -10,13 +10,13 @@ import pytest
 from drdd.data.library import Library
 from drdd.data.pairs import TRAIN, read_pairs
 from drdd.data.pictures import write_picture
-from drdd.data.sources import Blob, Entry, Fetcher, Unreadable
 from drdd.data.versions import addresses
 from drdd.errors import UserError
 from drdd.evaluation.contact import TILE
 from drdd.evaluation.pictures import GAP, cover
 from drdd.params import Params, validate
 from drdd.progress import Reporter
+from drdd.sources.entry import Blob, Entry, Fetcher, Unreadable
 from drdd.stages.ingest import ingest
 from drdd.stages.ingest_pairs import ingest_pairs
 from drdd.stages.paths import CORPORA, PAIRS

@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from drdd.data.sources import Blob, Entry, Fetcher, Unreadable, entries, package_file, rows
 from drdd.errors import TransientError, UserError
+from drdd.sources.entry import Blob, Entry, Fetcher, Unreadable, entries, package_file, rows
 
 NOBODY = 65534
 

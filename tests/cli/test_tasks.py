@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from drdd import tasks_cli
+from drdd.cli import tasks as tasks_cli
 from drdd.errors import UserError
 from drdd.params import Task, load, read
 from drdd.params.degradations import DEGRADATIONS

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
-from drdd.presets_cli import PresetOption
 from drdd.stages.paths import PHOTOGRAPHS
 from drdd.stages.run import EXIT_USER
 
 if TYPE_CHECKING:  # the command line starts without storage
-    from drdd.data.sources import Unreadable
     from drdd.params import Paired, Params
+    from drdd.sources.entry import Unreadable
 
 app = typer.Typer(no_args_is_help=True)
 out = Console(highlight=False)
@@ -66,7 +66,7 @@ def checked(params: "Params") -> list[Checked]:
 
 
 def _images(params: "Params", name: str) -> Checked:
-    from drdd.data.sources import entries
+    from drdd.sources.entry import entries
 
     key, corpus = f"corpora.{name}", params.corpora[name]
     to_be_made = {PHOTOGRAPHS / folder: files for folder, files in params.photographs.items()}
@@ -82,7 +82,7 @@ def _images(params: "Params", name: str) -> Checked:
 
 
 def _pairs(name: str, paired: "Paired") -> Checked:
-    from drdd.data.matching import match
+    from drdd.sources.matching import match
 
     key = f"paired.{name}"
     if absent := _absent(paired.input, paired.target):

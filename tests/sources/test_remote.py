@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from drdd.data.sources import Blob, Entry, Fetcher, Unreadable, entries, rows
 from drdd.errors import TransientError, UserError
+from drdd.sources.entry import Blob, Entry, Fetcher, Unreadable, entries, rows
 from drdd.storage import open_filesystem
 from tests.registry.conftest import s3  # noqa: F401
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from drdd import data_cli, harmonize_cli, presets_cli, tasks_cli
+from drdd.cli import data, harmonize, presets, tasks
+from drdd.cli.presets import PresetOption
 from drdd.errors import TransientError, UserError
-from drdd.presets_cli import PresetOption
 from drdd.registry import cli as models
 from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
 from infra.local import cli as stack
@@ -24,10 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 stack.register(app)
-harmonize_cli.register(app)
-app.add_typer(data_cli.app, name="data", help="Corpora and pairs: check.")
-app.add_typer(presets_cli.app, name="presets", help="Params of the paper's tasks: list, write.")
-app.add_typer(tasks_cli.app, name="tasks", help="Tasks and degradations: show, list, add, preview.")
+harmonize.register(app)
+app.add_typer(data.app, name="data", help="Corpora and pairs: check.")
+app.add_typer(presets.app, name="presets", help="Params of the paper's tasks: list, write.")
+app.add_typer(tasks.app, name="tasks", help="Tasks and degradations: show, list, add, preview.")
 app.add_typer(models.app, name="models", help="Published models: list, pull, verify.")
 
 out = Console(highlight=False)
@@ -80,9 +80,9 @@ def restore(
     """Restore one picture with a published model."""
     from drdd.data.intake import Limits, decode
     from drdd.data.pictures import check_format, write_picture
-    from drdd.data.sources import Blob
     from drdd.registry.location import cached, default_registry
     from drdd.serving.engine import Restorer
+    from drdd.sources.entry import Blob
 
     check_format(output)
     try:

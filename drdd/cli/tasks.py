@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
-from drdd.presets_cli import PresetOption
 
 if TYPE_CHECKING:  # the command line starts without torch and pydantic
     from drdd.evaluation.pictures import Pixels
@@ -35,9 +35,9 @@ def show(
     import numpy as np
 
     from drdd.data.pictures import check_format, write_picture
-    from drdd.data.sources import package_file
     from drdd.evaluation.contact import contact_sheet
     from drdd.params.degradations import DEGRADATIONS
+    from drdd.sources.entry import package_file
     from drdd.tasks.catalogue import degrade
 
     check_format(output)
@@ -195,8 +195,8 @@ def _tile(path: Path) -> "Pixels":
     from PIL import Image, ImageOps
 
     from drdd.data.intake import Limits, decode
-    from drdd.data.sources import Blob
     from drdd.evaluation.contact import TILE
+    from drdd.sources.entry import Blob
 
     try:
         pixels = decode(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))

@@ -15,9 +15,9 @@ from threading import Barrier
 
 import pytest
 
-from drdd.data import archives, sources
-from drdd.data.sources import Blob, Fetcher, Unreadable, entries
 from drdd.errors import UserError
+from drdd.sources import archives, entry
+from drdd.sources.entry import Blob, Fetcher, Unreadable, entries
 
 Content = Iterable[tuple[str, bytes]]
 
@@ -199,13 +199,13 @@ def test_a_name_that_is_no_utf_8_is_spelled_out(workspace: Path) -> None:
 def decompressions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows with each decompression."""
     counted: list[int] = []
-    decompress = sources.decompress
+    decompress = entry.decompress
 
     def counting(*files: object) -> None:
         counted.append(1)
         decompress(*files)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sources, "decompress", counting)
+    monkeypatch.setattr(entry, "decompress", counting)
     return counted
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from drdd.data.matching import Matching, PairEntry, match
-from drdd.data.sources import Blob, Fetcher
 from drdd.errors import UserError
 from drdd.params import Paired
+from drdd.sources.entry import Blob, Fetcher
+from drdd.sources.matching import Matching, PairEntry, match
 
 
 def _write(folder: Path, *names: str) -> None:

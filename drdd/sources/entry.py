@@ -16,7 +16,9 @@ from pathlib import Path, PurePosixPath
 from posixpath import dirname, join, normpath
 from typing import Any, BinaryIO
 
-from drdd.data.archives import (
+from drdd.errors import TransientError, UserError
+from drdd.params.data import SOURCE
+from drdd.sources.archives import (
     Archive,
     Member,
     Tar,
@@ -28,10 +30,8 @@ from drdd.data.archives import (
     refuse_if_too_large,
     shared_copy,
 )
-from drdd.data.folders import files_below, is_hidden, open_regular, printable
-from drdd.data.lists import cells, is_list
-from drdd.errors import TransientError, UserError
-from drdd.params.data import SOURCE
+from drdd.sources.folders import files_below, is_hidden, open_regular, printable
+from drdd.sources.lists import cells, is_list
 from drdd.storage import explained, open_filesystem
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
 
-from drdd.data.archives import Member
-from drdd.data.lists import is_table
-from drdd.data.sources import Entry, Unreadable, listed, rows
 from drdd.errors import UserError
 from drdd.params import Match, Paired
+from drdd.sources.archives import Member
+from drdd.sources.entry import Entry, Unreadable, listed, rows
+from drdd.sources.lists import is_table
 
 EXAMPLES = 3
 
