@@ -18,7 +18,7 @@ from drdd.sources.entry import Blob, Entry, entries
 from tests.corpora import scene
 
 LIMITS = Limits(min_side=16, max_side=64, max_pixels=10**6)
-GOOD = {f"{n:02}.png": png(scene(n, 24 + n % 7, 32)) for n in range(54)}
+GOOD = {f"{n:02}.png": png(scene(n, 24 + n % 7, 32)) for n in range(70)}
 BAD = {
     "00.jpg": b"",
     "13.jpg": b"words",
