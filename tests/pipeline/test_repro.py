@@ -19,6 +19,9 @@ pytestmark = pytest.mark.slow
 SAME = [
     "models/candidate/model.safetensors",
     "models/candidate/config.json",
+    "data/corpora/nature/00000.parquet",
+    "data/split/tasks/haze.csv",
+    "data/pairs/haze/00000.parquet",
     "models/noise/curve.csv",
     "models/residual/curve.csv",
     "results/metrics.json",
@@ -210,4 +213,4 @@ def test_a_corpus_that_is_missing_or_has_bad_files(copy: Path) -> None:
     assert "cut.png: damaged or cut short" in output
     assert "words.jpg: no image" in output
     card = json.loads((copy / "data/corpora/mine/card.json").read_text())
-    assert (card["train"], card["set_aside"]) == (["good.png"], 2)
+    assert (card["pictures"], card["set_aside"]) == (1, 2)
