@@ -101,6 +101,13 @@ def test_old_pairs_stay_as_they_were(start: Section, sections: list[Section]) ->
         before = section
 
 
+def test_the_residual_stage_begins_from_the_champion(
+    start: Section, sections: list[Section]
+) -> None:
+    said = f"begins from the residual network of {start.champion} (champion in published)"
+    assert said in "".join(sections[0].outputs)
+
+
 def test_what_is_good_enough_becomes_champion(start: Section, sections: list[Section]) -> None:
     jpeg, _, accepted, pairs = sections
     for before, after, new in ((start, jpeg, "jpeg"), (accepted, pairs, "old_prints")):
