@@ -263,7 +263,9 @@ def _make(folder: Path, kind: str, n: int) -> None:
     part = np.asarray(whole.resize(size, Image.Resampling.BICUBIC, box=box))
     part = part[:, :, generator.permutation(3)]
     part = part[:: generator.choice([1, -1]), :: generator.choice([1, -1])]
-    Image.fromarray(np.ascontiguousarray(part)).save(folder / f"{n:06d}.{kind}", format_, **options)
+    Image.fromarray(np.ascontiguousarray(part)).save(
+        folder / f"{n:06d}.{format_.lower()}", format_, **options
+    )
 
 
 def show(result: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from drdd.errors import TransientError, UserError
 from drdd.sources.entry import Entry, Fetcher, Unreadable
 
 BATCH = 64
+BLOCK = 128  # files a task of Ray Data, whose own work for each is not small
 # Fewer files are through before a Ray cluster is up.
 WORTH_A_CLUSTER = 400
 OUTCOME = SCHEMA.append(pa.field("reason", pa.string()))
@@ -84,7 +85,7 @@ def _by_ray(entries: Sequence[Entry], limits: Limits) -> Iterator[pa.Table]:
     context.raise_original_map_exception = True  # wrapped, it would lose what it was raised as
     local = any("://" not in entry.where for entry in entries)  # files that only this machine has
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-    items = ray.data.from_items(list(entries), override_num_blocks=-(-len(entries) // BATCH))
+    items = ray.data.from_items(list(entries), override_num_blocks=-(-len(entries) // BLOCK))
     stream = items.map_batches(
         partial(_taken_in_by_a_worker, limits=limits),
         batch_size=None,
