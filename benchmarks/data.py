@@ -28,6 +28,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from drdd.data.ingestion import Ledger, Twins, store
 from drdd.data.intake import Limits
@@ -117,7 +118,7 @@ def take_in_all(source: Path, folder: Path, progress: Any) -> Ledger:
     """What the ingest stage does, by Ray Data."""
     settings = load().ingest
     limits = Limits(settings.min_side, MAX_SIDE, settings.max_pixels)
-    with writing(folder) as writer:
+    with writing(folder) as writer, threadpool_limits(limits=1, user_api="blas"):
         outcomes = taken_in(entries(str(source)), limits, by_ray=True)
         return store(outcomes, writer, Twins(settings.near_duplicates), progress)
 
@@ -252,6 +253,9 @@ def _make(folder: Path, kind: str, n: int) -> None:
     """A part of a photograph, its channels in another order, turned, from a random place."""
     generator = np.random.default_rng(n)
     size, format_, options = KINDS[kind]
+    path = folder / f"{n:06d}.{format_.lower()}"
+    if path.exists():
+        return
     photographs = [file for group in load().photographs.values() for file in group]
     with Image.open(package_file(photographs[generator.integers(len(photographs))])) as image:
         whole = image.convert("RGB")
@@ -263,9 +267,7 @@ def _make(folder: Path, kind: str, n: int) -> None:
     part = np.asarray(whole.resize(size, Image.Resampling.BICUBIC, box=box))
     part = part[:, :, generator.permutation(3)]
     part = part[:: generator.choice([1, -1]), :: generator.choice([1, -1])]
-    Image.fromarray(np.ascontiguousarray(part)).save(
-        folder / f"{n:06d}.{format_.lower()}", format_, **options
-    )
+    Image.fromarray(np.ascontiguousarray(part)).save(path, format_, **options)
 
 
 def show(result: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ THUMBNAIL = 16
 # Files of these formats and modes are read back to the same pixels by convert("RGB") alone.
 KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
 KEPT_MODES = {"RGB", "L", "P", "1"}
+VALUES = np.arange(256.0)
 SAMPLED = 128  # rows or columns that thumbnail and channel statistics look at
 
 # By EXIF's Orientation. Pillow's own turn writes the EXIF anew, and fails where that is damaged.
@@ -84,7 +85,7 @@ def described(
 ) -> Picture:
     """The picture that `content` encodes; image: its pixels, RGB."""
     sample = _sampled(image)
-    values = np.ascontiguousarray(np.asarray(sample).reshape(-1, 3).T, dtype=np.float32)
+    counts = np.array(sample.histogram(), np.float64).reshape(3, 256) / sample.width / sample.height
     return Picture(
         sha256(content).hexdigest(),
         name,
@@ -93,8 +94,8 @@ def described(
         original or image.size,
         content,
         thumbnail(sample),
-        tuple(map(float, values.mean(axis=1))),
-        tuple(map(float, (values**2).mean(axis=1))),
+        tuple(map(float, counts @ VALUES)),
+        tuple(map(float, counts @ VALUES**2)),
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from drdd.data.card import QUARANTINE, card_of, write_card
 from drdd.data.ingestion import Known, Ledger, Rejected, store
 from drdd.data.intake import Limits
@@ -32,7 +34,8 @@ def into_shards(
     def progress(done: int) -> None:
         reporter.update(done, len(files), "files")
 
-    with writing(folder) as writer:
+    # BLAS's threads would spin between the small products of likeness, on cores that decode.
+    with writing(folder) as writer, threadpool_limits(limits=1, user_api="blas"):
         return store(taken_in(files, limits), writer, twins, progress)
 
 
