@@ -57,6 +57,7 @@ def test_every_stage_was_a_task_and_the_trainings_ran_at_once(up: Stack) -> None
     alone = {
         "check",
         "photographs",
+        "split",
         "train_noise",
         "train_residual",
         "evaluate",
