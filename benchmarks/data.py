@@ -63,7 +63,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     small, large = given.pictures
-    few = max(small, large // 10)
+    few = max(small, large // 20)
     intakes = [intake("jpeg", small), intake("jpeg", large)]
     intakes += [intake("large-jpeg", few), intake("png", few)]
     shards = FOLDER / f"shards-jpeg-{large}"

@@ -108,7 +108,7 @@ def test_a_loss_that_is_no_number_is_said_in_a_sentence(tmp_path: Path) -> None:
     content = tiny_params()
     content["train"]["noise"] |= {"learning_rate": 1e30, "clip": 1e30, "warmup": 0.0}
     root = make_project(tmp_path / "project", content)
-    must(root, "dvc", "repro", "ingest@nature")
+    must(root, "dvc", "repro", "split")
     done = run(root, *STAGE)
     assert done.returncode == 2, done.stdout
     assert "the loss of the noise stage is nan at step" in done.stdout
