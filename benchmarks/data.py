@@ -146,7 +146,7 @@ def memory_watch() -> Iterator[list[float]]:
 
     def watch() -> None:
         me = psutil.Process()
-        while not stop.wait(0.5):
+        while not stop.wait(5.0):  # asking costs time that would be missing in the rates
             total = 0
             for process in [me, *me.children(recursive=True)]:
                 try:
