@@ -14,7 +14,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -28,17 +28,15 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 
-from drdd.data.ingestion import Ledger, Twins, store
-from drdd.data.intake import Limits
+from drdd.data.ingestion import Ledger, Twins
 from drdd.data.library import Library, Pictures
-from drdd.data.shards import listed, writing
-from drdd.data.streaming import taken_in
+from drdd.data.shards import listed
 from drdd.data.versions import addresses
 from drdd.diffusion.schedule import Schedule
 from drdd.params import load
 from drdd.sources.entry import entries, package_file
+from drdd.stages.corpora import into_shards
 from drdd.training.loop import Worker, train
 from drdd.training.samples import CleanSamples
 from drdd.training.specs import noise_spec
@@ -114,13 +112,11 @@ def intake(kind: str, count: int) -> dict[str, Any]:
     }
 
 
-def take_in_all(source: Path, folder: Path, progress: Any) -> Ledger:
-    """What the ingest stage does, by Ray Data."""
-    settings = load().ingest
-    limits = Limits(settings.min_side, MAX_SIDE, settings.max_pixels)
-    with writing(folder) as writer, threadpool_limits(limits=1, user_api="blas"):
-        outcomes = taken_in(entries(str(source)), limits, by_ray=True)
-        return store(outcomes, writer, Twins(settings.near_duplicates), progress)
+def take_in_all(source: Path, folder: Path, progress: Callable[[int], None]) -> Ledger:
+    """What the ingest stage does."""
+    settings = load(overrides=[f"ingest.max_side={MAX_SIDE}"]).ingest
+    twins = Twins(settings.near_duplicates)
+    return into_shards(entries(str(source)), settings, folder, twins, progress)
 
 
 def decoding_rate(source: Path) -> float:

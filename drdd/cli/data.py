@@ -17,7 +17,7 @@ from drdd.stages.run import EXIT_USER
 
 if TYPE_CHECKING:  # the command line starts without storage
     from drdd.params import Paired, Params
-    from drdd.sources.entry import Unreadable
+    from drdd.sources.entry import Rejected
 
 app = typer.Typer(no_args_is_help=True)
 out = Console(highlight=False)
@@ -41,7 +41,7 @@ class Checked:
     key: str
     found: str
     first: str
-    alone: "list[Unreadable]"
+    alone: "list[Rejected]"
     missing: str
 
 

@@ -78,21 +78,13 @@ def restore(
     ] = None,
 ) -> None:
     """Restore one picture with a published model."""
-    from drdd.data.intake import Limits, decode
+    from drdd.data.intake import read_picture
     from drdd.data.pictures import check_format, write_picture
     from drdd.registry.location import cached, default_registry
     from drdd.serving.engine import Restorer
-    from drdd.sources.entry import Blob
 
     check_format(output)
-    try:
-        content = picture.read_bytes()
-    except OSError as error:
-        raise UserError(f"{picture}: cannot be read ({error.strerror})") from None
-    try:
-        pixels = decode(Blob(picture.name, content), Limits(1, 10**9, 10**9))
-    except ValueError as error:
-        raise UserError(f"{picture}: {error}") from None
+    pixels = read_picture(picture)
     is_folder = (Path(model) / "config.json").is_file()
     folder = Path(model) if is_folder else cached(model, registry or default_registry())
     restored = Restorer.from_folder(folder).restore(pixels)

@@ -194,14 +194,8 @@ def _tile(path: Path) -> "Pixels":
     import numpy as np
     from PIL import Image, ImageOps
 
-    from drdd.data.intake import Limits, decode
+    from drdd.data.intake import read_picture
     from drdd.evaluation.contact import TILE
-    from drdd.sources.entry import Blob
 
-    try:
-        pixels = decode(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
-    return np.asarray(ImageOps.fit(Image.fromarray(pixels), TILE, Image.Resampling.LANCZOS))
+    fitted = ImageOps.fit(Image.fromarray(read_picture(path)), TILE, Image.Resampling.LANCZOS)
+    return np.asarray(fitted)

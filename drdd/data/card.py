@@ -12,10 +12,10 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from drdd.data.ingestion import Rejected
 from drdd.data.library import Library
 from drdd.evaluation.contact import contact_sheet
 from drdd.files import write_bytes, write_json
+from drdd.sources.entry import Rejected
 
 CARD, PAGE, QUARANTINE = "card.json", "card.html", "quarantine.csv"
 SHOWN, LISTED = 24, 200

@@ -10,17 +10,10 @@ import pyarrow as pa
 from drdd.data.intake import THUMBNAIL
 from drdd.data.likeness import Like, Likeness
 from drdd.data.shards import SCHEMA, ShardWriter
+from drdd.sources.entry import Rejected
 
 Known = Mapping[str, Any]  # of one picture: USED
 USED = ["id", "name", "original_width", "original_height", "thumbnail", "reason"]
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A file that was set aside, and why."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from drdd.data.pictures import png
+from drdd.errors import UserError
 from drdd.sources.entry import Blob
 
 Pixels = NDArray[np.uint8]
@@ -69,11 +71,7 @@ def take_in(blob: Blob, limits: Limits) -> Picture:
     """Decode all of it and verify it. Raises ValueError with the reason why it is no picture."""
     image = _load(blob, limits)
     upright = _upright(image)
-    rgb = _to_rgb(upright)
-    small = _shrink(rgb, limits.max_side)
-    if min(small.size) < limits.min_side:
-        width, height = small.size
-        raise ValueError(f"{width} x {height} pixels, smaller than {limits.min_side} on a side")
+    small = _within(upright, limits)
     kept = image.format in KEPT_FORMATS and image.mode in KEPT_MODES and _frames(image) == 1
     unchanged = upright is image and small.size == image.size and not _recoloured(image)
     content = blob.content if kept and unchanged else png(np.asarray(small))
@@ -114,11 +112,17 @@ def _sampled(image: Image.Image) -> Image.Image:
 
 def decode(blob: Blob, limits: Limits) -> Pixels:
     """(H, W, 3) uint8: upright, in RGB, no side above `max_side`. Raises ValueError with a reason."""
-    image = _shrink(_to_rgb(_upright(_load(blob, limits))), limits.max_side)
-    if min(image.size) < limits.min_side:
-        width, height = image.size
-        raise ValueError(f"{width} x {height} pixels, smaller than {limits.min_side} on a side")
-    return np.asarray(image)
+    return np.asarray(_within(_upright(_load(blob, limits)), limits))
+
+
+def read_picture(path: Path) -> Pixels:
+    """As `decode`, of a file and of any size. Raises UserError."""
+    try:
+        return decode(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def pixels_of(content: bytes) -> Pixels:
@@ -149,11 +153,18 @@ def _upright(image: Image.Image) -> Image.Image:
     """The same object when its EXIF asks for no turn."""
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except (
-        Exception
-    ):  # a damaged EXIF, of which Pillow raises all kinds, takes nothing from the pixels
+    except Exception:  # Pillow raises all kinds of a damaged EXIF; the pixels are none the worse
         return image
     return image if turn is None else image.transpose(turn)
+
+
+def _within(upright: Image.Image, limits: Limits) -> Image.Image:
+    """In RGB, scaled down if need be. Raises ValueError when it is too small then."""
+    image = _shrink(_to_rgb(upright), limits.max_side)
+    if min(image.size) < limits.min_side:
+        width, height = image.size
+        raise ValueError(f"{width} x {height} pixels, smaller than {limits.min_side} on a side")
+    return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

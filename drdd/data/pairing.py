@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from drdd.data.ingestion import Ledger, Rejected
+from drdd.data.ingestion import Ledger
 from drdd.data.pairs import Pair
 from drdd.errors import UserError
-from drdd.sources.entry import Entry
+from drdd.sources.entry import Entry, Rejected
 from drdd.sources.matching import PairEntry
 
 SHOWN = 10

@@ -12,7 +12,7 @@ from drdd.cluster import ray_cluster
 from drdd.data.intake import Limits, Picture, take_in
 from drdd.data.shards import SCHEMA, table_of
 from drdd.errors import TransientError, UserError
-from drdd.sources.entry import Entry, Fetcher, Unreadable
+from drdd.sources.entry import Entry, Fetcher, Rejected
 
 BATCH = 64
 BLOCK = 128  # files a task of Ray Data, whose own work for each is not small
@@ -41,7 +41,7 @@ def taken_in(
 
 def outcomes(entries: Sequence[Entry], fetcher: Fetcher, limits: Limits) -> pa.Table:
     """As `taken_in`, of a few files."""
-    results = [_outcome(entry, fetcher, limits) for entry in entries]
+    results = [outcome(entry, fetcher, limits) for entry in entries]
     pictures = [result for result in results if isinstance(result, Picture)]
     good = table_of(pictures).append_column(
         OUTCOME.field("reason"), pa.nulls(len(pictures), pa.string())
@@ -63,10 +63,10 @@ def outcomes(entries: Sequence[Entry], fetcher: Fetcher, limits: Limits) -> pa.T
     return both.take(order)
 
 
-def _outcome(entry: Entry, fetcher: Fetcher, limits: Limits) -> Picture | str:
+def outcome(entry: Entry, fetcher: Fetcher, limits: Limits) -> Picture | str:
     """The picture, or the reason why there is none."""
     blob = fetcher.fetch(entry)
-    if isinstance(blob, Unreadable):
+    if isinstance(blob, Rejected):
         return blob.reason
     try:
         return take_in(blob, limits)

@@ -50,8 +50,8 @@ class Blob:
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A file of a source whose bytes could not be had."""
+class Rejected:
+    """A file or a pair that was set aside, and why."""
 
     name: str
     reason: str
@@ -134,13 +134,13 @@ class Fetcher:
         self._archives.clear()
         self._opened.close()
 
-    def fetch(self, entry: Entry) -> Blob | Unreadable:
-        """Unreadable when this file cannot be had.
+    def fetch(self, entry: Entry) -> Blob | Rejected:
+        """Rejected when this file cannot be had.
 
         Raises UserError when its whole archive cannot be read, TransientError when retrying may help.
         """
         if entry.refusal:
-            return Unreadable(entry.name, entry.refusal)
+            return Rejected(entry.name, entry.refusal)
         holder = self._archive(entry.where) if entry.member else None
         try:
             with explained(entry.where):
@@ -153,7 +153,7 @@ class Fetcher:
             if _is_remote(entry.where) or getattr(error.__cause__, "errno", None) in PASSING:
                 raise
             reason = str(error)
-        return Unreadable(entry.name, printable(reason))
+        return Rejected(entry.name, printable(reason))
 
     def read(self, where: str) -> bytes:
         """The whole of a file. Raises what its store raises, ValueError when it is no regular file."""

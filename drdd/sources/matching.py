@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from drdd.errors import UserError
 from drdd.params import Match, Paired
 from drdd.sources.archives import Member
-from drdd.sources.entry import Entry, Unreadable, listed, rows
+from drdd.sources.entry import Entry, Rejected, listed, rows
 from drdd.sources.lists import is_table
 
 EXAMPLES = 3
@@ -35,7 +35,7 @@ class Matching:
     """alone: the files without a partner; each reason says the side and the key that was looked for."""
 
     pairs: list[PairEntry]
-    alone: list[Unreadable]
+    alone: list[Rejected]
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _their_own(pairs: Sequence[_Pair], allowed: bool) -> list[str]:
     return [f"its own target would be {_some(own)}; tell the sides apart by match"]
 
 
-def _alone(inputs: _Side, targets: _Side, aligned: bool) -> list[Unreadable]:
+def _alone(inputs: _Side, targets: _Side, aligned: bool) -> list[Rejected]:
     """Files of a side without a partner, and what of the sources could not even be looked into."""
     alone = []
     for side, other in ((inputs, targets), (targets, inputs)):
@@ -204,11 +204,11 @@ def _alone(inputs: _Side, targets: _Side, aligned: bool) -> list[Unreadable]:
         for entry, key in zip(side.files, side.keys, strict=True):
             if aligned and key not in partners:
                 reason = entry.refusal or f"{side.name} without {other.name}: none has key {key!r}"
-                alone.append(Unreadable(entry.name, reason))
+                alone.append(Rejected(entry.name, reason))
     known = {entry for side in (inputs, targets) for entry in side.files}
     refused = {entry for side in (inputs, targets) for entry in side.all if entry.refusal}
     return list(dict.fromkeys(alone)) + [
-        Unreadable(e.name, e.refusal) for e in sorted(refused - known, key=_name)
+        Rejected(e.name, e.refusal) for e in sorted(refused - known, key=_name)
     ]
 
 

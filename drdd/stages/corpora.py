@@ -6,7 +6,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from drdd.data.card import QUARANTINE, card_of, write_card
-from drdd.data.ingestion import Known, Ledger, Rejected, store
+from drdd.data.ingestion import Known, Ledger, store
 from drdd.data.intake import Limits
 from drdd.data.library import Library
 from drdd.data.pairs import Pair, write_pairs
@@ -15,11 +15,14 @@ from drdd.data.streaming import taken_in
 from drdd.data.versions import addresses
 from drdd.params import Ingest
 from drdd.params.data import Origin
-from drdd.progress import Reporter
-from drdd.sources.entry import Entry
+from drdd.sources.entry import Entry, Rejected
 from drdd.stages.paths import CORPORA, MEMBERS
 
 NAMED = 5
+
+
+def limits(settings: Ingest) -> Limits:
+    return Limits(settings.min_side, settings.max_side, settings.max_pixels)
 
 
 def into_shards(
@@ -27,16 +30,12 @@ def into_shards(
     settings: Ingest,
     folder: Path,
     twins: Callable[[Sequence[Known]], list[str | None]],
-    reporter: Reporter,
+    progress: Callable[[int], None],
 ) -> Ledger:
-    limits = Limits(settings.min_side, settings.max_side, settings.max_pixels)
-
-    def progress(done: int) -> None:
-        reporter.update(done, len(files), "files")
-
+    """progress: called with files done."""
     # BLAS's threads would spin between the small products of likeness, on cores that decode.
     with writing(folder) as writer, threadpool_limits(limits=1, user_api="blas"):
-        return store(taken_in(files, limits), writer, twins, progress)
+        return store(taken_in(files, limits(settings)), writer, twins, progress)
 
 
 def describe(

@@ -17,9 +17,13 @@ from drdd.stages.run import run_stage
 def ingest(params: Params, reporter: Reporter, name: str) -> None:
     corpus = params.corpora[name]
     files = entries(corpus.source, corpus.include, corpus.column)
+
+    def progress(done: int) -> None:
+        reporter.update(done, len(files), "files")
+
     with atomic_folder(CORPORA / name) as folder:
         twins = Twins(params.ingest.near_duplicates)
-        ledger = into_shards(files, params.ingest, folder, twins, reporter)
+        ledger = into_shards(files, params.ingest, folder, twins, progress)
         if not ledger.ids:
             raise UserError(
                 f"corpora.{name}: none of {len(files)} files is usable ({some(ledger.rejected)})"

@@ -2,7 +2,7 @@
 
 import sys
 
-from drdd.data.ingestion import Rejected, each_counts
+from drdd.data.ingestion import each_counts
 from drdd.data.pairing import both_sides, files_of, pair_up
 from drdd.errors import UserError
 from drdd.files import atomic_folder
@@ -18,12 +18,15 @@ def ingest_pairs(params: Params, reporter: Reporter, name: str) -> None:
     paired = params.paired[name]
     matching = match(paired, name)
     matched = both_sides(matching.pairs)
+    files = files_of(matched)
+
+    def progress(done: int) -> None:
+        reporter.update(done, len(files), "files")
+
     with atomic_folder(CORPORA / name) as folder:
-        files = files_of(matched)
-        ledger = into_shards(files, params.ingest, folder, each_counts, reporter)
+        ledger = into_shards(files, params.ingest, folder, each_counts, progress)
         pairs, unpaired = pair_up(name, matched, ledger, paired.aligned)
-        alone = [Rejected(one.name, one.reason) for one in matching.alone]
-        rejected = [*ledger.rejected, *unpaired, *alone]
+        rejected = [*ledger.rejected, *unpaired, *matching.alone]
         if not pairs:
             raise UserError(
                 f"paired.{name}: none of {len(matched)} pairs is usable ({some(rejected)})"

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from drdd.data.ingestion import Ledger, Rejected
-from drdd.data.intake import Limits, Picture, Pixels, pixels_of, take_in
+from drdd.data.ingestion import Ledger
+from drdd.data.intake import Picture, Pixels, pixels_of
 from drdd.data.pairing import both_sides, pair_up
 from drdd.data.pairs import TRAIN, Pair
 from drdd.data.split import hold_out
+from drdd.data.streaming import outcome
 from drdd.errors import UserError
 from drdd.evaluation.contact import TILE, contact_sheet
 from drdd.evaluation.metrics import psnr
@@ -27,9 +28,9 @@ from drdd.evaluation.pictures import cover
 from drdd.params import Params, Task
 from drdd.params.data import Holdout
 from drdd.params.errors import nearest
-from drdd.sources.entry import Entry, Fetcher, Unreadable, entries, package_file
+from drdd.sources.entry import Entry, Fetcher, Rejected, entries, package_file
 from drdd.sources.matching import match
-from drdd.stages.corpora import some
+from drdd.stages.corpora import limits, some
 from drdd.stages.paths import PHOTOGRAPHS
 from drdd.tasks.catalogue import degrade
 
@@ -120,16 +121,11 @@ class _Intake:
 
     def picture(self, entry: Entry) -> Picture | None:
         """As ingest takes it in; None, and a line in `rejected`, if it would be set aside."""
-        settings = self.params.ingest
-        limits = Limits(settings.min_side, settings.max_side, settings.max_pixels)
-        found = self.fetcher.fetch(entry)
-        try:
-            if isinstance(found, Unreadable):
-                raise ValueError(found.reason)
-            return take_in(found, limits)
-        except ValueError as error:
-            self.rejected.append(Rejected(entry.name, str(error)))
-            return None
+        found = outcome(entry, self.fetcher, limits(self.params.ingest))
+        if isinstance(found, Picture):
+            return found
+        self.rejected.append(Rejected(entry.name, found))
+        return None
 
 
 def _degraded(intake: _Intake, corpus: str, name: str, task: Task) -> Iterator[Example]:

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from drdd.data.card import CARD, LISTED, PAGE, QUARANTINE, Card, Range, card_of, write_card
-from drdd.data.ingestion import Rejected
 from drdd.data.library import Library
 from drdd.data.shards import read_known
 from drdd.data.versions import addresses
+from drdd.sources.entry import Rejected
 from tests.corpora import Pixels, files_of, picture, scene, write_shards
 
 STRIPES: list[Pixels] = []

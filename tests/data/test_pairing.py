@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drdd.data.ingestion import Ledger, Rejected
+from drdd.data.ingestion import Ledger
 from drdd.data.pairing import both_sides, files_of, pair_up
 from drdd.data.pairs import Pair
 from drdd.errors import UserError
-from drdd.sources.entry import Entry
+from drdd.sources.entry import Entry, Rejected
 from drdd.sources.matching import PairEntry
 
 SIZE = (64, 48)

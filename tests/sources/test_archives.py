@@ -17,7 +17,7 @@ import pytest
 
 from drdd.errors import UserError
 from drdd.sources import archives, entry
-from drdd.sources.entry import Blob, Fetcher, Unreadable, entries
+from drdd.sources.entry import Blob, Fetcher, Rejected, entries
 
 Content = Iterable[tuple[str, bytes]]
 
@@ -101,7 +101,7 @@ def test_members_that_climb_are_refused_and_written_nowhere(pack: Pack, workspac
     outside = set(workspace.parent.iterdir())
     found = list(_fetched(source).values())
     assert [item.name for item in found if isinstance(item, Blob)] == ["a/b..c/fine.png"]
-    refused = [item for item in found if isinstance(item, Unreadable)]
+    refused = [item for item in found if isinstance(item, Rejected)]
     assert len(refused) == 4
     assert all("absolute or climbs" in item.reason for item in refused)
     assert set(workspace.parent.iterdir()) == outside
@@ -131,7 +131,7 @@ def test_a_damaged_archive_is_an_error_or_loses_only_what_is_named(pack: Pack, h
         except UserError:
             refused += 1
             continue
-        assert all(isinstance(item, Blob | Unreadable) for item in found.values())
+        assert all(isinstance(item, Blob | Rejected) for item in found.values())
         if source.endswith(("gz", ".zip")):
             blobs = {name: item for name, item in found.items() if isinstance(item, Blob)}
             assert blobs.items() <= {n: Blob(n, data) for n, data in PICTURES.items()}.items()
@@ -216,7 +216,7 @@ def test_a_compressed_tar_is_decompressed_once_for_all_who_read_it(
     found = entries("set.tgz")
     together = Barrier(4)
 
-    def read(_: int) -> list[Blob | Unreadable]:
+    def read(_: int) -> list[Blob | Rejected]:
         with Fetcher() as fetcher:
             items = [fetcher.fetch(entry) for entry in reversed(found)]
             together.wait(timeout=60)

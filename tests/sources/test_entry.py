@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from drdd.errors import TransientError, UserError
-from drdd.sources.entry import Blob, Entry, Fetcher, Unreadable, entries, package_file, rows
+from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries, package_file, rows
 
 NOBODY = 65534
 
@@ -29,7 +29,7 @@ def _names(source: Path | str, include: str | None = None) -> list[str]:
     return [entry.name for entry in entries(str(source), include)]
 
 
-def _fetched(source: Path | str, column: str = "image") -> dict[str, Blob | Unreadable]:
+def _fetched(source: Path | str, column: str = "image") -> dict[str, Blob | Rejected]:
     with Fetcher() as fetcher:
         found = [fetcher.fetch(entry) for entry in entries(str(source), column=column)]
     by_name = {item.name: item for item in found}
@@ -37,8 +37,8 @@ def _fetched(source: Path | str, column: str = "image") -> dict[str, Blob | Unre
     return by_name
 
 
-def _reason(item: Blob | Unreadable) -> str:
-    assert isinstance(item, Unreadable)
+def _reason(item: Blob | Rejected) -> str:
+    assert isinstance(item, Rejected)
     return item.reason
 
 
@@ -150,13 +150,13 @@ def test_a_name_that_is_no_utf_8_is_spelled_out_and_its_file_read(tmp_path: Path
     assert found[r"\xff\xfe/1.png"] == Blob(r"\xff\xfe/1.png", b"\xff\xfe/1.png")
     assert found["é.png"] == Blob("é.png", "é.png".encode())
     assert "does not exist" in _reason(found[r"gone\xe9.png"])
-    texts = [*found, *(i.reason for i in found.values() if isinstance(i, Unreadable))]
+    texts = [*found, *(i.reason for i in found.values() if isinstance(i, Rejected))]
     assert json.loads(json.dumps(texts, ensure_ascii=False).encode()) == texts
     assert pa.array(texts).to_pylist() == texts
 
 
 @pytest.fixture
-def as_nobody() -> Iterator[Callable[[str], dict[str, Blob | Unreadable]]]:
+def as_nobody() -> Iterator[Callable[[str], dict[str, Blob | Rejected]]]:
     """_fetched, by a process without rights; root may read whatever the permissions say."""
     become = (os.setuid, (NOBODY,)) if os.geteuid() == 0 else (None, ())
     with multiprocessing.get_context("fork").Pool(1, *become) as pool:
@@ -164,7 +164,7 @@ def as_nobody() -> Iterator[Callable[[str], dict[str, Blob | Unreadable]]]:
 
 
 def test_what_permissions_forbid_is_named(
-    as_nobody: Callable[[str], dict[str, Blob | Unreadable]],
+    as_nobody: Callable[[str], dict[str, Blob | Rejected]],
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from drdd.errors import TransientError, UserError
-from drdd.sources.entry import Blob, Entry, Fetcher, Unreadable, entries, rows
+from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries, rows
 from drdd.storage import open_filesystem
 from tests.registry.conftest import s3  # noqa: F401
 
@@ -128,7 +128,7 @@ def _whole(wire: Wire, workspace: Path) -> Iterator[None]:
     wire.reset()
 
 
-def _fetched(found: list[Entry]) -> list[Blob | Unreadable]:
+def _fetched(found: list[Entry]) -> list[Blob | Rejected]:
     with Fetcher() as fetcher:
         return [fetcher.fetch(entry) for entry in found]
 
@@ -143,7 +143,7 @@ def test_a_bucket_gives_what_a_folder_gives(bucket: str, kind: str) -> None:
 def test_lists_and_tables_may_lie_in_a_bucket(bucket: str, kind: str) -> None:
     found = _fetched(entries(f"{bucket}/{kind}"))
     assert [item.content for item in found if isinstance(item, Blob)] == list(PICTURES.values())
-    lost = [item for item in found if isinstance(item, Unreadable)]
+    lost = [item for item in found if isinstance(item, Rejected)]
     assert [item.name for item in lost] == ["../plain/gone.png"] * kind.endswith("txt")
     assert all("does not exist" in item.reason for item in lost)
 
@@ -152,7 +152,7 @@ def test_a_local_list_may_name_files_in_a_bucket(bucket: str, tmp_path: Path) ->
     (tmp_path / "list.txt").write_text(f"{bucket}/plain/sub/01.png\ns3://no-such-bucket/1.png\n")
     found = _fetched([entry for (entry,) in rows(str(tmp_path / "list.txt"), ("image",))])
     assert found[0] == Blob(f"{bucket}/plain/sub/01.png", PICTURES["sub/01.png"])
-    assert isinstance(found[1], Unreadable)
+    assert isinstance(found[1], Rejected)
 
 
 def test_a_listing_has_all_pages(bucket: str) -> None:

@@ -17,7 +17,7 @@ from drdd.data.versions import addresses
 from drdd.errors import TransientError, UserError
 from drdd.params import validate
 from drdd.progress import Reporter, read_status
-from drdd.sources.entry import Blob, Entry, Fetcher, Unreadable, entries
+from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries
 from drdd.stages.ingest import ingest
 from drdd.stages.paths import CORPORA, MEMBERS
 from tests.corpora import encoded, files_of, scene
@@ -132,12 +132,12 @@ def test_a_person_is_told_what_was_set_aside(source: Path) -> None:
 
 
 def _fails_at(name: str) -> object:
-    def fetch(self: Fetcher, entry: Entry, real: object = Fetcher.fetch) -> Blob | Unreadable:
+    def fetch(self: Fetcher, entry: Entry, real: object = Fetcher.fetch) -> Blob | Rejected:
         if entry.name == name:
             raise TransientError("the store does not answer")
         assert callable(real)
         found = real(self, entry)
-        assert isinstance(found, Blob | Unreadable)
+        assert isinstance(found, Blob | Rejected)
         return found
 
     return fetch

@@ -16,7 +16,7 @@ from drdd.evaluation.contact import TILE
 from drdd.evaluation.pictures import GAP, cover
 from drdd.params import Params, validate
 from drdd.progress import Reporter
-from drdd.sources.entry import Blob, Entry, Fetcher, Unreadable
+from drdd.sources.entry import Blob, Entry, Fetcher, Rejected
 from drdd.stages.ingest import ingest
 from drdd.stages.ingest_pairs import ingest_pairs
 from drdd.stages.paths import CORPORA, PAIRS
@@ -36,7 +36,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     fetch = Fetcher.fetch
 
-    def counted(fetcher: Fetcher, entry: Entry) -> Blob | Unreadable:
+    def counted(fetcher: Fetcher, entry: Entry) -> Blob | Rejected:
         names.append(entry.name)
         return fetch(fetcher, entry)
 
