@@ -37,7 +37,8 @@ from drdd.diffusion.schedule import Schedule
 from drdd.params import load
 from drdd.sources.entry import entries, package_file
 from drdd.stages.corpora import into_shards
-from drdd.training.loop import Worker, train
+from drdd.training.learner import Worker
+from drdd.training.loop import train
 from drdd.training.samples import CleanSamples
 from drdd.training.specs import noise_spec
 

@@ -30,9 +30,12 @@ from drdd.evaluation.metrics import score
 from drdd.params import Params, load
 from drdd.serving.engine import Restorer
 from drdd.stages.prepared import paired, unpaired, whereabouts
-from drdd.training.launch import Job, settings_of
-from drdd.training.loop import Progress, Worker, train
+from drdd.training.job import Job, settings_of
+from drdd.training.learner import Worker
+from drdd.training.live import note
+from drdd.training.loop import Outside, train
 from drdd.training.networks import noise_network, residual_networks, sampling_of
+from drdd.training.points import Progress
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import noise_spec, residual_spec
 
@@ -169,14 +172,15 @@ def trained(params: Params, stage: str, share: float) -> Path:
             params.seed,
             params.method,
         )
-    weights = train(spec, settings, Worker(report=_show)).weights
+    weights = train(spec, settings, Worker(), _Shown()).weights
     write_trained(kept, weights, networks)
     return kept
 
 
-def _show(progress: Progress) -> None:
-    said = f"\r{progress.images}/{progress.total} images, loss {progress.loss:.4f} "
-    print(said, end="", file=sys.stderr, flush=True)
+class _Shown(Outside):
+    def report(self, progress: Progress) -> None:
+        said = f"\r{progress.images}/{progress.total} images, {note(progress.point)} "
+        print(said, end="", file=sys.stderr, flush=True)
 
 
 def some(pairs: list[Pair], share: float) -> list[Pair]:

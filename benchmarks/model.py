@@ -35,7 +35,7 @@ from drdd.nets.adm import AdmConfig
 from drdd.nets.compact import CompactConfig
 from drdd.nets.families import NetworkConfig, build, for_inference, training_format
 from drdd.nets.rddm import RddmConfig
-from drdd.training.loop import computes_in_bf16, update_ema
+from drdd.training.optimisation import computes_in_bf16, update_ema
 
 RESULTS = Path("benchmarks/results/model")
 NETS: dict[str, NetworkConfig] = {

@@ -6,13 +6,14 @@ process.
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from drdd.errors import UserError
 from drdd.files import write_json
@@ -46,7 +47,7 @@ class Reporter:
         self._path = root / FOLDER / f"{stage}.json"
         self._status = Status(stage, "running")
         self._console = Console(stderr=True)
-        self._bar: Progress | None = None
+        self._bar: _Bar | None = None
         self._began: tuple[float, int] | None = None
         self._last_line = 0.0
         self._write()
@@ -61,37 +62,52 @@ class Reporter:
         self._write()
         self._show(now)
 
+    def say(self, sentence: str) -> None:
+        """A line for a person, which stays above the bar."""
+        line = f"{self._status.stage}: {sentence}"
+        self._console.print(line, markup=False, soft_wrap=True, highlight=False)
+
     def finish(self, state: str, note: str = "", retry: bool = True) -> None:
         if self._bar is not None:
             self._bar.stop()
         if state == "done" and note:
-            self._console.print(f"{self._status.stage}: {note}", markup=False, soft_wrap=True)
+            self.say(note)
         note = note or self._status.note
         self._status = replace(self._status, state=state, note=note, eta_s=None, retry=retry)
         self._write()
 
     def _write(self) -> None:
-        write_json(self._path, asdict(replace(self._status, updated=time.time())))
+        """What nobody can be shown, because the disk is full, is no reason to stop the work."""
+        with suppress(OSError):
+            write_json(self._path, asdict(replace(self._status, updated=time.time())))
 
     def _show(self, now: float) -> None:
         status = self._status
         if self._console.is_terminal:
             if self._bar is None:
-                self._bar = Progress(
+                self._bar = _Bar(
                     TextColumn("{task.description}"),
                     BarColumn(),
-                    TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"),
+                    TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
                     TimeRemainingColumn(),
                     console=self._console,
                 )
-                self._bar.add_task(status.stage, total=status.total, note="")
+                self._bar.add_task(status.stage, total=status.total, unit=status.unit, note="")
                 self._bar.start()
-            self._bar.update(
-                self._bar.task_ids[0], completed=status.done, note=f"{status.unit}  {status.note}"
-            )
+            self._bar.update(self._bar.task_ids[0], completed=status.done, note=status.note)
         elif now - self._last_line >= LINE_EVERY_S or status.done == status.total:
             self._last_line = now
             self._console.print(describe(status), soft_wrap=True, highlight=False)
+
+
+class _Bar(Progress):
+    """The note stands below: beside the bar, the bar and the ETA would have no room."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            if task.fields["note"]:
+                yield Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
 
 
 def describe(status: Status) -> str:

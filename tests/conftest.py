@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from drdd.params import read
+from infra.local import stack
+from infra.local.settings import Ports, environment, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 Content = dict[str, Any]
@@ -29,3 +32,15 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The AWS_* environment of a running SeaweedFS with keys of its own."""
+    root = tmp_path_factory.mktemp("stack")
+    stack.up(root, Ports(s3=free_port(10_000)), ("s3",))
+    try:
+        settings = environment(root)
+        yield {name: settings[name] for name in settings if name.startswith("AWS_")}
+    finally:
+        stack.down(root)

@@ -12,7 +12,7 @@ from drdd.data.intake import Picture, described
 from drdd.data.pairs import Pair, write_pairs
 from drdd.data.pictures import png
 from drdd.data.shards import table_of, writing
-from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, UNPAIRED
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, UNPAIRED, UNPAIRED_HELD_OUT
 
 Pixels = NDArray[np.uint8]
 
@@ -62,9 +62,10 @@ def paired_corpus(name: str, images: Mapping[str, tuple[Pixels, Pixels]]) -> lis
     return _corpus(name, [one for both in sides.values() for one in both], members)
 
 
-def unpaired_pictures(members: Sequence[Pair]) -> None:
+def unpaired_pictures(members: Sequence[Pair], held_out: Sequence[Pair] = ()) -> None:
     """data/unpaired, as split leaves it."""
     write_pairs(UNPAIRED, members)
+    write_pairs(UNPAIRED_HELD_OUT, held_out)
 
 
 def task_pairs(task: str, pairs: Mapping[Pair, Pixels]) -> list[Pair]:

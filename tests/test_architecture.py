@@ -70,7 +70,7 @@ def test_storage_has_three_customers() -> None:
     assert customers == {
         "drdd/sources/entry.py",
         "drdd/data/versions.py",
-        "drdd/registry/store.py",
+        "drdd/store.py",
     }
 
 

@@ -1,5 +1,6 @@
 """Progress is on disk for whoever watches, and ends as the stage ended."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ def test_a_resumed_run_estimates_from_where_it_began(workspace: Path) -> None:
         assert status.eta_s is not None
         # 10 images in almost no time: the estimate is for 90 more, not for 910 already done.
         assert status.eta_s < 60
+
+
+def test_on_a_terminal_of_80_columns_bar_and_note_are_whole(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    note = "loss 0.1234  psnr 27.3 dB  31 img/s  wait 1 %  MFU 43 %  2 skipped"
+    with reporting("train_residual") as reporter:
+        reporter.update(0, 16000, "images")
+        reporter.say("went on from the checkpoint before")
+        reporter.update(8000, 16000, "images", note)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).splitlines()
+    assert "train_residual: went on from the checkpoint before" in [line.strip() for line in lines]
+    assert lines[-1].strip() == note
+    assert re.match(r"train_residual \S+ +8000/16000 images \S+$", lines[-2].strip())
+    assert all(len(line.rstrip()) <= 80 for line in lines)
 
 
 def test_a_status_in_words() -> None:

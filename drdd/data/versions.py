@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 
 from drdd.data.shards import Shard, listed
 from drdd.errors import UserError
@@ -104,10 +103,10 @@ def push(shards: Iterable[Address]) -> int:
     return len(new)
 
 
-def shared_folder(name: str) -> tuple[FileSystem, str]:
-    """A folder in DVC's remote, beside its objects, for what all machines must reach; and its path.
+def shared_folder(name: str) -> str:
+    """A folder in DVC's remote, beside its objects, for what all machines must reach; a URL or a path.
 
-    A machine that is handed the filesystem reaches it with the endpoint and keys of its own environment.
+    A machine that is handed it reaches it with the endpoint and keys of its own environment.
     Raises UserError when there is no remote or it refuses, TransientError when it does not answer.
     """
     with _repository() as repo:
@@ -120,7 +119,7 @@ def shared_folder(name: str) -> tuple[FileSystem, str]:
     filesystem, path = open_filesystem(url)
     with explained(url):
         filesystem.exists(f"{path}/")
-    return PyFileSystem(FSSpecHandler(filesystem)), path
+    return url
 
 
 def at_hand(address: Address) -> Path:

@@ -1,8 +1,9 @@
-"""The picture grid: one row a task, input | after de-residual | output | target."""
+"""Sheets of pictures in rows; the picture grid: input | after de-residual | output | target."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from textwrap import fill
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 COLUMNS = ("input", "after de-residual", "output", "target")
 CELL = (300, 220)
 GAP, LABEL, HEADING, CAPTION = 8, 110, 34, 24
+LETTERS = 11  # of a row's name, a line
 INK, FAINT, PAPER = "#1c2330", "#66707f", "#ffffff"
 
 Pixels = NDArray[np.uint8]
+Cell = tuple[Pixels, str]  # (H, W, 3), and the caption below it
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Example:
     output_psnr: float
 
     @property
-    def cells(self) -> list[tuple[Pixels, str]]:
+    def cells(self) -> list[Cell]:
         """Pixels and caption, in the order of COLUMNS."""
         return [
             (self.input, f"{self.input_psnr:.1f} dB"),
@@ -43,22 +46,31 @@ class Example:
 
 def grid(examples: Sequence[Example]) -> Image.Image:
     """One row an example, about 1360 pixels wide; the same examples give the same pixels."""
-    width = LABEL + len(COLUMNS) * (CELL[0] + GAP)
-    height = HEADING + len(examples) * (CELL[1] + CAPTION + GAP)
-    sheet = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(sheet)
+    return sheet(COLUMNS, [(example.task, example.cells) for example in examples])
+
+
+def sheet(
+    columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], size: tuple[int, int] = CELL
+) -> Image.Image:
+    """Rows of a name and as many cells as there are columns; the same rows give the same pixels.
+
+    size: (width, height) of a cell, which shows the middle of its picture, see `cover`.
+    """
+    step = size[0] + GAP, size[1] + CAPTION + GAP
+    drawn = Image.new("RGB", (LABEL + len(columns) * step[0], HEADING + len(rows) * step[1]), PAPER)
+    draw = ImageDraw.Draw(drawn)
     heading, label, caption = (ImageFont.load_default(size) for size in (18, 18, 15))
-    for column, name in enumerate(COLUMNS):
-        _centred(draw, _left(column) + CELL[0] // 2, HEADING // 2, name, heading, INK)
-    for row, example in enumerate(examples):
-        top = HEADING + row * (CELL[1] + CAPTION + GAP)
-        name = example.task.replace("_", " ")
-        _centred(draw, LABEL // 2, top + CELL[1] // 2, name, label, INK)
-        for column, (pixels, said) in enumerate(example.cells):
-            sheet.paste(cover(pixels, CELL), (_left(column), top))
-            centre = _left(column) + CELL[0] // 2
-            _centred(draw, centre, top + CELL[1] + CAPTION // 2, said, caption, FAINT)
-    return sheet
+    centres = [LABEL + column * step[0] + size[0] // 2 for column in range(len(columns))]
+    for centre, name in zip(centres, columns, strict=True):
+        _centred(draw, centre, HEADING // 2, name, heading, INK)
+    for row, (name, cells) in enumerate(rows):
+        top = HEADING + row * step[1]
+        lines = fill(name.replace("_", " "), LETTERS)
+        _centred(draw, LABEL // 2, top + size[1] // 2, lines, label, INK)
+        for centre, (pixels, said) in zip(centres, cells, strict=True):
+            drawn.paste(cover(pixels, size), (centre - size[0] // 2, top))
+            _centred(draw, centre, top + size[1] + CAPTION // 2, said, caption, FAINT)
+    return drawn
 
 
 def cover(pixels: Pixels, size: tuple[int, int]) -> Image.Image:
@@ -76,9 +88,7 @@ def cover(pixels: Pixels, size: tuple[int, int]) -> Image.Image:
     return image.crop((left, top, left + size[0], top + size[1]))
 
 
-def _left(column: int) -> int:
-    return LABEL + column * (CELL[0] + GAP)
-
-
-def _centred(draw: ImageDraw.ImageDraw, x: int, y: int, text: str, font: object, fill: str) -> None:
-    draw.text((x, y), text, font=font, fill=fill, anchor="mm")  # type: ignore[arg-type]
+def _centred(
+    draw: ImageDraw.ImageDraw, x: int, y: int, text: str, font: object, colour: str
+) -> None:
+    draw.text((x, y), text, font=font, fill=colour, anchor="mm", align="center")  # type: ignore[arg-type]

@@ -114,32 +114,83 @@ class TrainStage(Section):
     """One stage's training; both stages run through the same loop."""
 
     images: Count = Field(description="budget: training crops seen")
+    minutes: Positive | None = Field(
+        default=None,
+        description="a second budget: whichever ends first. Learning rates follow it too, so such a "
+        "run is only as reproducible as the machine's speed",
+    )
     batch: Count = Field(default=16, description="crops a step, over all workers")
+    micro_batch: Count | None = Field(
+        default=None,
+        description="crops that a worker computes at once, the gradients of the rest of its share "
+        "being accumulated; all at once, unless given",
+    )
     crop: Annotated[int, Field(ge=16)] = Field(default=64, description="pixels")
     network: Network = CompactNetwork()
     time_draw: TimeDraw
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        default="adamw", description="PyTorch's own; sgd has the first of betas as its momentum"
+    )
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=[0.9, 0.99], min_length=2, max_length=2
+    )
     learning_rate: Positive = 1e-3
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine", description="how the learning rate goes after warmup; the first two to 0"
+    )
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.1, description="of the budget")
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     clip: Positive = Field(default=1.0, description="gradient norm")
+    max_skipped: Annotated[int, Field(ge=0)] = Field(
+        default=10,
+        description="steps whose loss or gradient is not finite are skipped; one more of them than "
+        "this stops the run",
+    )
     precision: Literal["auto", "bf16", "float32"] = Field(
         default="auto", description="auto: bf16 where the processor computes in it"
     )
+    compile: bool = Field(default=False, description="torch.compile the network")
     workers: Count = Field(default=1, description="Ray Train workers")
+    min_workers: Count | None = Field(
+        default=None,
+        description="go on with as few, while the cluster has no room for all; never, unless given",
+    )
     threads: Count = Field(default=1, description="CPU threads, and Ray CPUs, a worker")
-    use_gpu: bool = False
+    gpus: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="a worker; a fraction shares a GPU with another stage"
+    )
+    restarts: Annotated[int, Field(ge=0)] = Field(
+        default=8, description="how often lost workers or nodes are replaced before the run fails"
+    )
     checkpoint_every: Count = Field(default=3200, description="images between checkpoints")
+    keep: Count = Field(default=2, description="newest checkpoints kept, beside the best one")
+    validate_every: Count | None = Field(
+        default=3200,
+        description="images between validations on held-out pictures; none, if null",
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> "TrainStage":
         if self.batch % self.workers:
             raise ValueError(f"batch {self.batch} does not divide among {self.workers} workers")
+        share = self.batch // self.workers
+        if self.micro_batch is not None and share % self.micro_batch:
+            raise ValueError(
+                f"a worker's share of the batch, {share}, does not divide into micro_batch "
+                f"{self.micro_batch}"
+            )
         factor = self.network.factor
         if self.crop % factor:
             raise ValueError(f"crop {self.crop} must be a multiple of {factor} for this network")
         if self.images < self.batch:
             raise ValueError(f"images {self.images} is less than one batch of {self.batch}")
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers {self.min_workers} is more than workers {self.workers}")
+        if 0 < self.gpus < 1 and self.workers > 1:
+            raise ValueError(
+                f"gpus {self.gpus:g} with {self.workers} workers: each needs a whole GPU"
+            )
         return self
 
 

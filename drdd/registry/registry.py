@@ -23,7 +23,7 @@ from typing import Any
 
 from drdd.errors import UserError
 from drdd.files import write_json
-from drdd.registry.store import Store
+from drdd.store import Store
 
 MANIFEST = "manifest.json"
 _NAME = r"\w[\w.-]*"  # no leading dot: neither "..", nor a temporary file's name

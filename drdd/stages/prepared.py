@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from drdd.data.pairs import Pair, read_pairs
+from drdd.data.pairs import TRAIN, Pair, read_pairs
 from drdd.data.versions import Address, addresses
-from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, UNPAIRED
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, UNPAIRED, UNPAIRED_HELD_OUT
 
 UNPAIRED_GROUP = "clean"
 Groups = dict[str, list[Pair]]
 
 
-def unpaired() -> Groups:
-    """The noise stage's pictures, as one group."""
-    return {UNPAIRED_GROUP: read_pairs(UNPAIRED)}
+def unpaired(split: str = TRAIN) -> Groups:
+    """The noise stage's pictures on one side of the split, as one group; of those held out maybe none."""
+    return {UNPAIRED_GROUP: read_pairs(UNPAIRED if split == TRAIN else UNPAIRED_HELD_OUT)}
 
 
 def paired(tasks: Iterable[str], split: str) -> Groups:
@@ -20,10 +20,11 @@ def paired(tasks: Iterable[str], split: str) -> Groups:
     return {name: read_pairs(PAIRS / name / MEMBERS, split) for name in sorted(tasks)}
 
 
-def whereabouts(groups: Mapping[str, Sequence[Pair]]) -> list[Address]:
-    """Of every shard that holds a picture of them."""
-    every = [pair for pairs in groups.values() for pair in pairs]
+def whereabouts(*sides: Mapping[str, Sequence[Pair]]) -> list[Address]:
+    """Of every shard that holds a picture of them, each shard once."""
+    every = [pair for groups in sides for pairs in groups.values() for pair in pairs]
     folders = [CORPORA / corpus for corpus in sorted({pair.corpus for pair in every})]
-    folders += [PAIRS / name for name in groups if name != UNPAIRED_GROUP]
+    names = dict.fromkeys(name for groups in sides for name in groups)
+    folders += [PAIRS / name for name in names if name != UNPAIRED_GROUP]
     wanted = frozenset(id_ for pair in every for id_ in (pair.target, pair.input) if id_)
     return addresses(folders, wanted)

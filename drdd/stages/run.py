@@ -1,5 +1,6 @@
 """How every stage starts and ends: params checked, progress reported, errors said in one sentence."""
 
+import errno
 import os
 import signal
 import sys
@@ -36,6 +37,12 @@ def run_stage(stage: str, body: Callable[[Params, Reporter], None]) -> None:
         console.print(f"[red]{stage}:[/] ", end="")
         console.print(f"{error} (trying again may help)", markup=False)
         sys.exit(EXIT_TRANSIENT)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        console.print(f"[red]{stage}:[/] ", end="")
+        console.print(f"{error}; make room and run it again", markup=False)
+        sys.exit(EXIT_USER)
     except KeyboardInterrupt:
         console.print(f"{stage}: interrupted; run the same command again to go on")
         sys.exit(EXIT_INTERRUPTED)

@@ -13,7 +13,7 @@ from drdd.files import atomic_folder, write_bytes, write_json
 from drdd.params import Params
 from drdd.params.data import Origin
 from drdd.progress import Reporter
-from drdd.stages.paths import CORPORA, MEMBERS, SPLIT, UNPAIRED
+from drdd.stages.paths import CORPORA, MEMBERS, SPLIT, UNPAIRED, UNPAIRED_HELD_OUT
 from drdd.stages.run import run_stage
 
 Members = Mapping[str, Sequence[Pair]]  # by corpus, clean or paired
@@ -28,7 +28,8 @@ def split(params: Params, reporter: Reporter) -> None:
     leaked = {leak.training for leak in found}
     kept = {name: [p for p in pairs if p not in leaked] for name, pairs in members.items()}
     noise = params.train.noise.corpora or sorted(params.corpora)
-    unpaired = [p for name in sorted(noise) for p in kept[name] if p.split == TRAIN]
+    clean = [pair for name in sorted(noise) for pair in kept[name]]
+    unpaired = [pair for pair in clean if pair.split == TRAIN]
     _refuse_holes(params, kept, unpaired)
     with atomic_folder(SPLIT) as folder:
         for name, task in params.tasks.items():
@@ -41,6 +42,8 @@ def split(params: Params, reporter: Reporter) -> None:
         )
     with atomic_folder(UNPAIRED.parent) as folder:
         write_pairs(folder / UNPAIRED.name, unpaired)
+        held_out = [pair for pair in clean if pair.split == HOLDOUT]
+        write_pairs(folder / UNPAIRED_HELD_OUT.name, held_out)
     note = f"{len(unpaired)} pictures for the noise stage, {_held(every)} held out"
     if found:
         first = found[0]

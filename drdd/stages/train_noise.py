@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from drdd.checkpoints.pretrained import Start
-from drdd.data.pairs import TRAIN
+from drdd.data.pairs import HOLDOUT, TRAIN
 from drdd.data.versions import versioned
 from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
@@ -14,18 +14,21 @@ from drdd.stages.paths import NOISE
 from drdd.stages.prepared import paired, unpaired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.stages.training import skip_stage, train_stage
-from drdd.training.launch import Job, start_of
+from drdd.training.job import Job, start_of
 from drdd.training.networks import noise_network
 
 
 def train_noise(params: Params, reporter: Reporter) -> None:
     if params.method != "drdd":
-        skip_stage(NOISE)
+        skip_stage("noise", NOISE)
         return
     with_pairs = params.train.noise.data == "pairs"
-    data = paired(params.tasks, TRAIN) if with_pairs else unpaired()
+    data, held = (
+        paired(params.tasks, split) if with_pairs else unpaired(split) for split in (TRAIN, HOLDOUT)
+    )
     start = None if params.train.noise.start == SCRATCH else Path(params.train.noise.start)
-    job = Job("noise", params, data, versioned(whereabouts(data)), start and start.absolute())
+    shards = versioned(whereabouts(data, held))
+    job = Job("noise", params, data, held, shards, start and start.absolute())
     if found := start_of(job):
         Console(stderr=True, highlight=False).print(account(params.train.noise.start, found))
     config = found.config if found else noise_network(params.train.noise)

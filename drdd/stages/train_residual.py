@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from drdd.data.pairs import TRAIN
+from drdd.data.pairs import HOLDOUT, TRAIN
 from drdd.data.versions import versioned
 from drdd.files import write_json
 from drdd.params import Params
@@ -14,13 +14,13 @@ from drdd.stages.prepared import paired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.stages.training import run_name, train_stage
 from drdd.stages.warm_start import find_warm_start
-from drdd.training.launch import Job, warm_start_of
+from drdd.training.job import Job, warm_start_of
 from drdd.training.networks import residual_networks
 
 
 def train_residual(params: Params, reporter: Reporter) -> None:
-    pairs = paired(params.tasks, TRAIN)
-    job = Job("residual", params, pairs, versioned(whereabouts(pairs)))
+    pairs, held = (paired(params.tasks, split) for split in (TRAIN, HOLDOUT))
+    job = Job("residual", params, pairs, held, versioned(whereabouts(pairs, held)))
     networks = residual_networks(params.train.residual, params.diffusion, params.method)
     kept = CHECKPOINTS / f"{run_name(job)}.start.json"
     start = find_warm_start(params, kept)

@@ -1,7 +1,7 @@
 """What train_noise and train_residual have in common: resume, run, keep the weights and the curve."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import file_digest, sha256
 from pathlib import Path
 
@@ -11,31 +11,66 @@ from drdd.checkpoints.trained import write_trained
 from drdd.files import write_bytes
 from drdd.nets.families import NetworkConfig
 from drdd.progress import Reporter
-from drdd.stages.paths import CHECKPOINTS, WEIGHTS
-from drdd.training.launch import Job, fitted, settings_of
-from drdd.training.loop import Progress
+from drdd.stages.paths import BOARD, CHECKPOINTS, LIVE, WEIGHTS
+from drdd.training.job import Job, settings_of
+from drdd.training.launch import fitted
+from drdd.training.live import Live, note
+from drdd.training.points import Point, Progress
+
+FORMAT = 2  # of what a checkpoint holds: those of another are never gone on from
+INDIFFERENT = {"checkpoint_every", "keep", "restarts", "min_workers"}  # to the result
 
 
 def train_stage(
     job: Job, networks: Mapping[str, NetworkConfig], folder: Path, reporter: Reporter
 ) -> None:
-    """Writes weights.safetensors (the EMA's) and curve.csv to `folder`.
+    """Writes weights.safetensors (the EMA's) and curve.csv to `folder`, live numbers to its own place.
 
     networks: what the stage trains, by their parts of the model.
     """
     name = run_name(job)
-
-    def report(progress: Progress) -> None:
-        reporter.update(progress.images, progress.total, "images", f"loss {progress.loss:.4f}")
-
-    with fitted(job, name, CHECKPOINTS, report) as trained:
+    shown = Shown(Live(LIVE / job.stage, BOARD / name), reporter)
+    with fitted(job, name, CHECKPOINTS, shown) as trained:
         write_trained(folder / WEIGHTS, trained.weights, networks)
-        curve = pd.DataFrame(trained.curve)
+        curve = pd.DataFrame(trained.curve, columns=_columns(trained.curve))
         write_bytes(folder / "curve.csv", curve.to_csv(index=False).encode())
+    shown.live.end()
 
 
-def skip_stage(folder: Path) -> None:
+def _columns(curve: Sequence[Point]) -> list[str]:
+    """In the order in which they first appear."""
+    return list(dict.fromkeys(name for point in curve for name in point))
+
+
+class Shown:
+    """Training, as it goes on, to the terminal and to DVCLive and TensorBoard."""
+
+    def __init__(self, live: Live, reporter: Reporter) -> None:
+        self.live, self._reporter = live, reporter
+        self._refused = False
+
+    def begin(self, history: Sequence[Point]) -> None:
+        self.live.begin(history)
+
+    def report(self, progress: Progress) -> None:
+        """A disk that is full takes no numbers; that is said once, and is no reason to stop training."""
+        self._reporter.update(progress.images, progress.total, "images", note(progress.point))
+        try:
+            self.live.add(progress.point, progress.grid)
+        except OSError as error:
+            if not self._refused:
+                self.say(f"the live numbers have a gap: {error}")
+            self._refused = True
+
+    def say(self, sentence: str) -> None:
+        self._reporter.say(sentence)
+
+
+def skip_stage(stage: str, folder: Path) -> None:
     """For a method without this stage: its outputs are there, and empty."""
+    live = Live(LIVE / stage, BOARD / f"{stage}-none")
+    live.begin([])
+    live.end()
     write_trained(folder / WEIGHTS, {}, {})
     write_bytes(folder / "curve.csv", b"images,loss\n")
 
@@ -48,11 +83,15 @@ def run_name(job: Job) -> str:
 def _fingerprint(job: Job) -> str:
     """Names the run by all that decides its result, so a changed run never resumes an old one."""
     decides = [
+        FORMAT,
         job.params.seed,
         job.params.method,
         job.params.diffusion.model_dump(),
-        settings_of(job).model_dump(exclude={"checkpoint_every"}),
-        {name: [(p.target, p.input) for p in pairs] for name, pairs in sorted(job.pairs.items())},
+        settings_of(job).model_dump(exclude=INDIFFERENT),
+        [
+            {name: [(p.target, p.input) for p in pairs] for name, pairs in sorted(groups.items())}
+            for groups in (job.pairs, job.held)
+        ],
         _digest(job.start) if job.start else None,
     ]
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,256 +1,156 @@
-"""Run the loop in Ray Train's TorchTrainer: workers, checkpoints, recovery, progress."""
+"""Run the loop in Ray Train's TorchTrainer: resources, checkpoints, recovery, what is told meanwhile."""
 
 import logging
-import tempfile
+import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-
-from drdd.checkpoints.pretrained import Start, read_start
-from drdd.checkpoints.warm_start import Weights, read_warm_start
 from drdd.cluster import ray_cluster
-from drdd.data.library import Library, PicturePairs, Pictures
-from drdd.data.pairs import Pair
-from drdd.data.versions import Address, push, shared_folder
+from drdd.data.versions import push, shared_folder
 from drdd.errors import TransientError, UserError
-from drdd.params import Params, PretrainedNetwork, TrainNoise, TrainResidual, TrainStage
-from drdd.training.loop import NonFiniteLossError, Progress, State, Trained, Worker, train
-from drdd.training.networks import noise_channels, residual_networks, sampling_of
-from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import StageSpec, noise_spec, residual_spec
-from drdd.training.storage import Storage
+from drdd.params import TrainStage
+from drdd.training.channel import GRACE_S, Began, Channel, Failed, Said
+from drdd.training.checkpoints import Checkpoints
+from drdd.training.job import Job, settings_of
+from drdd.training.loop import Trained
+from drdd.training.points import Point, Progress, reproducible
 
-STATE_FILE = "state.pt"
+if TYPE_CHECKING:
+    from drdd.training.shares import Wish
+
 POLL_S = 0.5
-Report = Callable[[Progress], None]
+GROW_S = 30.0  # after which a run of too few workers looks for more
+VARIABLE = "DRDD_CHECKPOINTS"
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs, wherever it runs.
+class Watcher(Protocol):
+    """Whom training is shown to, while it runs."""
 
-    pairs: by task, or of one group that has targets alone; shards: where their pictures are;
-    start: what the stage begins from instead of random weights: a pretrained checkpoint (noise),
-    or the folder of a published model (residual).
-    """
+    def begin(self, history: Sequence[Point]) -> None:
+        """Training begins, or goes on, after these points; what was shown after them was not saved."""
 
-    stage: str
-    params: Params
-    pairs: Mapping[str, Sequence[Pair]]
-    shards: Sequence[Address] = ()
-    start: Path | None = None
+    def report(self, progress: Progress) -> None: ...
 
-
-def build_spec(job: Job) -> StageSpec:
-    """Unpaired noise stages see targets; everything else sees pairs, by task."""
-    params = job.params
-    diffusion, seed, settings = params.diffusion, params.seed, settings_of(job)
-    schedule = sampling_of(params).schedule()
-    if isinstance(settings, TrainNoise):
-        if settings.data == "pairs":
-            samples: CleanSamples | PairSamples = _pairs(job, settings.crop)
-        else:
-            corrupted = settings.conditioning == "estimate"
-            samples = CleanSamples(_pictures(job), settings.crop, seed, corrupted)
-        return noise_spec(samples, settings, diffusion, schedule, seed, start_of(job))
-    assert isinstance(settings, TrainResidual)
-    pairs, start = _pairs(job, settings.crop), warm_start_of(job)
-    return residual_spec(pairs, settings, diffusion, schedule, seed, params.method, start)
-
-
-def settings_of(job: Job) -> TrainNoise | TrainResidual:
-    """The stage's settings. A rival's one network has the budget of both stages."""
-    noise, residual = job.params.train.noise, job.params.train.residual
-    if job.stage == "noise":
-        return noise
-    if job.params.method == "drdd":
-        return residual
-    return residual.model_copy(update={"images": noise.images + residual.images})
-
-
-def start_of(job: Job) -> Start | None:
-    """Raises UserError when the checkpoint cannot be what the noise stage begins from."""
-    settings = job.params.train.noise
-    if job.start is None or not isinstance(settings.network, PretrainedNetwork):
-        return None
-    channels, heads = noise_channels(settings), settings.network.head_channels
-    start = read_start(job.start, settings.relative, channels, heads)
-    if settings.crop % start.config.factor:
-        raise UserError(
-            f"train.noise.crop: {settings.crop} must be a multiple of {start.config.factor} for the "
-            f"network of {settings.start}"
-        )
-    return start
-
-
-def warm_start_of(job: Job) -> Weights | None:
-    """Raises UserError when the model cannot be what the residual stage begins from."""
-    if job.start is None:
-        return None
-    params = job.params
-    networks = residual_networks(params.train.residual, params.diffusion, params.method)
-    return read_warm_start(job.start, networks, params.method)
-
-
-def _pictures(job: Job) -> Pictures:
-    targets = (pair.target for pairs in job.pairs.values() for pair in pairs)
-    return Pictures(Library(job.shards), list(dict.fromkeys(targets)))
-
-
-def _pairs(job: Job, crop: int) -> PairSamples:
-    library = Library(job.shards)
-    pairs = {task: PicturePairs(library, found) for task, found in job.pairs.items()}
-    return PairSamples(pairs, crop, job.params.seed)
+    def say(self, sentence: str) -> None: ...
 
 
 @contextmanager
-def fitted(job: Job, name: str, folder: Path, report: Report) -> Iterator[Trained]:
-    """Train on a Ray cluster; a run of the same `name` that was interrupted is resumed.
+def fitted(job: Job, name: str, folder: Path, watcher: Watcher) -> Iterator[Trained]:
+    """Train on a Ray cluster; a run of the same `name` that was interrupted goes on.
 
     folder: where checkpoints live until the block, which makes the results safe, ends without an error;
-    those of a cluster of several nodes live in DVC's remote, from which its workers read the shards.
-    Raises UserError when the cluster cannot hold the workers, a picture or the remote is no good, or
-    the loss is not finite.
+    DRDD_CHECKPOINTS, a folder or an s3:// prefix, has precedence, and those of a cluster of several nodes
+    live in DVC's remote, from which its workers read the shards.
+    Raises UserError when the cluster cannot hold the workers, a picture or the store is no good, or too
+    many losses are not finite; TransientError when workers were lost too often or a store does not answer.
     """
     settings = settings_of(job)
     with ray_cluster(settings.workers * settings.threads):
-        _check_resources(job.stage, settings.workers, settings.threads, settings.use_gpu)
-        storage = _storage(job, folder)
-        result = _run(job, name, storage, settings, report)
-        assert result.checkpoint is not None  # the loop's last step always saves one
-        with result.checkpoint.as_directory() as folder:
-            state = _read_state(Path(folder))
-    yield Trained(state["ema"], state["curve"], 0.0)
-    storage.discard(name)
+        _refuse_without_room(job.stage, settings)
+        checkpoints = Checkpoints(f"{_store_of(job, folder)}/{name}", settings.keep)
+        checkpoints.probe()
+        _run(job, checkpoints.uri, settings, watcher)
+        found = checkpoints.newest()
+    if found is None:
+        raise TransientError(
+            f"{checkpoints.uri}: the last checkpoint cannot be read ({' '.join(checkpoints.said)})"
+        )
+    state, _ = found
+    yield Trained(state["learner"]["ema"], [reproducible(point) for point in state["points"]])
+    checkpoints.discard()
 
 
-def _storage(job: Job, folder: Path) -> Storage:
+def _store_of(job: Job, folder: Path) -> str:
     """What the nodes of a cluster have in common is DVC's remote; the shards are there afterwards."""
     import ray
 
-    if sum(node["Alive"] for node in ray.nodes()) == 1:
-        return Storage.local(folder)
-    push(job.shards)
-    return Storage(*shared_folder("checkpoints"))
+    given = os.environ.get(VARIABLE)
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    if nodes > 1:
+        push(job.shards)
+    if given:
+        return given.rstrip("/") if "://" in given else str(Path(given).absolute())
+    return shared_folder("checkpoints") if nodes > 1 else str(folder.absolute())
 
 
-def _trainer(job: Job, name: str, storage: Storage, settings: TrainStage, channel: Any) -> Any:
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -> Any:
+    """scratch: a folder for what Ray Train keeps of a run, which is nothing that we need."""
+    from ray.train import FailureConfig, RunConfig
     from ray.train.torch import TorchTrainer
 
+    from drdd.training.shares import SaveFirst, Scaling
+    from drdd.training.worker import PreemptibleTorch, work
+
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    resources = {"CPU": float(settings.threads)} | ({"GPU": 1.0} if settings.use_gpu else {})
+    settings = settings_of(job)
+    resources = {"CPU": float(settings.threads)}
+    if settings.gpus:
+        resources["GPU"] = settings.gpus
+    workers: Any = settings.workers
+    if settings.min_workers is not None:
+        workers = (settings.min_workers, settings.workers)
     return TorchTrainer(
-        _worker_loop,
-        train_loop_config={"job": job, "channel": channel},
-        scaling_config=ScalingConfig(
-            num_workers=settings.workers,
-            use_gpu=settings.use_gpu,
+        work,
+        train_loop_config={"job": job, "channel": channel, "uri": uri},
+        torch_config=PreemptibleTorch(),
+        scaling_config=Scaling(
+            wish=wish,
+            num_workers=workers,
+            use_gpu=settings.gpus > 0,
             resources_per_worker=resources,
+            elastic_resize_monitor_interval_s=GROW_S,
         ),
         run_config=RunConfig(
-            name=name,
-            storage_path=storage.path,
-            storage_filesystem=storage.filesystem,
-            failure_config=FailureConfig(max_failures=2),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            name=job.stage,
+            storage_path=scratch,
+            failure_config=FailureConfig(max_failures=settings.restarts),
+            callbacks=[SaveFirst(channel)],
         ),
     )
 
 
-def _worker_loop(config: dict[str, Any]) -> None:
-    """What each Ray Train worker runs."""
-    import ray.train
-    import ray.train.torch
-
-    job: Job = config["job"]
-    context = ray.train.get_context()
-    rank, world = context.get_world_rank(), context.get_world_size()
-
-    def load() -> State | None:
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            return None
-        with checkpoint.as_directory() as folder:
-            return _read_state(Path(folder))
-
-    def save(state: State, progress: Progress) -> None:
-        metrics = {"images": progress.images, "loss": progress.loss}
-        if rank > 0:
-            ray.train.report(metrics)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            torch.save(state, Path(folder) / STATE_FILE)
-            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
-
-    def mean(value: torch.Tensor) -> torch.Tensor:
-        torch.distributed.all_reduce(value)
-        return value / world
-
-    def report(progress: Progress) -> None:
-        if rank == 0:
-            config["channel"].put.remote(progress)
-
-    train(
-        build_spec(job),
-        settings_of(job),
-        Worker(
-            rank=rank,
-            world=world,
-            device=ray.train.torch.get_device(),
-            wrap=ray.train.torch.prepare_model if world > 1 else lambda net: net,
-            mean=mean if world > 1 else lambda value: value,
-            load=load,
-            save=save,
-            report=report,
-        ),
-    )
-
-
-class _Channel:
-    """An actor that carries progress from the workers' machine to the driver's terminal."""
-
-    def __init__(self) -> None:
-        self._latest: Progress | None = None
-
-    def put(self, progress: Progress) -> None:
-        self._latest = progress
-
-    def get(self) -> Progress | None:
-        return self._latest
-
-
-def _run(job: Job, name: str, storage: Storage, settings: TrainStage, report: Report) -> Any:
-    """TorchTrainer.fit, reporting on the way.
+def _run(job: Job, uri: str, settings: TrainStage, watcher: Watcher) -> None:
+    """TorchTrainer.fit, and what is heard meanwhile.
 
     fit runs in a thread of its own, because in the main one it takes over Ctrl-C and ends the
     process as if training had succeeded.
     """
-    import ray
     from ray.train import TrainingFailedError
 
-    actor: Any = ray.remote(num_cpus=0)(_Channel)
-    channel = actor.remote()
-    running = _in_thread(_trainer(job, name, storage, settings, channel).fit)
-    seen: Progress | None = None
-    while True:
-        done, _ = wait([running], timeout=POLL_S)
-        latest: Progress | None = ray.get(channel.get.remote())
-        if latest is not None and latest != seen:
-            report(latest)
-            seen = latest
-        if done:
-            break
-    try:
-        return running.result()
-    except TrainingFailedError as error:
-        raise _diagnosis(error) from error
+    from drdd.training.shares import Wish
+
+    wish = Wish.of(settings)
+    channel = Channel.open(wish.name)
+    with TemporaryDirectory(prefix="drdd-") as scratch:
+        running = _in_thread(_trainer(job, uri, channel, wish, scratch).fit)
+        try:
+            done = False
+            while not done:
+                done = bool(wait([running], timeout=POLL_S).done)
+                for message in channel.heard():
+                    _hear(message, watcher)
+            running.result()
+        except TrainingFailedError as error:
+            raise _diagnosis(error, job.stage, settings) from error
+        except KeyboardInterrupt:
+            channel.ask(GRACE_S)
+            raise
+
+
+def _hear(message: Began | Progress | Said | Failed, watcher: Watcher) -> None:
+    if isinstance(message, Failed):
+        raise message.error
+    if isinstance(message, Began):
+        watcher.begin(message.history)
+    elif isinstance(message, Said):
+        watcher.say(message.sentence)
+    else:
+        watcher.report(message)
 
 
 def _in_thread(function: Callable[[], Any]) -> Future[Any]:
@@ -266,34 +166,29 @@ def _in_thread(function: Callable[[], Any]) -> Future[Any]:
     return future
 
 
-def _diagnosis(error: Exception) -> Exception:
-    """What the user can put right, or what may pass, as itself; everything else as it was."""
+def _diagnosis(error: Exception, stage: str, settings: TrainStage) -> Exception:
+    """What may pass, as itself; else that workers were lost too often."""
     failures = getattr(error, "worker_failures", {})
-    for failure in failures.values():
-        cause = getattr(failure, "_base_exc", failure)
-        if isinstance(cause, NonFiniteLossError):
-            return UserError(str(cause))
-        if isinstance(cause, UserError | TransientError):
+    causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
+    for cause in causes:
+        if isinstance(cause, TransientError):
             return cause
-    return error
+    last = "; ".join(str(cause).strip().splitlines()[-1] for cause in causes if str(cause).strip())
+    return TransientError(
+        f"train.{stage}: workers were lost more than restarts = {settings.restarts} times"
+        f"{f' ({last})' if last else f' ({error})'}; the last checkpoint is kept"
+    )
 
 
-def _read_state(folder: Path) -> State:
-    state: State = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-    return state
-
-
-def _check_resources(stage: str, workers: int, threads: int, use_gpu: bool) -> None:
+def _refuse_without_room(stage: str, settings: TrainStage) -> None:
     import ray
 
-    have = ray.cluster_resources()
-    if use_gpu and have.get("GPU", 0) < workers:
-        raise UserError(
-            f"train.{stage}: {workers} worker(s) with a GPU each, but the cluster has "
-            f"{have.get('GPU', 0):g} GPUs; set train.{stage}.use_gpu to false or lower workers"
-        )
-    if have.get("CPU", 0) < workers * threads:
-        raise UserError(
-            f"train.{stage}: {workers} worker(s) of {threads} CPU(s), but the cluster has "
-            f"{have.get('CPU', 0):g} CPUs; lower train.{stage}.workers or threads"
-        )
+    have, least = ray.cluster_resources(), settings.min_workers or settings.workers
+    wanted = {"CPU": settings.threads, "GPU": settings.gpus}
+    advice = {"CPU": "threads", "GPU": "gpus"}
+    for kind, each in wanted.items():
+        if have.get(kind, 0) < least * each:
+            raise UserError(
+                f"train.{stage}: {least} worker(s) of {each:g} {kind}(s), but the cluster has "
+                f"{have.get(kind, 0):g} {kind}s; lower train.{stage}.workers or {advice[kind]}"
+            )

@@ -1,196 +1,136 @@
-"""The one training loop. It knows neither Ray nor files: a `Worker` saves, loads and reports."""
+"""The one training loop. It knows neither Ray nor files: an `Outside` loads, saves and reports."""
 
 import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from drdd.data.loader import ahead
-from drdd.nets.families import training_format
 from drdd.params import TrainStage
-from drdd.training.specs import Losses, StageSpec
-
-LOG_EVERY = 10  # steps a point of the loss curve; checkpoints fall on these points
-
-State = dict[str, Any]
-
-
-class NonFiniteLossError(Exception):
-    """The loss became NaN or infinite; the message names the step and the samples."""
+from drdd.training.clock import Clock
+from drdd.training.learner import Learner, State, Worker
+from drdd.training.optimisation import learning_rate_factor
+from drdd.training.points import Point, Points, Progress, reproducible
+from drdd.training.specs import Drawing, StageSpec
+from drdd.training.window import Window
 
 
-@dataclass(frozen=True)
-class Progress:
-    """images of `total` seen so far; losses: means over the last LOG_EVERY steps and all workers.
+class Outside:
+    """How the loop meets the outside; this one is nobody."""
 
-    groups: the mean loss of each of the spec's groups of which samples came.
-    """
+    def load(self, net: nn.Module) -> State | None:
+        """The state to go on from, which must be one of this network."""
+        return None
 
-    images: int
-    total: int
-    loss: float
-    groups: dict[str, float] = field(default_factory=dict)
+    def begin(self, history: Sequence[Point]) -> None:
+        """Training begins, or goes on, after these points."""
 
+    def report(self, progress: Progress) -> None:
+        """There is a new point."""
 
-@dataclass(frozen=True)
-class Worker:
-    """How one of `world` workers meets the outside; the defaults are a worker all by itself."""
+    def asked(self) -> bool:
+        """Whether to save after this step, whatever the plan says."""
+        return False
 
-    rank: int = 0
-    world: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    wrap: Callable[[nn.Module], nn.Module] = lambda net: net
-    mean: Callable[[Tensor], Tensor] = lambda value: value
-    load: Callable[[], State | None] = lambda: None
-    save: Callable[[State, Progress], None] = lambda state, progress: None
-    report: Callable[[Progress], None] = lambda progress: None
+    def save(self, state: State, images: int, psnr: float | None) -> None:
+        """psnr: of a validation after these images, if there was one. The state changes afterwards."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """weights: the EMA's; curve: {"images", "loss", and the spec's groups} points; seconds: of this
-    process alone; waited: those of them in which the step had to wait for its data."""
+    """weights: the EMA's; curve: the reproducible numbers of each point; seconds: of this process alone;
+    waited: those of them in which a step had to wait for its data."""
 
     weights: dict[str, Tensor]
-    curve: list[dict[str, float]]
-    seconds: float
+    curve: list[Point]
+    seconds: float = 0.0
     waited: float = 0.0
 
 
-def train(spec: StageSpec, settings: TrainStage, worker: Worker) -> Trained:
-    """Train `spec` for its budget, resuming from the worker's last state if there is one.
+@dataclass(frozen=True)
+class Plan:
+    """A run in steps: all of them, and those between points, checkpoints and validations (0: none)."""
+
+    steps: int
+    point: int
+    checkpoint: int
+    validation: int
+
+    @classmethod
+    def of(cls, settings: TrainStage) -> "Plan":
+        """About a thousand points for a long run; validations fall on points."""
+        steps = math.ceil(settings.images / settings.batch)
+        point = max(10, steps // 1000)
+        checkpoint = max(1, round(settings.checkpoint_every / settings.batch))
+        every = (settings.validate_every or 0) / settings.batch
+        return cls(steps, point, checkpoint, point * max(1, round(every / point)) if every else 0)
+
+
+def train(
+    spec: StageSpec, settings: TrainStage, worker: Worker, outside: Outside | None = None
+) -> Trained:
+    """Train `spec` for its budget, going on from the last state if there is one.
 
     Raises NonFiniteLossError.
     """
     torch.set_num_threads(settings.threads)
-    steps = math.ceil(settings.images / settings.batch)
-    bf16 = settings.precision == "bf16" or (
-        settings.precision == "auto" and computes_in_bf16(worker.device)
-    )
-    net = spec.network()
-    layout = training_format(net, worker.device, bf16)
-    net = net.to(worker.device, memory_format=layout)  # type: ignore[call-overload]
-    ema = {name: value.clone() for name, value in net.state_dict().items()}
-    optimizer = torch.optim.AdamW(
-        net.parameters(),
-        lr=settings.learning_rate,
-        betas=(0.9, 0.99),
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup)
-    )
-    curve: list[dict[str, float]] = []
+    outside = outside or Outside()
+    plan, batch = Plan.of(settings), settings.batch
+    learner = Learner(spec, settings, worker)
+    window, clock = Window(spec.groups, worker.device), Clock(settings.minutes, worker)
+    points = Points(spec, settings, worker, learner)
+    parts: dict[str, Any] = {
+        "learner": learner,
+        "window": window,
+        "clock": clock,
+        "points": points,
+    }
     first = 0
-    if state := worker.load():
-        net.load_state_dict(state["net"])
-        ema = {name: value.to(worker.device) for name, value in state["ema"].items()}
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        curve, first = list(state["curve"]), state["step"]
+    if state := outside.load(learner.net):
+        first = state["step"]
+        for name, part in parts.items():
+            part.load(state[name])
+    learner.join()
+    outside.begin(points.history)
 
-    parallel = worker.wrap(net)
-    share = settings.batch // worker.world
-    checkpoint_steps = _round_up(settings.checkpoint_every / settings.batch, LOG_EVERY)
-    window = _Window(spec.groups, worker)
+    steps = range(first, plan.steps)
+    drawings = ahead(partial(_draw, spec, worker, batch), steps)
+    clock.start()
+    for step in steps:
+        with clock.waiting():
+            drawing = next(drawings)
+        at = max(step, clock.spent * plan.steps)
+        factor = learning_rate_factor(settings.schedule, at, plan.steps, settings.warmup)
+        rate = settings.learning_rate * factor
+        window.add(step, worker.share(step, batch), learner.learn(drawing, step, rate))
 
-    def mine(step: int) -> range:
-        first_of_step = step * settings.batch + worker.rank * share
-        return range(first_of_step, first_of_step + share)
-
-    drawings = ahead(lambda step: spec.draw(mine(step)), range(first, steps))
-    begin, waited = time.monotonic(), 0.0
-    for step in range(first, steps):
-        asked = time.monotonic()
-        drawing = next(drawings)
-        waited += time.monotonic() - asked
-        with torch.autocast(worker.device.type, dtype=torch.bfloat16, enabled=bf16):
-            losses = spec.losses(parallel, drawing, worker.device)
-            loss = losses.of.mean()
-        if not torch.isfinite(loss):
-            raise NonFiniteLossError(
-                f"the loss of the {spec.name} stage is {float(loss.detach())} at step {step}, samples "
-                f"{mine(step).start} to {mine(step).stop - 1}; lower train.{spec.name}.learning_rate "
-                f"or set train.{spec.name}.precision to float32"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
-        optimizer.step()
-        schedule.step()
-        update_ema(ema, net, settings.ema, step)
-
-        window.add(losses)
-        done = step + 1
-        if done % LOG_EVERY == 0 or done == steps:
-            progress = window.close(done * settings.batch, steps * settings.batch)
-            curve.append({"images": progress.images, "loss": progress.loss, **progress.groups})
-            worker.report(progress)
-            if done % checkpoint_steps == 0 or done == steps:
-                worker.save(
-                    {
-                        "step": done,
-                        "net": net.state_dict(),
-                        "ema": ema,
-                        "optimizer": optimizer.state_dict(),
-                        "schedule": schedule.state_dict(),
-                        "curve": curve,
-                    },
-                    progress,
-                )
-    return Trained(ema, curve, time.monotonic() - begin, waited)
+        done, images, best, psnr = step + 1, (step + 1) * batch, points.best, None
+        over = done == plan.steps
+        if over or done % plan.point == 0:
+            closed, lap = window.close(), clock.lap()
+            over = over or clock.spent >= 1
+            validates = plan.validation and (over or done % plan.validation == 0)
+            grid = points.make(images, rate, closed, lap, bool(validates))
+            point = points.history[-1]
+            share = 1.0 if over else max(done / plan.steps, clock.spent)
+            outside.report(Progress(images, round(images / share), point, grid))
+            points.refuse(closed)
+            psnr = point.get("psnr")
+            clock.start()
+        better = psnr is not None and psnr > best
+        if outside.asked() or over or better or done % plan.checkpoint == 0:
+            state = {"step": done} | {name: part.state() for name, part in parts.items()}
+            outside.save(state, images, psnr)
+        if over:
+            break
+    curve = [reproducible(point) for point in points.history]
+    return Trained(learner.ema, curve, clock.seconds, clock.waited)
 
 
-class _Window:
-    """The losses since the last point of the curve, summed on the device: no step waits for it."""
-
-    def __init__(self, groups: Sequence[str], worker: Worker) -> None:
-        self._groups, self._worker = groups, worker
-        self._sums = torch.zeros(2, 1 + len(groups), device=worker.device)
-
-    def add(self, losses: Losses) -> None:
-        of = losses.of.detach()
-        members = torch.cat([torch.ones_like(of)[:, None], losses.members], dim=1)
-        self._sums += torch.stack([of @ members, members.sum(dim=0)])
-
-    def close(self, images: int, total: int) -> Progress:
-        """The means over all workers, after which a new window begins."""
-        sums, counts = self._worker.mean(self._sums).tolist()
-        self._sums = torch.zeros_like(self._sums)
-        means = {
-            name: loss / count
-            for name, loss, count in zip(("", *self._groups), sums, counts, strict=True)
-            if count
-        }
-        return Progress(images, total, means.pop(""), means)
-
-
-def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Linear warm-up over `warmup` of the steps, then a half cosine down to zero."""
-    rise = max(1, round(warmup * steps))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-@torch.no_grad()
-def update_ema(ema: dict[str, Tensor], net: nn.Module, decay: float, step: int) -> None:
-    """ema <- d * ema + (1 - d) * net, with d rising from 0.1 so that a short run is not its start."""
-    decay = min(decay, (1 + step) / (10 + step))
-    live = net.state_dict()
-    torch._foreach_lerp_(list(ema.values()), [live[name] for name in ema], 1 - decay)
-
-
-def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16: elsewhere it is slower than float32."""
-    features = torch.cpu.get_capabilities()
-    return device.type == "cuda" or bool(features.get("avx512_bf16") or features.get("amx_bf16"))
-
-
-def _round_up(value: float, multiple: int) -> int:
-    return max(multiple, math.ceil(value / multiple) * multiple)
+def _draw(spec: StageSpec, worker: Worker, batch: int, step: int) -> Drawing:
+    drawing = spec.draw(worker.share(step, batch))
+    return drawing.pinned() if worker.device.type == "cuda" else drawing

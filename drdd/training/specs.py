@@ -27,6 +27,7 @@ from drdd.nets.families import build
 from drdd.params import Diffusion, TimeDraw, TrainNoise, TrainResidual
 from drdd.training.networks import noise_network, residual_networks
 from drdd.training.samples import CleanSamples, PairSamples
+from drdd.training.validation import Validated
 
 BUCKETS = 4  # of t, whose losses are logged apart
 
@@ -49,6 +50,16 @@ class Batch:
             self.noise.to(device, non_blocking=True),
         )
 
+    def part(self, of: slice) -> "Batch":
+        degraded = None if self.degraded is None else self.degraded[of]
+        return Batch(self.target[of], degraded, self.t[of], self.noise[of])
+
+    def pinned(self) -> "Batch":
+        degraded = None if self.degraded is None else self.degraded.pin_memory()
+        return Batch(
+            self.target.pin_memory(), degraded, self.t.pin_memory(), self.noise.pin_memory()
+        )
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -56,6 +67,18 @@ class Drawing:
 
     batch: Batch
     members: Tensor
+
+    def parts(self, size: int | None) -> "list[Drawing]":
+        """Of `size` samples each, the last perhaps fewer; one, of all, for None."""
+        count = len(self.members)
+        if size is None or size >= count:
+            return [self]
+        slices = [slice(i, i + size) for i in range(0, count, size)]
+        return [Drawing(self.batch.part(of), self.members[of]) for of in slices]
+
+    def pinned(self) -> "Drawing":
+        """In memory from which a GPU copies without being waited for."""
+        return Drawing(self.batch.pinned(), self.members.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,8 @@ class StageSpec:
     """One trainable stage.
 
     grid: the sampler's own steps, descending; last: the largest t. make: the network, from torch's
-    global generator. loss: (network, batch) -> (B,).
+    global generator. loss: (network, batch) -> (B,). validate: what the network, on that device, makes
+    of pictures that no stage trains on; None where there are none.
     """
 
     name: str
@@ -82,6 +106,7 @@ class StageSpec:
     seed: int
     make: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Batch], Tensor]
+    validate: Callable[[nn.Module, torch.device], Validated] | None = None
 
     @cached_property
     def groups(self) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ compile() {
     --generate-hashes --extra dev pyproject.toml --output-file requirements.lock "$@"
 }
 compile "$@" # --upgrade takes new releases, --upgrade-package NAME one; without, pins are kept
-left_out=$(grep -oE '^(nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+|triton|torch)==' requirements.lock | tr -d '=' | sort -u)
+left_out=$(grep -oE '^(nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+|triton|torch)==' requirements.lock |
+  tr -d '=' | grep -vx nvidia-ml-py | sort -u) # that one is no part of CUDA, and DVCLive needs it
 version=$(grep -oE '^torch==[0-9.]+' requirements.lock)
 compile $(printf -- '--no-emit-package %s ' $left_out)
 sed -i '/^# The following packages were excluded/,$d' requirements.lock

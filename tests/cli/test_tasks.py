@@ -84,7 +84,7 @@ def test_add_writes_the_entry_and_changes_no_other_line(params: str) -> None:
         *("add", "old_photographs", "--corpora", "nature, medical", "--order", "random"),
         *("--degrade", "fading", "--degrade", "haze:density=1.5..2.0,airlight=0.9,probability=0.5"),
         *("--degrade", "downsample:factor=3,methods=area+bicubic", "--degrade", "grey"),
-        *("--pairs", "0.25", "--variants", "2", "--min-psnr-gain", "1.5"),
+        *("--pairs", "0.25", "--variants", "2", "--min-psnr-gain", "1.25"),
     )
     removed, added = _changes(params)
     assert removed == []
@@ -99,7 +99,7 @@ def test_add_writes_the_entry_and_changes_no_other_line(params: str) -> None:
         "    order: random",
         "    variants: 2",
         "    pairs: 0.25",
-        "    min_psnr_gain: 1.5",
+        "    min_psnr_gain: 1.25",
     ]
     task = load().tasks["old_photographs"]
     assert [step.kind for step in task.degradation] == ["fading", "haze", "downsample", "grey"]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
-from pyarrow.fs import FileSelector
 
 from drdd.data.library import Library
 from drdd.data.shards import listed
@@ -25,7 +24,6 @@ from drdd.errors import TransientError, UserError
 from drdd.storage import open_filesystem
 from tests.corpora import files_of, picture, scene, write_shards
 from tests.project import BIN
-from tests.registry.conftest import s3  # noqa: F401
 
 FOLDER = Path("data/corpora/nature")
 PICTURES = [picture(scene(seed), f"{seed}.png") for seed in range(6)]
@@ -80,13 +78,9 @@ def _dvc(*arguments: str) -> str:
 
 def _objects() -> dict[str, bytes]:
     """Of the default remote, by name."""
-    filesystem, path = shared_folder("files/md5")
-    found = filesystem.get_file_info(FileSelector(path, allow_not_found=True, recursive=True))
-    return {
-        one.path.removeprefix(f"{path}/"): filesystem.open_input_stream(one.path).read()
-        for one in found
-        if one.is_file
-    }
+    filesystem, path = open_filesystem(shared_folder("files/md5"))
+    found = filesystem.find(path)
+    return {name.removeprefix(f"{path}/"): filesystem.cat_file(name) for name in found}
 
 
 def _overwrite(address: Address, content: bytes) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from drdd.evaluation.curves import loss_curve, ticks
 from drdd.evaluation.metrics import METRICS
-from drdd.evaluation.pictures import CELL, Example, cover, grid
+from drdd.evaluation.pictures import CAPTION, CELL, GAP, HEADING, LABEL, Example, cover, grid, sheet
 from drdd.evaluation.report import Latency, Report, write_report
 from drdd.evaluation.summary import Expected, summarise
 
@@ -141,6 +141,34 @@ def test_the_grid_has_a_row_a_task_and_is_repeatable() -> None:
     colours = {colour for _, colour in sheet.getcolors(100_000) or []}
     assert {(v, v, v) for v in (50, 100, 150, 200)} <= colours
     assert grid(examples[:1]).height < sheet.height
+
+
+def test_a_sheet_has_the_cells_of_its_rows_in_their_places() -> None:
+    def pixels(value: int) -> np.ndarray:
+        return np.full((8, 8, 3), value, np.uint8)
+
+    size = 40, 30
+    rows = [
+        ("a", [(pixels(10), "10 dB"), (pixels(20), "")]),
+        ("b", [(pixels(30), ""), (pixels(40), "")]),
+    ]
+    drawn = np.asarray(sheet(("left", "right"), rows, size))
+    step = size[0] + GAP, size[1] + CAPTION + GAP
+    assert drawn.shape == (HEADING + 2 * step[1], LABEL + 2 * step[0], 3)
+    for place, value in (((0, 0), 10), ((0, 1), 20), ((1, 0), 30), ((1, 1), 40)):
+        top, left = HEADING + place[0] * step[1], LABEL + place[1] * step[0]
+        assert (drawn[top : top + size[1], left : left + size[0]] == value).all()
+    assert (drawn[:, LABEL + 2 * step[0] - GAP :] == 255).all()
+    with pytest.raises(ValueError, match="shorter"):
+        sheet(("left", "right"), [("a", [(pixels(10), "")])], size)
+
+
+def test_the_name_of_a_row_stays_in_its_margin() -> None:
+    for name in ("multi_noise_multi_domain", "superresolution_of_satellites", "haze"):
+        drawn = np.asarray(sheet(("only",), [(name, [(np.zeros((9, 9, 3), np.uint8), "")])]))
+        inked = drawn[HEADING:, :LABEL].min(axis=(0, 2)) < 200
+        assert inked.any()
+        assert not inked[[0, LABEL - 1]].any()
 
 
 def test_a_picture_of_any_size_covers_its_cell() -> None:

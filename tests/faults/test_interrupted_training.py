@@ -1,115 +1,251 @@
-"""Training that is interrupted or loses a worker ends with the bytes of training that was not."""
+"""Training that is interrupted or loses processes ends with the bytes of training that was not."""
 
 import json
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from tests.project import environment, make_project, must
+from tests.project import environment, make_project, must, run, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
 STAGE = [sys.executable, "-m", "drdd.stages.train_noise"]
-WEIGHTS = "models/noise/weights.safetensors"
+RESULTS = ("models/noise/weights.safetensors", "models/noise/curve.csv")
+IMAGES, BATCH = 3200, 8
+NEVER = 10**6
+
+
+def _params(**changes: Any) -> dict[str, Any]:
+    content = tiny_params()
+    wanted = {"images": IMAGES, "batch": BATCH, "validate_every": 800, "checkpoint_every": 400}
+    content["train"]["noise"] |= wanted | changes
+    return content
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with its data ready and its noise stage trained without a disturbance."""
-    root = make_project(tmp_path_factory.mktemp("project"))
+    root = make_project(tmp_path_factory.mktemp("project"), _params())
     must(root, "dvc", "repro", "train_noise")
-    (root / "undisturbed").write_bytes((root / WEIGHTS).read_bytes())
+    for name in RESULTS:
+        (root / "undisturbed" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "undisturbed" / name).write_bytes((root / name).read_bytes())
     return root
 
 
-def _start(root: Path) -> subprocess.Popen[str]:
-    (root / WEIGHTS).unlink(missing_ok=True)
-    (root / ".drdd/progress/train_noise.json").unlink(missing_ok=True)
-    return subprocess.Popen(
-        STAGE,
-        cwd=root,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def project(prepared: Path) -> Path:
+    """The same, with the noise stage to be trained again."""
+    write_params(prepared, _params())
+    for name in (*RESULTS, ".drdd/progress/train_noise.json"):
+        (prepared / name).unlink(missing_ok=True)
+    assert not list((prepared / ".drdd/checkpoints").glob("noise-*"))
+    return prepared
 
 
-def _wait_for_images(root: Path, images: int, process: subprocess.Popen[str]) -> None:
-    path = root / ".drdd/progress/train_noise.json"
-    give_up = time.monotonic() + 120
-    while time.monotonic() < give_up:
-        assert process.poll() is None, "training ended before it could be disturbed"
-        if path.exists() and json.loads(path.read_text())["done"] >= images:
-            return
-        time.sleep(0.02)
-    raise AssertionError("training made no progress")
+class Training:
+    """The stage, running."""
+
+    def __init__(self, root: Path) -> None:
+        (root / ".drdd/progress/train_noise.json").unlink(missing_ok=True)
+        self.root = root
+        self.process = subprocess.Popen(
+            STAGE,
+            cwd=root,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    @property
+    def images(self) -> int:
+        """Seen, as its progress file says."""
+        path = self.root / ".drdd/progress/train_noise.json"
+        return int(json.loads(path.read_text())["done"]) if path.exists() else 0
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        give_up = time.monotonic() + 120
+        while not until():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < give_up, "training made no progress"
+            time.sleep(0.01)
+
+    def wait_for_images(self, images: int) -> None:
+        self.wait(lambda: self.images >= images)
+
+    def tree(self) -> list[psutil.Process]:
+        driver = psutil.Process(self.process.pid)
+        return [driver, *driver.children(recursive=True)]
+
+    def workers(self) -> list[psutil.Process]:
+        return [one for one in self.tree() if "RayTrainWorker" in " ".join(one.cmdline())]
+
+    def end(self) -> tuple[int, str]:
+        """Exit status, and what it said."""
+        _, said = self.process.communicate(timeout=300)
+        return self.process.returncode, said
+
+
+def _killed(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+    assert psutil.wait_procs(processes, timeout=30)[1] == []
+
+
+def _checkpoints(root: Path) -> list[Path]:
+    return sorted((root / ".drdd/checkpoints").glob("noise-*/*.json"))
+
+
+def _unfinished(root: Path) -> list[str]:
+    """Data of checkpoints that were not whole: temporary files, or files that no manifest names."""
+    found = []
+    for folder in (root / ".drdd/checkpoints").glob("noise-*"):
+        named = {json.loads(path.read_text())["sha256"][:16] for path in folder.glob("[0-9]*.json")}
+        found += [
+            path.name
+            for path in folder.iterdir()
+            if path.name.startswith(".")
+            or (path.suffix == ".pt" and path.stem.split("-")[1] not in named)
+        ]
+    return found
+
+
+def _first_images(said: str) -> int:
+    """What the first progress line counts."""
+    found = re.search(rf"(\d+)/{IMAGES} images", said)
+    assert found is not None, said
+    return int(found[1])
+
+
+def _ended_as_undisturbed(training: Training) -> str:
+    status, said = training.end()
+    assert status == 0, said
+    assert "Traceback" not in said
+    for name in RESULTS:
+        assert (training.root / name).read_bytes() == (
+            training.root / "undisturbed" / name
+        ).read_bytes()
+    assert not _checkpoints(training.root)  # the results are safe
+    return said
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_resumes_to_the_same_bytes(prepared: Path, sign: signal.Signals) -> None:
-    process = _start(prepared)
-    _wait_for_images(prepared, 160, process)
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(sign)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+def test_an_interrupted_run_saves_at_once_and_goes_on_from_there(
+    project: Path, sign: signal.Signals
+) -> None:
+    write_params(project, _params(checkpoint_every=NEVER, validate_every=None))
+    training = Training(project)
+    training.wait_for_images(400)
+    seen, children = training.images, training.tree()[1:]
+    assert not _checkpoints(project)
+    training.process.send_signal(sign)
+    status, said = training.end()
+    assert status == 130, said
     assert "run the same command again" in said
     assert "Traceback" not in said
     assert psutil.wait_procs(children, timeout=30)[1] == []
-    assert not (prepared / WEIGHTS).exists()
+    (saved,) = _checkpoints(project)
+    assert seen <= int(saved.stem) < IMAGES
 
-    again = _start(prepared)
-    _, said = again.communicate(timeout=180)
-    assert again.returncode == 0, said
-    first = re.search(r"(\d+)/640 images", said)
-    assert first is not None
-    assert int(first[1]) > 80  # it did not begin at the beginning
-    assert (prepared / WEIGHTS).read_bytes() == (prepared / "undisturbed").read_bytes()
+    again = Training(project)
+    status, said = again.end()
+    assert status == 0, said
+    assert _first_images(said) > int(saved.stem)
+    assert (project / RESULTS[0]).read_bytes() == (
+        project / "undisturbed" / RESULTS[0]
+    ).read_bytes()
 
 
-def test_a_killed_worker_is_replaced(prepared: Path) -> None:
-    process = _start(prepared)
-    _wait_for_images(prepared, 160, process)
-    workers = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "RayTrainWorker" in " ".join(child.cmdline())
-    ]
+def test_a_worker_that_is_told_to_go_saves_first_and_is_replaced(project: Path) -> None:
+    write_params(project, _params(checkpoint_every=NEVER, validate_every=None))
+    training = Training(project)
+    training.wait_for_images(400)
+    (worker,) = training.workers()
+    seen = training.images
+    worker.terminate()
+    assert psutil.wait_procs([worker], timeout=30)[1] == []
+    (saved,) = _checkpoints(project)
+    assert seen <= int(saved.stem) < IMAGES
+    status, said = training.end()
+    assert status == 0, said
+    assert (project / RESULTS[0]).read_bytes() == (
+        project / "undisturbed" / RESULTS[0]
+    ).read_bytes()
+
+
+def test_a_killed_worker_is_replaced(project: Path) -> None:
+    training = Training(project)
+    training.wait_for_images(800)
+    workers = training.workers()
     assert len(workers) == 1
-    workers[0].kill()
-    assert psutil.wait_procs(workers, timeout=10)[1] == []
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    assert (prepared / WEIGHTS).read_bytes() == (prepared / "undisturbed").read_bytes()
+    _killed(workers)
+    _ended_as_undisturbed(training)
 
 
-def test_a_killed_driver_resumes_to_the_same_bytes(prepared: Path) -> None:
-    process = _start(prepared)
-    _wait_for_images(prepared, 160, process)
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    psutil.wait_procs(children, timeout=30)
-    again = _start(prepared)
-    _, said = again.communicate(timeout=180)
-    assert again.returncode == 0, said
-    assert (prepared / WEIGHTS).read_bytes() == (prepared / "undisturbed").read_bytes()
+def test_killed_at_any_moment_and_in_the_middle_of_saving(project: Path) -> None:
+    """Driver, or the whole node; a checkpoint after every step, until a kill has cut one off."""
+    write_params(project, _params(checkpoint_every=BATCH))
+    moments, cut = random.Random(0), False
+    for turn in range(8):
+        training = Training(project)
+        training.wait_for_images(1)
+        time.sleep(moments.uniform(0, 0.5))
+        tree = training.tree()
+        _killed(tree if turn % 2 else tree[:1])
+        psutil.wait_procs(tree, timeout=30)
+        cut = cut or bool(_unfinished(project))
+        if cut and turn >= 1:
+            break
+    assert cut, "no kill fell into the middle of a save"
+    said = _ended_as_undisturbed(Training(project))
+    assert _first_images(said) > BATCH
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(project: Path) -> None:
+    training = Training(project)
+    training.wait(lambda: len(_checkpoints(project)) >= 2)
+    _killed(training.tree())
+    *_, before, newest = _checkpoints(project)
+    (data,) = newest.parent.glob(f"{newest.stem}-*.pt")
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    said = _ended_as_undisturbed(Training(project))
+    said = " ".join(said.split())
+    assert f"checkpoint at image {int(newest.stem)} in" in said
+    assert f"is damaged (SHA-256 differs); going on from image {int(before.stem)}" in said
+
+
+def test_two_workers_one_of_them_killed(project: Path) -> None:
+    write_params(project, _params(workers=2))
+    status, said = Training(project).end()
+    assert status == 0, said
+    alike = (project / RESULTS[0]).read_bytes()
+    (project / RESULTS[0]).unlink()
+    training = Training(project)
+    training.wait_for_images(800)
+    workers = training.workers()
+    assert len(workers) == 2
+    _killed(workers[1:])
+    status, said = training.end()
+    assert status == 0, said
+    assert (project / RESULTS[0]).read_bytes() == alike
 
 
 def test_a_loss_that_is_no_number_is_said_in_a_sentence(tmp_path: Path) -> None:
-    from tests.project import run, tiny_params
-
-    content = tiny_params()
-    content["train"]["noise"] |= {"learning_rate": 1e30, "clip": 1e30, "warmup": 0.0}
-    root = make_project(tmp_path / "project", content)
+    changes = {"learning_rate": 1e30, "clip": 1e30, "warmup": 0.0, "max_skipped": 3}
+    root = make_project(tmp_path / "project", _params(**changes))
     must(root, "dvc", "repro", "split")
     done = run(root, *STAGE)
     assert done.returncode == 2, done.stdout
-    assert "the loss of the noise stage is nan at step" in done.stdout
+    assert "of the noise stage, more than train.noise.max_skipped = 3" in done.stdout
     assert "Traceback" not in done.stdout

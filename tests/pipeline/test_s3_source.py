@@ -11,14 +11,13 @@ from PIL import Image
 from drdd.storage import open_filesystem
 from tests.corpora import encoded, scene
 from tests.project import make_project, must, tiny_params, write_params
-from tests.registry.conftest import s3  # noqa: F401
 
 pytestmark = pytest.mark.slow
 
 
 def test_sources_on_s3_are_taken_in_and_watched(
     tmp_path: Path,
-    s3: dict[str, str],  # noqa: F811
+    s3: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in os.environ:

@@ -10,7 +10,7 @@ from drdd.checkpoints.folder import load_model
 from drdd.errors import UserError
 from drdd.registry.cli import app
 from drdd.registry.registry import Registry, Version, check
-from drdd.registry.store import Store
+from drdd.store import Store
 from tests.checkpoints.test_official import official_checkpoint
 
 METRICS = {"mean": {"gain": {"psnr_rgb": 4.256}}, "passed": True}

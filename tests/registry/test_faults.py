@@ -15,7 +15,7 @@ import pytest
 
 from drdd.errors import TransientError, UserError
 from drdd.registry.registry import MANIFEST, Registry, check, version_id
-from drdd.registry.store import Store
+from drdd.store import Store
 from tests.conftest import ROOT
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(100_000)}
@@ -100,7 +100,7 @@ def test_a_killed_publisher_leaves_nothing_visible(registry: Registry) -> None:
     script = (
         "import sys, time\n"
         "from drdd.registry.registry import Registry\n"
-        "from drdd.registry.store import Store\n"
+        "from drdd.store import Store\n"
         "put = Store.put\n"
         "def slow(self, name, content):\n"
         "    print(name, flush=True)\n"
@@ -152,7 +152,7 @@ def test_an_endpoint_that_is_down_may_come_back(monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The endpoint takes connections and never answers."""
-    monkeypatch.setattr("drdd.registry.store.PATIENCE_S", 1)
+    monkeypatch.setattr("drdd.store.PATIENCE_S", 1)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
     with socket.socket() as endpoint:

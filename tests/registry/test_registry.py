@@ -9,7 +9,7 @@ import pytest
 
 from drdd.errors import UserError
 from drdd.registry.registry import MANIFEST, File, Registry, check, version_id
-from drdd.registry.store import Store
+from drdd.store import Store
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(100_000)}
 OTHER: dict[str, Path | bytes] = {**FILES, "config.json": b'{"a": 1}'}

@@ -18,7 +18,6 @@ import pytest
 from drdd.errors import TransientError, UserError
 from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries, rows
 from drdd.storage import open_filesystem
-from tests.registry.conftest import s3  # noqa: F401
 
 PICTURES = {f"sub/{n:02}.png": random.Random(n).randbytes(50_000) for n in range(12)}
 NEVER = 10**12
@@ -97,14 +96,14 @@ def _tar() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def wire(s3: dict[str, str]) -> Iterator[Wire]:  # noqa: F811
+def wire(s3: dict[str, str]) -> Iterator[Wire]:
     wire = Wire(s3["AWS_ENDPOINT_URL"])
     yield wire
     wire.close()
 
 
 @pytest.fixture(scope="module")
-def bucket(s3: dict[str, str], wire: Wire) -> Iterator[str]:  # noqa: F811
+def bucket(s3: dict[str, str], wire: Wire) -> Iterator[str]:
     """Where files are to be put; the environment leads through the wire."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**s3, "AWS_ENDPOINT_URL": wire.url}.items():

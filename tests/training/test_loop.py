@@ -1,9 +1,8 @@
-"""The loop, in process: resumption is exact, the EMA is its formula, a NaN is said where it is."""
+"""The loop, in process: resumption is exact, samples do not depend on workers, bad losses are skipped."""
 
-import copy
-import functools
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,107 +10,210 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from drdd.training.loop import (
-    NonFiniteLossError,
-    Progress,
-    State,
-    Worker,
-    learning_rate_factor,
-    train,
-    update_ema,
-)
-from drdd.training.specs import Drawing, Losses, StageSpec
+from drdd.training.learner import Worker
+from drdd.training.loop import Trained, train
+from drdd.training.optimisation import learning_rate_factor, update_ema
+from drdd.training.points import NonFiniteLossError, reproducible
+from drdd.training.specs import Batch, Drawing, Losses, StageSpec
+from drdd.training.validation import Validated
+from tests.training.recorded import Recorded
 from tests.training.tiny import noise, residual, settings
+
+ALONE = Worker()
 
 
 def _equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return all(torch.equal(a[name], b[name]) for name in a)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def _same(a: Trained, b: Trained) -> bool:
+    return _equal(a.weights, b.weights) and a.curve == b.curve
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 @pytest.mark.parametrize("make", [noise, residual])
-def test_a_resumed_run_ends_with_the_same_bytes(make: object) -> None:
-    assert callable(make)
-    states: list[State] = []
-    whole = train(
-        make(),
-        settings(),
-        Worker(save=lambda state, progress: states.append(copy.deepcopy(state))),
-    )
-    assert [state["step"] for state in states] == [10, 20, 30, 40]
-    for state in states[:3]:
-        resumed = train(make(), settings(), Worker(load=functools.partial(copy.deepcopy, state)))
-        assert _equal(whole.weights, resumed.weights)
-        assert whole.curve == resumed.curve
+def test_a_resumed_run_ends_with_the_same_bytes(make: Any, optimizer: str) -> None:
+    """From every checkpoint, those that were asked for between two points of the curve included."""
+    changes: dict[str, Any] = {"optimizer": optimizer, "checkpoint_every": 28}
+    outside = Recorded(ask_after=52)
+    whole = train(make(), settings(**changes), ALONE, outside)
+    assert [images for _, images, _ in outside.states] == [28, 52, 56, 84, 112, 140, 160]
+    for state, images, _ in outside.states:
+        again = Recorded(state)
+        assert _same(whole, train(make(), settings(**changes), ALONE, again))
+        assert [point["images"] for point in again.began[0]] == list(range(40, images + 1, 40))
 
 
 def test_training_learns_and_reports_in_images() -> None:
-    seen: list[Progress] = []
+    outside = Recorded()
     changes: dict[str, Any] = {"images": 1200, "learning_rate": 3e-3}
-    trained = train(residual(**changes), settings(**changes), Worker(report=seen.append))
-    assert [progress.images for progress in seen] == [40 * (i + 1) for i in range(30)]
-    assert trained.curve == [
-        {"images": progress.images, "loss": progress.loss, **progress.groups} for progress in seen
-    ]
-    for progress in seen:  # tasks take turns, so their means are the whole's
-        both = progress.groups["dark"] + progress.groups["flat"]
-        assert both / 2 == pytest.approx(progress.loss, rel=1e-5)
-    losses = [progress.loss for progress in seen]
+    trained = train(residual(**changes), settings(**changes), ALONE, outside)
+    assert [progress.images for progress in outside.seen] == [40 * (i + 1) for i in range(30)]
+    assert {progress.total for progress in outside.seen} == {1200}
+    assert trained.curve == [reproducible(progress.point) for progress in outside.seen]
+    for progress in outside.seen:  # tasks take turns, so their means are the whole's
+        point = progress.point
+        assert (point["loss/dark"] + point["loss/flat"]) / 2 == pytest.approx(
+            point["loss"], rel=1e-5
+        )
+        assert 0 <= point["waiting"] <= 1
+        assert point["grad_norm"] > 0
+        assert point["utilisation"] > 0
+        assert point["memory_gib"] > 0
+    losses = [progress.point["loss"] for progress in outside.seen]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
 
 
-def test_the_order_of_workers_shares_covers_each_sample_once() -> None:
-    """Two workers' shares of every step are the samples of one worker."""
+class Summing(nn.Module):
+    """A spec's network whose loss tells which samples it was given."""
 
-    class Recording:
-        name = "noise"
-        groups = ()
-
-        def __init__(self) -> None:
-            self.seen: list[list[int]] = []
-
-        def network(self) -> nn.Module:
-            return nn.Conv2d(3, 3, 1)
-
-        def draw(self, numbers: Sequence[int]) -> list[int]:
-            return list(numbers)
-
-        def losses(self, net: nn.Module, samples: list[int], device: torch.device) -> Losses:
-            self.seen.append(samples)
-            of = torch.stack([parameter.square().sum() for parameter in net.parameters()])
-            return Losses(of, torch.zeros(len(of), 0))
-
-    def shares(rank: int, world: int) -> list[list[int]]:
-        spec = Recording()
-        train(spec, settings(), Worker(rank=rank, world=world))  # type: ignore[arg-type]
-        return spec.seen
-
-    alone = shares(0, 1)
-    assert alone == [list(range(4 * step, 4 * step + 4)) for step in range(40)]
-    assert [a + b for a, b in zip(shares(0, 2), shares(1, 2), strict=True)] == alone
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
 
 
-def test_a_loss_that_is_no_number_names_step_and_samples() -> None:
-    class Broken:
-        name = "noise"
+class Recording:
+    """A spec that records which samples are learned from; the loss of sample n has the gradient n."""
 
-        def __init__(self, inner: StageSpec) -> None:
-            self._inner = inner
-            self.groups = inner.groups
+    name, groups, validate = "noise", (), None
 
-        def network(self) -> nn.Module:
-            return self._inner.network()
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
 
+    def network(self) -> nn.Module:
+        return Summing()
+
+    def draw(self, numbers: Sequence[int]) -> Drawing:
+        n = torch.tensor(list(numbers))
+        return Drawing(Batch(n, None, n, n), torch.zeros(len(n), 0))
+
+    def losses(self, net: Summing, drawing: Drawing, device: torch.device) -> Any:
+        self.seen.append(drawing.batch.t.tolist())
+        return Losses(drawing.batch.t * net.weight, drawing.members)
+
+
+def _seen(worker: Worker, **changes: Any) -> list[list[int]]:
+    spec = Recording()
+    quiet = settings(batch=12, images=120, **changes)
+    train(spec, quiet, worker)  # type: ignore[arg-type]
+    if worker.rank == 0:  # which has counted FLOPs after its last step
+        assert spec.seen.pop() == [0, 1, 2, 3]
+    return spec.seen
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4, 5])
+def test_workers_shares_cover_each_sample_once(world: int) -> None:
+    """In the order of one worker; shares that cannot be equal differ by one sample."""
+    shares = [_seen(Worker(rank, world)) for rank in range(world)]
+    joined = [list(itertools.chain(*parts)) for parts in zip(*shares, strict=True)]
+    assert joined == [list(range(12 * step, 12 * step + 12)) for step in range(10)]
+    assert {len(part) for share in shares for part in share} <= {12 // world, -(-12 // world)}
+
+
+def test_gradients_are_the_same_in_one_pass_or_in_many() -> None:
+    plain = {"optimizer": "sgd", "learning_rate": 0.1}
+    whole = train(residual(), settings(**plain), ALONE)
+    parts = train(residual(), settings(**plain, micro_batch=1), ALONE)
+    for name, value in whole.weights.items():
+        assert torch.allclose(value, parts.weights[name], rtol=1e-4, atol=1e-6)
+    passes = _seen(ALONE, micro_batch=4)
+    assert passes == [list(range(4 * i, 4 * i + 4)) for i in range(30)]
+
+
+def _breaking(spec: StageSpec, *bad: int) -> StageSpec:
+    """The same spec, but the noise of these samples is NaN."""
+
+    class Broken(type(spec)):  # type: ignore[misc]
         def draw(self, numbers: Sequence[int]) -> Drawing:
-            drawing = self._inner.draw(numbers)
-            if 22 in numbers:
-                drawing.batch.noise[0, 0, 0, 0] = float("nan")
+            drawing = super().draw(numbers)
+            for n in set(bad) & set(numbers):
+                drawing.batch.noise[list(numbers).index(n)] = float("nan")
             return drawing
 
-        def losses(self, net: nn.Module, drawing: Drawing, device: torch.device) -> Losses:
-            return self._inner.losses(net, drawing, device)
+    return Broken(**{name: getattr(spec, name) for name in spec.__dataclass_fields__})
 
-    with pytest.raises(NonFiniteLossError, match="nan at step 5, samples 20 to 23"):
-        train(Broken(noise()), settings(), Worker())  # type: ignore[arg-type]
+
+def test_a_step_whose_loss_is_no_number_changes_no_weight_and_is_counted() -> None:
+    outside = Recorded()
+    saved = settings(checkpoint_every=4, ema=0.0)
+    train(_breaking(noise(), 22, 49), saved, ALONE, outside)
+    nets = [state["learner"]["net"] for state, _, _ in outside.states]
+    still = [i for i, (a, b) in enumerate(itertools.pairwise(nets), start=2) if _equal(a, b)]
+    assert still == [6, 13]  # the steps of samples 20 to 23 and 48 to 51
+    assert [progress.point["skipped"] for progress in outside.seen] == [1, 2, 2, 2]
+    for progress in outside.seen:
+        assert np.isfinite(list(progress.point.values())).all()
+
+
+def test_skipped_steps_are_remembered_by_a_checkpoint() -> None:
+    spec, outside = _breaking(noise(), 42), Recorded(ask_after=52)
+    whole = train(spec, settings(), ALONE, outside)
+    middle = next(state for state, images, _ in outside.states if images == 52)
+    resumed = train(spec, settings(), ALONE, Recorded(middle))
+    assert _same(whole, resumed)
+    assert resumed.curve[-1]["skipped"] == 1
+
+
+def test_too_many_skipped_steps_stop_the_run_with_a_diagnosis() -> None:
+    outside = Recorded()
+    with pytest.raises(NonFiniteLossError) as error:
+        train(_breaking(noise(), 22, 49, 50), settings(max_skipped=1), ALONE, outside)
+    assert "at 2 step(s) of the noise stage, more than train.noise.max_skipped = 1" in str(
+        error.value
+    )
+    assert "last at step 12, where the loss of sample 49, 50 was not" in str(error.value)
+    good = outside.states[-1][0]
+    assert all(torch.isfinite(value).all() for value in good["learner"]["net"].values())
+
+
+def _validated(scores: dict[int, float]) -> tuple[StageSpec, list[Tensor]]:
+    """A spec whose validations give these PSNRs one after another, and the weights they were given."""
+    given: list[Tensor] = []
+    values = iter(scores.values())
+
+    def validate(net: nn.Module, device: torch.device) -> Validated:
+        given.append(torch.cat([value.flatten() for value in net.state_dict().values()]).clone())
+        psnr = next(values)
+        return Validated({"clean": psnr, "other": psnr + 2}, b"picture")
+
+    return replace(noise(), validate=validate), given
+
+
+def test_validations_see_the_averaged_weights_and_disturb_nothing() -> None:
+    spec, given = _validated({80: 20.0, 160: 21.0})
+    outside = Recorded()
+    validated = train(spec, settings(validate_every=80), ALONE, outside)
+    plain = train(noise(), settings(), ALONE)
+    assert _equal(validated.weights, plain.weights)
+    assert torch.equal(given[-1], torch.cat([v.flatten() for v in validated.weights.values()]))
+    points = {progress.images: progress for progress in outside.seen}
+    assert [points[n].point.get("psnr") for n in (40, 80, 120, 160)] == [None, 21.0, None, 22.0]
+    assert points[80].point["psnr/other"] == 22.0
+    assert [points[n].grid for n in (40, 80)] == [b"", b"picture"]
+
+
+def test_a_better_validation_is_saved_at_once_with_its_psnr() -> None:
+    spec, _ = _validated({40: 20.0, 80: 19.0, 120: 23.0, 160: 18.0})
+    outside = Recorded()
+    train(spec, settings(validate_every=40, checkpoint_every=160), ALONE, outside)
+    assert [(images, psnr) for _, images, psnr in outside.states] == [
+        (40, 21.0),
+        (120, 24.0),
+        (160, 19.0),
+    ]
+
+
+def test_a_budget_of_minutes_ends_the_run_at_a_learning_rate_near_zero() -> None:
+    outside = Recorded()
+    short = settings(images=40_000, minutes=0.05, checkpoint_every=40_000)
+    trained = train(noise(images=40_000), short, ALONE, outside)
+    last = outside.seen[-1]
+    assert last.images < 40_000
+    assert last.images == last.total == outside.states[-1][1]
+    rates = [point["learning_rate"] for point in trained.curve]
+    assert rates[-1] < max(rates)
+    again = train(noise(images=40_000), short, ALONE, Recorded(outside.states[-1][0]))
+    assert len(again.curve) <= len(trained.curve) + 1  # what was spent is remembered
 
 
 def test_the_ema_is_its_formula() -> None:
@@ -126,9 +228,13 @@ def test_the_ema_is_its_formula() -> None:
     assert float(ema["weight"]) == pytest.approx(expected)
 
 
-def test_the_learning_rate_rises_then_falls_to_zero() -> None:
-    factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_the_learning_rate_rises_then_goes_as_the_schedule_says(schedule: str) -> None:
+    factors = [learning_rate_factor(schedule, step, 100, 0.1) for step in range(100)]
     assert factors[0] == pytest.approx(0.1)
     assert factors[9] == factors[10] == 1.0
-    assert all(a > b for a, b in itertools.pairwise(factors[10:]))
-    assert factors[-1] < 0.001
+    if schedule == "constant":
+        assert set(factors[10:]) == {1.0}
+    else:
+        assert all(a > b for a, b in itertools.pairwise(factors[10:]))
+        assert factors[-1] < 0.02

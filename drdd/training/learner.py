@@ -1,0 +1,129 @@
+"""What learns: the network, its EMA and its optimiser, on one worker's device."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from drdd.nets.families import training_format
+from drdd.params import TrainStage
+from drdd.training.optimisation import computes_in_bf16, descend, make_optimizer, update_ema
+from drdd.training.specs import Drawing, StageSpec
+
+State = dict[str, Any]
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of `world` workers, as far as the network is concerned; the default is one all by itself.
+
+    wrap: the network whose gradients are those of all workers, given whether a step is one pass; total:
+    sums a tensor over the workers, in place; gather: the lists of all workers, one after another.
+    """
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = CPU
+    wrap: Callable[[nn.Module, bool], nn.Module] = lambda net, one_pass: net
+    total: Callable[[Tensor], None] = lambda value: None
+    gather: Callable[[list[int]], list[int]] = lambda values: values
+
+    def share(self, step: int, batch: int) -> range:
+        """The numbers of its samples in a step; shares differ by one at most, and none is empty."""
+        first = step * batch
+        return range(
+            first + batch * self.rank // self.world, first + batch * (self.rank + 1) // self.world
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """of: the losses of this worker's samples, (B,); sums: (2, 1 + G), sums and counts of all workers'
+    losses, in all and by group; norm: of the gradient, before clipping."""
+
+    of: Tensor
+    sums: Tensor
+    norm: Tensor
+
+
+class Learner:
+    """Learns step by step; its state is all that the next steps depend on."""
+
+    def __init__(self, spec: StageSpec, settings: TrainStage, worker: Worker) -> None:
+        self._spec, self._settings, self._worker = spec, settings, worker
+        device = worker.device
+        self.bf16 = settings.precision == "bf16" or (
+            settings.precision == "auto" and computes_in_bf16(device)
+        )
+        net = spec.network()
+        layout = training_format(net, device, self.bf16)
+        self.net = net.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.ema = {name: value.clone() for name, value in self.net.state_dict().items()}
+        self._optimizer = make_optimizer(self.net, settings)
+
+    def state(self) -> State:
+        return {
+            "net": self.net.state_dict(),
+            "ema": self.ema,
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        for name, value in self.ema.items():
+            value.copy_(state["ema"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def join(self) -> None:
+        """From now on, learn together with the other workers."""
+        settings, world = self._settings, self._worker.world
+        most = -(-settings.batch // world)
+        if settings.compile:
+            self.net.compile()
+        one_pass = settings.micro_batch is None or settings.micro_batch >= most
+        self._parallel = self._worker.wrap(self.net, one_pass)
+
+    def learn(self, drawing: Drawing, step: int, learning_rate: float) -> Step:
+        """Nothing here waits for the device."""
+        settings = self._settings
+        self._optimizer.zero_grad(set_to_none=True)
+        of, sums = self._gradients(drawing)
+        self._worker.total(sums)
+        parameters = self.net.parameters()
+        norm = descend(self._optimizer, parameters, learning_rate, settings.clip, sums[0, 0])
+        update_ema(self.ema, self.net, settings.ema, step)
+        return Step(of, sums, norm)
+
+    def _gradients(self, drawing: Drawing) -> tuple[Tensor, Tensor]:
+        """Of the mean loss over the samples of all workers, whose gradients `wrap` averages."""
+        worker, every, sums = self._worker, [], []
+        parts = drawing.parts(self._settings.micro_batch)
+        for i, part in enumerate(parts, start=1):
+            alone = i < len(parts) and worker.world > 1
+            with self._parallel.no_sync() if alone else nullcontext():  # type: ignore[operator]
+                with self.autocast():
+                    losses = self._spec.losses(self._parallel, part, worker.device)
+                (losses.of.sum() * (worker.world / self._settings.batch)).backward()
+            of = losses.of.detach().float()
+            members = torch.cat([torch.ones_like(of)[:, None], losses.members], dim=1)
+            every.append(of)
+            sums.append(torch.stack([of @ members, members.sum(dim=0)]))
+        return torch.cat(every), torch.stack(sums).sum(dim=0)
+
+    def autocast(self) -> torch.autocast:
+        device = self._worker.device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.bf16)
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """The network, with the EMA's weights within the block."""
+        live = {name: value.clone() for name, value in self.net.state_dict().items()}
+        self.net.load_state_dict(self.ema)
+        try:
+            yield self.net
+        finally:
+            self.net.load_state_dict(live)

@@ -1,0 +1,205 @@
+"""The live numbers of a run, for whoever watches it: DVCLive's files, TensorBoard's events, a note.
+
+The step of every number and picture is the images seen until then. In both places a number has the
+name that `tag` gives it; one that is not finite is left out, so a plot has a gap there.
+"""
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
+from io import BytesIO
+from pathlib import Path
+
+import dvclive
+from PIL import Image
+from tensorboardX import RecordWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+
+from drdd.files import write_bytes
+from drdd.training.points import TIMED, Point
+
+PICTURE = "validation"
+_BY_GROUP = ("loss", "psnr")
+_OF_STEPS = ("grad_norm", "learning_rate", "skipped")
+_RGB = 3  # the code of TensorBoard's image summary
+
+
+class Live:
+    """folder: DVCLive's (metrics.json, plots/metrics/*.tsv, plots/images), emptied by `begin`.
+
+    board: TensorBoard's, of this run alone. The grids of its validations lie there too, as
+    <images>.png, because a history has none: so a resumed run shows its earlier ones again.
+    """
+
+    _files: "_Files"
+    _events: "_Events"
+
+    def __init__(self, folder: Path, board: Path) -> None:
+        self._folder, self._board = folder, board
+        self._open = ExitStack()
+
+    def begin(self, history: Sequence[Point]) -> None:
+        """A run begins, goes on, or went back: from here on it has written `history` and no more.
+
+        metrics.json and both folders of plots exist afterwards, if empty.
+        """
+        self.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for path in self._board.glob("events.*"):
+            # An open TensorBoard waits for ever for the rest of a file that it cannot find any more.
+            os.truncate(path, 0)
+        for path in set(self._board.glob("*.png")) - {self._grid(point) for point in history}:
+            path.unlink()
+        self._files = _Files(self._folder)
+        for name in ("metrics", "images"):
+            (self._folder / "plots" / name).mkdir(parents=True)
+        self._files.replay(history)
+        self._events = self._open.enter_context(closing(_Events(self._board)))
+        for point in history:
+            path = self._grid(point)
+            self._show(point, path.read_bytes() if path.exists() else b"")
+        self._commit()
+
+    def add(self, point: Point, grid: bytes = b"") -> None:
+        """One more point of the run that `begin` began; grid: the PNG of a validation, RGB."""
+        if grid:
+            write_bytes(self._grid(point), grid)
+        self._files.step = _step(point)
+        for name, value in _scalars(point).items():
+            self._files.log_metric(name, value)
+        self._show(point, grid)
+        self._commit()
+
+    def end(self) -> None:
+        """Nothing follows; calling it again does nothing."""
+        self._open.close()
+
+    def _grid(self, point: Point) -> Path:
+        return self._board / f"{_step(point):010d}.png"
+
+    def _show(self, point: Point, grid: bytes) -> None:
+        values = [Summary.Value(tag=n, simple_value=v) for n, v in _scalars(point).items()]
+        if grid:
+            # Where DVCLive keeps pictures; given one, it would decode it and encode it anew.
+            write_bytes(self._folder / "plots/images" / f"{PICTURE}.png", grid)
+            values.append(_picture(grid))
+        self._events.add(_step(point), values)
+
+    def _commit(self) -> None:
+        self._files.make_summary()
+        self._events.flush()
+
+
+class _Files(dvclive.Live):
+    """DVCLive without its repository: no experiment, no dvc.yaml, no git, and nothing is sent.
+
+    By itself it looks for a repository and, in one that is git's alone, starts DVC's; with a token in
+    the environment it posts to a server. What it writes are outputs of a stage, which DVC tracks.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder), save_dvc_exp=False, dvcyaml=None)
+
+    def replay(self, history: Sequence[Point]) -> None:
+        """As if each had been logged; but a file is opened once, not once a point."""
+        rows: dict[str, list[tuple[int, float]]] = {}
+        for point in history:
+            self.step = _step(point)
+            for name, value in _scalars(point).items():
+                rows.setdefault(name, []).append((self.step, value))
+        for name, series in rows.items():
+            path = Path(self.plots_dir) / f"metrics/{name}.tsv"
+            path.parent.mkdir(exist_ok=True)
+            header = f"step\t{name.rpartition('/')[2]}\n"
+            path.write_text(header + "".join(f"{step}\t{value}\n" for step, value in series))
+            self.log_metric(name, series[-1][1], plot=False)
+
+    def _init_dvc(self) -> None:
+        pass
+
+    def _init_studio(self) -> None:
+        pass
+
+
+class _Events:
+    """A new event file. It is written by the caller's own thread: a full disk fails, and never hangs."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._records = RecordWriter(str(folder / f"events.out.tfevents.{time.time_ns()}"))
+        self._write(Event(file_version="brain.Event:2"))
+        # A TensorBoard that is open forgets all steps from this one on, which a former file had.
+        self._write(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
+
+    def add(self, step: int, values: Iterable[Summary.Value]) -> None:
+        self._write(Event(step=step, summary=Summary(value=values)))
+
+    def flush(self) -> None:
+        self._records.flush()
+
+    def close(self) -> None:
+        self._records.close()
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+
+def tag(key: str) -> str:
+    """A number's name: TensorBoard groups by what is before the slash, DVC nests by it.
+
+    So loss/<group> becomes loss_of/<group> (loss itself is a number, and nothing can be within it),
+    and the rest are grouped: optimizer/learning_rate, speed/images_per_second.
+    """
+    kind, _, group = key.partition("/")
+    if group and kind in _BY_GROUP:
+        return f"{kind}_of/{group}"
+    if key in _OF_STEPS:
+        return f"optimizer/{key}"
+    return f"speed/{key}" if key in TIMED else key
+
+
+def note(point: Point) -> str:
+    """For the terminal, such as "loss 0.1234  psnr 27.3 dB  31 img/s  wait 1 %  MFU 43 %".
+
+    What is missing or not finite is left out, and so is a count of skipped steps that is 0.
+    """
+    known = {key: value for key, value in point.items() if math.isfinite(value)}
+    words = {
+        "loss": lambda value: f"loss {value:.4g}",
+        "psnr": lambda value: f"psnr {value:.1f} dB",
+        "images_per_second": lambda value: f"{_two_digits(value)} img/s",
+        "waiting": lambda value: f"wait {100 * value:.0f} %",
+        "utilisation": lambda value: f"MFU {100 * value:.0f} %",
+        "skipped": lambda value: f"{value:.0f} skipped" if value else "",
+    }
+    parts = (say(known[key]) for key, say in words.items() if key in known)
+    return "  ".join(part for part in parts if part)
+
+
+def _two_digits(value: float) -> str:
+    """At least as many of them as are needed below 10: 0.31, 3.1, 31, 3120."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _step(point: Point) -> int:
+    return round(point["images"])
+
+
+def _scalars(point: Point) -> dict[str, float]:
+    """By tag, those that are finite."""
+    return {
+        tag(key): float(value)
+        for key, value in point.items()
+        if key != "images" and math.isfinite(value)
+    }
+
+
+def _picture(png: bytes) -> Summary.Value:
+    width, height = Image.open(BytesIO(png)).size
+    image = Summary.Image(height=height, width=width, colorspace=_RGB, encoded_image_string=png)
+    return Summary.Value(tag=PICTURE, image=image)

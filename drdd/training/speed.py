@@ -1,0 +1,55 @@
+"""How fast the device could be: FLOPs of an image, and what a large matrix product reaches."""
+
+import time
+
+import psutil
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from drdd.training.learner import Learner
+from drdd.training.specs import StageSpec
+
+COUNTED = range(4)
+SIDE = {"cpu": 1024, "cuda": 8192}
+GIB = 1024**3
+
+
+def full_rate(spec: StageSpec, learner: Learner, device: torch.device) -> float:
+    """Images a second at which a worker would compute all the FLOPs that its device can do.
+
+    FLOPs: of the loss and its gradient on the first samples, as PyTorch counts them. What the device
+    can do: the fastest of a few square matrix products in the precision of training.
+    """
+    drawing = spec.draw(COUNTED)
+    with FlopCounterMode(display=False) as counter:
+        with learner.autocast():
+            loss = spec.losses(learner.net, drawing, device).of.sum()
+        torch.autograd.grad(loss, list(learner.net.parameters()), allow_unused=True)
+    flops = max(1, counter.get_total_flops()) / len(COUNTED)
+    return peak_flops(device, torch.bfloat16 if learner.bf16 else torch.float32) / flops
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of the fastest of four square matrix products, 2 n^3 each."""
+    side = SIDE.get(device.type, 1024)
+    a = torch.ones(side, side, device=device, dtype=dtype)
+    seconds = []
+    for _ in range(4):
+        _finish(device)
+        began = time.perf_counter()
+        a @ a
+        _finish(device)
+        seconds.append(time.perf_counter() - began)
+    return float(2 * side**3 / min(seconds))
+
+
+def memory_gib(device: torch.device) -> float:
+    """The most that tensors took on a GPU so far; elsewhere what the process has resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / GIB
+    return int(psutil.Process().memory_info().rss) / GIB
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

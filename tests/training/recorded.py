@@ -1,0 +1,36 @@
+"""An outside of the loop that remembers."""
+
+import copy
+from collections.abc import Sequence
+
+from torch import nn
+
+from drdd.training.learner import State
+from drdd.training.loop import Outside
+from drdd.training.points import Point, Progress
+
+
+class Recorded(Outside):
+    """Keeps what the loop tells it. start: the state to go on from; stop: after which images to ask."""
+
+    def __init__(self, start: State | None = None, ask_after: int = -1) -> None:
+        self.start, self._ask_after, self._images = start, ask_after, 0
+        self.states: list[tuple[State, int, float | None]] = []
+        self.seen: list[Progress] = []
+        self.began: list[Sequence[Point]] = []
+
+    def load(self, net: nn.Module) -> State | None:
+        return copy.deepcopy(self.start)
+
+    def begin(self, history: Sequence[Point]) -> None:
+        self.began.append(list(history))
+
+    def report(self, progress: Progress) -> None:
+        self.seen.append(progress)
+
+    def asked(self) -> bool:
+        self._images += 4
+        return self._images == self._ask_after
+
+    def save(self, state: State, images: int, psnr: float | None) -> None:
+        self.states.append((copy.deepcopy(state), images, psnr))
