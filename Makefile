@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo test test-slow lint bench-method bench-model bench-data up down lock
+.PHONY: help setup demo test test-slow lint bench-method bench-model bench-data bench-train up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ bench-model: setup ## speed of the networks beside a plain implementation of the
 
 bench-data: setup ## intake beside Pillow alone, memory, the loader's waits, random access
 	@python -m benchmarks.data
+
+bench-train: setup ## what training costs beside its steps: the loop, Ray, checkpoints, the start
+	@python -m benchmarks.train
 
 up: setup ## the local stack: S3, Prefect, Ray, the deployment
 	@drdd up

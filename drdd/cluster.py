@@ -15,7 +15,8 @@ QUIET = {
     # A loaded two-core machine needs longer than the default five seconds.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
+    # For as many workers as there were; after a loss the group may be one that fits no more.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "15",
 }
 
 

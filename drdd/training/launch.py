@@ -91,6 +91,7 @@ def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -
     resources = {"CPU": float(settings.threads)}
     if settings.gpus:
         resources["GPU"] = settings.gpus
+    run: Any = RunConfig  # the type that Ray tells a type checker is its older one
     workers: Any = settings.workers
     if settings.min_workers is not None:
         workers = (settings.min_workers, settings.workers)
@@ -105,7 +106,7 @@ def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -
             resources_per_worker=resources,
             elastic_resize_monitor_interval_s=GROW_S,
         ),
-        run_config=RunConfig(
+        run_config=run(
             name=job.stage,
             storage_path=scratch,
             failure_config=FailureConfig(max_failures=settings.restarts),

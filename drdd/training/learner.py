@@ -15,6 +15,9 @@ from drdd.training.specs import Drawing, StageSpec
 
 State = dict[str, Any]
 CPU = torch.device("cpu")
+# DDP arranges its buckets anew after its first passes, and with them the order in which workers' gradients
+# are added. With these passes behind it, a run that goes on adds in the order of one that never stopped.
+REHEARSALS = 2
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,10 @@ class Learner:
             self.net.compile()
         one_pass = settings.micro_batch is None or settings.micro_batch >= most
         self._parallel = self._worker.wrap(self.net, one_pass)
+        if world > 1:
+            rehearsed = self._spec.draw([0])
+            for _ in range(REHEARSALS):
+                self._gradients(rehearsed)
 
     def learn(self, drawing: Drawing, step: int, learning_rate: float) -> Step:
         """Nothing here waits for the device."""

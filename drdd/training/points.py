@@ -61,7 +61,10 @@ class Points:
     @property
     def best(self) -> float:
         """The highest PSNR so far."""
-        return max((point["psnr"] for point in self.history if "psnr" in point), default=-math.inf)
+        known = [
+            point["psnr"] for point in self.history if math.isfinite(point.get("psnr", math.nan))
+        ]
+        return max(known, default=-math.inf)
 
     @property
     def skipped(self) -> int:

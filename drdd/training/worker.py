@@ -16,6 +16,7 @@ import ray.train.torch
 import torch
 import torch.distributed as dist
 from ray.train.torch import TorchConfig
+from ray.train.v2._internal.execution.context import get_train_context
 from torch import nn
 
 from drdd.errors import TransientError, UserError
@@ -110,7 +111,7 @@ class _First(_Other):
 
     def asked(self) -> bool:
         """By the channel, or because Ray is about to lose a node; once each."""
-        preempted = ray.train.get_preemption_info()
+        preempted = _preemption()
         if preempted is not None and preempted != self._preempted:
             self._preempted = preempted
             self._alarm.set()
@@ -174,6 +175,14 @@ def _leave() -> None:
     if _Mooring.channel is not None:
         _Mooring.channel.ask(GRACE_S)
     os._exit(128 + signal.SIGTERM)
+
+
+def _preemption() -> object:
+    """What this process was told of nodes that will go.
+
+    Ray's own question for it asks all workers, and waits for their answers.
+    """
+    return get_train_context().preemption_context.preemption_info
 
 
 def _wrapped(net: nn.Module, one_pass: bool) -> nn.Module:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from benchmarks.turns import ratio
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, Plan, train
 from drdd.training.points import Progress
+from drdd.training.specs import StageSpec
 from tests.conftest import ROOT
 from tests.training.tiny import noise, residual, settings
 
@@ -24,8 +26,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("make", [noise, residual])
-def test_the_bare_loop_learns_what_ours_learns(make: object) -> None:
-    assert callable(make)
+def test_the_bare_loop_learns_what_ours_learns(make: Callable[[], StageSpec]) -> None:
     constant = settings(schedule="constant", warmup=0.0, precision="float32")
     ours = train(make(), constant, Worker())
     bare = Bare(make(), constant)

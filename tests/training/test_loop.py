@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from drdd.training.learner import Worker
+from drdd.training.learner import REHEARSALS, Worker
 from drdd.training.loop import Trained, train
 from drdd.training.optimisation import learning_rate_factor, update_ema
 from drdd.training.points import NonFiniteLossError, reproducible
@@ -96,6 +96,9 @@ def _seen(worker: Worker, **changes: Any) -> list[list[int]]:
     spec = Recording()
     quiet = settings(batch=12, images=120, **changes)
     train(spec, quiet, worker)  # type: ignore[arg-type]
+    if worker.world > 1:
+        assert spec.seen[:REHEARSALS] == [[0]] * REHEARSALS
+        del spec.seen[:REHEARSALS]
     if worker.rank == 0:  # which has counted FLOPs after its last step
         assert spec.seen.pop() == [0, 1, 2, 3]
     return spec.seen
@@ -118,6 +121,15 @@ def test_gradients_are_the_same_in_one_pass_or_in_many() -> None:
         assert torch.allclose(value, parts.weights[name], rtol=1e-4, atol=1e-6)
     passes = _seen(ALONE, micro_batch=4)
     assert passes == [list(range(4 * i, 4 * i + 4)) for i in range(30)]
+
+
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same() -> None:
+    plain = {"optimizer": "sgd", "learning_rate": 0.1}
+    eager = train(noise(), settings(**plain, images=40), ALONE)
+    compiled = train(noise(), settings(**plain, images=40, compile=True), ALONE)
+    for name, value in eager.weights.items():
+        assert torch.allclose(value, compiled.weights[name], rtol=1e-3, atol=1e-5)
 
 
 def _breaking(spec: StageSpec, *bad: int) -> StageSpec:
