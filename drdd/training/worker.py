@@ -206,10 +206,13 @@ def _compiler() -> str | None:
 
 
 def _lost_peer(error: Exception, world: int) -> bool:
-    """Whether this is how PyTorch tells that another worker is gone."""
+    """Whether this is how PyTorch tells that another worker is gone, or that this one is to go:
+
+    workers that Ray Train replaces by more, or fewer, lose their process group while they train.
+    """
     if isinstance(error, torch.OutOfMemoryError):
         return False
-    return world > 1 and isinstance(error, RuntimeError)
+    return world > 1 and (isinstance(error, RuntimeError) or not dist.is_initialized())
 
 
 def _described(error: Exception, stage: str) -> Exception:
