@@ -41,7 +41,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._messages: list[bytes] = []
         self._training = False
-        self._asked, self._saved = asyncio.Event(), asyncio.Event()
+        self._asked, self._saved, self._over = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def put(self, message: bytes) -> None:
         self._messages.append(message)
@@ -73,6 +73,13 @@ class Mailbox:
     async def saved(self) -> None:
         self._asked.clear()
         self._saved.set()
+
+    async def end(self) -> None:
+        self._over.set()
+
+    async def over(self) -> None:
+        """Returns when the run is to end."""
+        await self._over.wait()
 
 
 class Channel:
@@ -127,3 +134,17 @@ class Channel:
 
     def saved(self) -> None:
         self._actor.saved.remote()
+
+    def end(self) -> None:
+        """The run is over, however far it came."""
+        import ray
+
+        with suppress(ray.exceptions.RayError):
+            ray.get(self._actor.end.remote(), timeout=GRACE_S)
+
+    def wait_for_end(self) -> None:
+        """Also the loss of the actor is one."""
+        import ray
+
+        with suppress(ray.exceptions.RayError):
+            ray.get(self._actor.over.remote())

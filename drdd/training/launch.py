@@ -83,7 +83,8 @@ def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -
     from ray.train import FailureConfig, RunConfig
     from ray.train.torch import TorchTrainer
 
-    from drdd.training.shares import SaveFirst, Scaling
+    from drdd.training.shares import Scaling
+    from drdd.training.steering import Steering
     from drdd.training.worker import PreemptibleTorch, work
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
@@ -110,7 +111,7 @@ def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -
             name=job.stage,
             storage_path=scratch,
             failure_config=FailureConfig(max_failures=settings.restarts),
-            callbacks=[SaveFirst(channel)],
+            callbacks=[Steering(channel)],
         ),
     )
 
@@ -141,6 +142,9 @@ def _run(job: Job, uri: str, settings: TrainStage, watcher: Watcher) -> None:
         except KeyboardInterrupt:
             channel.ask(GRACE_S)
             raise
+        finally:
+            channel.end()
+            wait([running], timeout=GRACE_S)
 
 
 def _hear(message: Began | Progress | Said | Failed, watcher: Watcher) -> None:

@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import ray
-from ray.train.v2._internal.execution.callback import ControllerCallback
-from ray.train.v2._internal.execution.controller.state import ResizingState, TrainControllerState
 from ray.train.v2.api.config import ScalingConfig
 
 from drdd.params import TrainStage
-from drdd.training.channel import GRACE_S, NAMESPACE, Channel
+from drdd.training.channel import NAMESPACE
 
 
 @dataclass(frozen=True, order=True)
@@ -88,16 +86,3 @@ class Scaling(ScalingConfig):
         have = ray.cluster_resources()
         shares = fair_shares(list(wishes | {self.wish}), have.get("CPU", 0), have.get("GPU", 0))
         return max(self.wish.least, shares[self.wish])
-
-
-class SaveFirst(ControllerCallback):
-    """Asks for a checkpoint before running workers are replaced by more, or fewer, of them."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    def after_controller_state_update(
-        self, previous_state: TrainControllerState, current_state: TrainControllerState
-    ) -> None:
-        if isinstance(current_state, ResizingState):
-            self._channel.ask(GRACE_S)

@@ -147,7 +147,7 @@ def test_what_the_cluster_has_not_is_refused(job: Callable[..., Job], shared: st
         == "train.noise: 1 worker(s) of 1 GPU(s), but the cluster has 0 GPUs; "
         "lower train.noise.workers or gpus"
     )
-    assert not Path("checkpoints").exists()
+    assert not Path("checkpoints/run").exists()
 
 
 def test_a_checkpoint_of_another_network_is_refused_and_kept(
@@ -316,7 +316,7 @@ class _Draining(Watched):
     def report(self, progress: Progress) -> None:
         super().report(progress)
         store = Checkpoints("kept/checkpoints/drained", 2)
-        if not self.drained and progress.images > 80:
+        if not self.drained:
             assert not store.marks()
             self.drained = progress.images
             _drain_other(self._cluster)
@@ -346,13 +346,13 @@ def test_a_node_that_is_to_be_taken_away_is_saved_for_at_once(
 ) -> None:
     monkeypatch.setenv("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "1")
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
-    images = BATCH * 4000
-    preempted = job(images=images, checkpoint_every=10**6, workers=2, min_workers=1, threads=CPUS)
+    timed = {"images": 10**7, "minutes": 0.5, "checkpoint_every": 10**7}
+    preempted = job(**timed, workers=2, min_workers=1, threads=CPUS)
     with ray_node(f"--address={shared}", f"--num-cpus={CPUS}") as other:
         watched = _Draining(shared, other.kill)
         with fitted(preempted, "drained", Path("checkpoints"), watched) as trained:
-            assert trained.curve[-1]["images"] == images
-    assert 80 < watched.drained <= watched.saved < images
+            images = trained.curve[-1]["images"]
+    assert 0 < watched.drained <= watched.saved < images
     assert [bool(history) for history in watched.began] == [False, True]
     assert watched.began[1][-1]["images"] >= watched.saved - 10 * BATCH
 
