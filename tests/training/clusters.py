@@ -30,14 +30,17 @@ class RayNode:
 
 
 @contextmanager
-def ray_node(*options: str) -> Iterator[RayNode]:
-    """A node of a cluster, from `ray start` with these options; killed after the block."""
+def ray_node(*options: str, **extra: str) -> Iterator[RayNode]:
+    """A node of a cluster, from `ray start` with these options; killed after the block.
+
+    extra: of the environment of its workers.
+    """
     with tempfile.NamedTemporaryFile(prefix="ray-start-") as log:
         command = (str(BIN / "ray"), "start", "--block", *ANY_PORTS, *options)
         store = f"--object-store-memory={OBJECT_STORE_BYTES}"
         process = subprocess.Popen(
             [*command, store],
-            env=environment(**QUIET),
+            env=environment(**QUIET, **extra),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -46,14 +49,14 @@ def ray_node(*options: str) -> Iterator[RayNode]:
         node = RayNode(process)
         try:
             while "Ray runtime started" not in Path(log.name).read_text():
-                with_timeout(process, Path(log.name))
+                _let_run(process, Path(log.name))
             yield node
         finally:
             if process.poll() is None:
                 node.kill()
 
 
-def with_timeout(process: subprocess.Popen[bytes], log: Path) -> None:
+def _let_run(process: subprocess.Popen[bytes], log: Path) -> None:
     """A moment of waiting for a process that must not end."""
     try:
         process.wait(0.2)
@@ -63,8 +66,8 @@ def with_timeout(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def head(cpus: int) -> Iterator[str]:
-    """A cluster's first node; its address, for RAY_ADDRESS."""
+def head(cpus: int, **extra: str) -> Iterator[str]:
+    """A cluster's first node; its address, for RAY_ADDRESS. extra: of its workers' environment."""
     port, client = free_port(20_000), free_port(10_000)
     with tempfile.TemporaryDirectory(
         prefix="ray", dir="/tmp"
@@ -78,5 +81,5 @@ def head(cpus: int) -> Iterator[str]:
             "--include-dashboard=false",
             f"--temp-dir={folder}",
         )
-        with ray_node(*options):
+        with ray_node(*options, **extra):
             yield f"127.0.0.1:{port}"

@@ -35,6 +35,7 @@ from tests.training.lone import Watched
 
 pytestmark = pytest.mark.slow
 BATCH, STEPS, CPUS = 8, 50, 4
+LONG = BATCH * 10_000  # images that no test trains on; many more, and points would be far apart
 CLOSED = "http://127.0.0.1:9"
 Weights = dict[str, Tensor]
 
@@ -58,8 +59,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Pair],
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    with head(CPUS) as address:
+def cluster(s3: dict[str, str]) -> Iterator[str]:
+    """Its workers have the keys of the store."""
+    with head(CPUS, **s3) as address:
         yield address
 
 
@@ -346,7 +348,7 @@ def test_a_node_that_is_to_be_taken_away_is_saved_for_at_once(
 ) -> None:
     monkeypatch.setenv("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "1")
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
-    timed = {"images": 10**7, "minutes": 0.5, "checkpoint_every": 10**7}
+    timed = {"images": LONG, "minutes": 0.5, "checkpoint_every": LONG}
     preempted = job(**timed, workers=2, min_workers=1, threads=CPUS)
     with ray_node(f"--address={shared}", f"--num-cpus={CPUS}") as other:
         watched = _Draining(shared, other.kill)
@@ -389,7 +391,7 @@ class Run:
 def test_two_stages_that_fill_a_cluster_run_side_by_side(
     job: Callable[..., Job], shared: str, tmp_path: Path
 ) -> None:
-    timed = {"images": 10**7, "minutes": 0.2, "threads": 2}
+    timed = {"images": LONG, "minutes": 0.2, "threads": 2}
     with (
         Run(tmp_path, job("noise", **timed), "noise") as noise,
         Run(tmp_path, job("residual", rollout=False, **timed), "residual") as residual,
@@ -432,12 +434,14 @@ def test_elastic_runs_share_a_cluster_and_the_one_that_remains_grows(
 ) -> None:
     import ray
 
-    elastic = {"workers": 4, "min_workers": 1, "checkpoint_every": 10**6, "images": 10**7}
+    elastic = {"workers": 4, "min_workers": 1, "checkpoint_every": LONG, "images": 10 * LONG}
     ray.init(address=shared, log_to_driver=False)
     try:
         with Run(tmp_path, job("noise", **elastic), "first") as first:
             _wait_for([4], first)
-            with Run(tmp_path, job("residual", **elastic, minutes=0.1), "second") as second:
+            with Run(
+                tmp_path, job("residual", **elastic | {"images": LONG, "minutes": 0.1}), "second"
+            ) as second:
                 _wait_for([2, 2], first, second)
                 second.end()
             _wait_for([4], first)
