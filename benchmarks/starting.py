@@ -65,6 +65,9 @@ class _Nobody:
 
 
 def _measure(began: float) -> Start:
+    from drdd.cluster import start_ahead
+
+    start_ahead(cpus=1)
     import drdd.stages.train_noise  # noqa: F401
     from benchmarks.jobs import noise_job
     from drdd.training import launch

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 QUIET = {
@@ -18,33 +19,116 @@ QUIET = {
     # For as many workers as there were; after a loss the group may be one that fits no more.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "15",
 }
+# Unset, `ray start --head` turns token authentication on and clients without it are refused.
+OPEN = {"RAY_AUTH_MODE": "disabled"}
+PRIVATE = {
+    # Its only node is this process's own: nobody takes that away and says so beforehand.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # Nothing collects its metrics.
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    # Processes are started together, also more than there are cores: much of a start is waiting.
+    "RAY_worker_maximum_startup_concurrency": "4",
+}
 
 
 @contextmanager
 def ray_cluster(cpus: int) -> Iterator[None]:
     """Connect for the duration of the block. A private cluster has at least `cpus` logical CPUs."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    # Unset, `ray start --head` turns token authentication on and clients without it are refused.
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    terminate = signal.getsignal(signal.SIGTERM)
+    private = _Private.claim(cpus) if is_private() else None
     import ray
 
-    terminate = signal.getsignal(signal.SIGTERM)
-    address = os.environ.get("RAY_ADDRESS")
-    if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    else:
-        ray.init(
-            address="local",
-            num_cpus=max(cpus, os.cpu_count() or 1),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=300 * 1024**2,
-        )
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminate)  # Ray's own handler prints a native stack trace
     try:
+        if private:
+            private.join()
+        else:
+            _set(QUIET | OPEN)
+            address = os.environ["RAY_ADDRESS"]
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        if threading.current_thread() is threading.main_thread():
+            # Ray's own handler prints a native stack trace.
+            signal.signal(signal.SIGTERM, terminate)
         yield
     finally:
         ray.shutdown()
+        if private:
+            private.end()
+
+
+def is_private() -> bool:
+    """Whether this process has, or would have, a cluster of its own."""
+    return not os.environ.get("RAY_ADDRESS")
+
+
+def start_ahead(cpus: int) -> None:
+    """Begin to start the private cluster of the next `ray_cluster`, while the caller imports.
+
+    cpus: what that block will ask for; one that asks for more starts its own. Does nothing where
+    RAY_ADDRESS names a cluster. An error is raised by the block.
+    """
+    if is_private() and _Private.ahead is None:
+        _Private.ahead = _Private(cpus)
+
+
+class _Private:
+    """A cluster of one node that ends with this process, however that ends."""
+
+    ahead: "_Private | None" = None
+
+    def __init__(self, cpus: int) -> None:
+        _set(QUIET | OPEN)
+        self._set = _set(PRIVATE)
+        self._cpus = max(cpus, os.cpu_count() or 1)
+        self._started: Future[None] = Future()
+        self._over = threading.Event()
+        threading.Thread(target=self._live, name="ray", daemon=True).start()
+
+    @classmethod
+    def claim(cls, cpus: int) -> "_Private":
+        """What was started ahead, if it is large enough."""
+        ahead, cls.ahead = cls.ahead, None
+        if ahead is not None and ahead._cpus < cpus:
+            ahead.discard()
+            ahead = None
+        return ahead or cls(cpus)
+
+    def join(self) -> None:
+        self._started.result()
+
+    def discard(self) -> None:
+        import ray
+
+        self._started.exception()
+        ray.shutdown()
+        self.end()
+
+    def end(self) -> None:
+        """After ray.shutdown(): what follows in this process may be on another cluster."""
+        self._over.set()
+        for name in self._set:
+            os.environ.pop(name, None)
+
+    def _live(self) -> None:
+        try:
+            import ray
+
+            ray.init(
+                address="local",
+                num_cpus=self._cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=300 * 1024**2,
+            )
+            self._started.set_result(None)
+        except BaseException as error:
+            self._started.set_exception(error)
+        # Linux ends Ray's processes with the thread that started them, not with its process alone.
+        self._over.wait()
+
+
+def _set(settings: dict[str, str]) -> list[str]:
+    """As environment variables, unless they are set. Returns the names of those that were not."""
+    missing = [name for name in settings if name not in os.environ]
+    os.environ.update({name: settings[name] for name in missing})
+    return missing

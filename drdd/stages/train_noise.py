@@ -1,5 +1,10 @@
 """train_noise: the noise stage, on clean photographs alone unless its conditioning needs pairs."""
 
+if __name__ == "__main__":
+    from drdd.cluster import start_ahead
+
+    start_ahead(cpus=1)  # while what follows is imported
+
 from pathlib import Path
 
 from rich.console import Console

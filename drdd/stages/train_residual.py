@@ -1,5 +1,10 @@
 """train_residual: one residual stage for all tasks, on their pairs; from random weights or a model's."""
 
+if __name__ == "__main__":
+    from drdd.cluster import start_ahead
+
+    start_ahead(cpus=1)  # while what follows is imported
+
 from dataclasses import replace
 
 from rich.console import Console

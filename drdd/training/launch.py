@@ -1,4 +1,4 @@
-"""Run the loop in Ray Train's TorchTrainer: resources, checkpoints, recovery, what is told meanwhile."""
+"""Run the loop in Ray Train: resources, checkpoints, recovery, what is told meanwhile."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
@@ -81,11 +82,11 @@ def _store_of(job: Job, folder: Path) -> str:
 def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -> Any:
     """scratch: a folder for what Ray Train keeps of a run, which is nothing that we need."""
     from ray.train import FailureConfig, RunConfig
-    from ray.train.torch import TorchTrainer
 
     from drdd.training.shares import Scaling
     from drdd.training.steering import Steering
-    from drdd.training.worker import PreemptibleTorch, work
+    from drdd.training.trainer import Torch, Trainer
+    from drdd.training.worker import work
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     settings = settings_of(job)
@@ -96,10 +97,11 @@ def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -
     workers: Any = settings.workers
     if settings.min_workers is not None:
         workers = (settings.min_workers, settings.workers)
-    return TorchTrainer(
-        work,
-        train_loop_config={"job": job, "channel": channel, "uri": uri},
-        torch_config=PreemptibleTorch(),
+    return Trainer(
+        partial(
+            work, job, channel, uri
+        ),  # which the controller, unlike a configuration, never unpickles
+        backend_config=Torch(),
         scaling_config=Scaling(
             wish=wish,
             num_workers=workers,
@@ -117,7 +119,7 @@ def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -
 
 
 def _run(job: Job, uri: str, settings: TrainStage, watcher: Watcher) -> None:
-    """TorchTrainer.fit, and what is heard meanwhile.
+    """Trainer.fit, and what is heard meanwhile.
 
     fit runs in a thread of its own, because in the main one it takes over Ctrl-C and ends the
     process as if training had succeeded.

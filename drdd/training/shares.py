@@ -10,12 +10,15 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 import ray
 from ray.train.v2.api.config import ScalingConfig
 
-from drdd.params import TrainStage
 from drdd.training.channel import NAMESPACE
+
+if TYPE_CHECKING:
+    from drdd.params import TrainStage
 
 
 @dataclass(frozen=True, order=True)
@@ -30,7 +33,7 @@ class Wish:
     gpus: float
 
     @classmethod
-    def of(cls, settings: TrainStage) -> "Wish":
+    def of(cls, settings: "TrainStage") -> "Wish":
         least = settings.min_workers or settings.workers
         key = uuid.uuid4().hex
         return cls(time.time_ns(), key, least, settings.workers, settings.threads, settings.gpus)

@@ -8,14 +8,12 @@ import time
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
 
 import ray.train
 import ray.train.collective
 import ray.train.torch
 import torch
 import torch.distributed as dist
-from ray.train.torch import TorchConfig
 from ray.train.v2._internal.execution.context import get_train_context
 from torch import nn
 
@@ -30,14 +28,12 @@ from drdd.training.points import NonFiniteLossError, Point, Progress
 POLL_S = 0.1
 
 
-def work(config: dict[str, Any]) -> None:
-    """Ray Train's train_loop_per_worker. config: job, channel, and uri of the checkpoints."""
-    job: Job = config["job"]
-    channel: Channel = config["channel"]
+def work(job: Job, channel: Channel, uri: str) -> None:
+    """Ray Train's train_loop_per_worker. uri: of the checkpoints."""
     world = ray.train.get_context().get_world_size()
     _Mooring.channel = channel
     try:
-        _train(job, channel, config["uri"])
+        _train(job, channel, uri)
     except Exception as error:
         if isinstance(error, TransientError) or _lost_peer(error, world):
             raise  # it may pass: Ray begins again
@@ -49,6 +45,8 @@ def _train(job: Job, channel: Channel, uri: str) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     if settings.compile and device.type == "cpu" and not _compiler():
         raise UserError(
             f"train.{job.stage}.compile: on a CPU torch.compile needs a C++ compiler, and there is none "
@@ -139,20 +137,6 @@ class _First(_Other):
                 time.sleep(POLL_S)
 
 
-class PreemptibleTorch(TorchConfig):
-    """PyTorch's process group, and workers that ask for a checkpoint when they are told to go."""
-
-    @property
-    def backend_cls(self) -> Any:
-        return _Backend
-
-
-class _Backend(TorchConfig().backend_cls):  # type: ignore[misc]
-    def on_training_start(self, worker_group: Any, backend_config: Any) -> None:
-        super().on_training_start(worker_group, backend_config)
-        worker_group.execute(catch_sigterm)
-
-
 class _Mooring:
     """What the signal handler of this process needs."""
 
@@ -175,6 +159,18 @@ def _leave() -> None:
     if _Mooring.channel is not None:
         _Mooring.channel.ask(GRACE_S)
     os._exit(128 + signal.SIGTERM)
+
+
+def join(rank: int, world: int, where: str) -> None:
+    """The process group of all workers. where: tcp://address:port of the first."""
+    backend = "nccl" if ray.train.torch.get_device().type == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=where, rank=rank, world_size=world)
+
+
+def leave() -> None:
+    """The process group, if there is one: whoever waits in it gets an error."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _preemption() -> object:

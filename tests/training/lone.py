@@ -5,6 +5,7 @@ job: a pickled Job. Written at the end: when each point came, in seconds since t
 
 import json
 import pickle
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -47,4 +48,5 @@ def run(job: Job, name: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     run(pickle.loads(Path(sys.argv[1]).read_bytes()), sys.argv[2], Path(sys.argv[3]))
