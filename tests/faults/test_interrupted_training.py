@@ -1,6 +1,7 @@
 """Training that is interrupted or loses processes ends with the bytes of training that was not."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -119,6 +120,12 @@ def _unfinished(root: Path) -> list[str]:
     return found
 
 
+def _saving(root: Path) -> bool:
+    """Whether a temporary file is there now."""
+    folders = (root / ".drdd/checkpoints").glob("noise-*")
+    return any(name.startswith(".") for folder in folders for name in os.listdir(folder))
+
+
 def _first_images(said: str) -> int:
     """What the first progress line counts."""
     found = re.search(rf"(\d+)/{IMAGES} images", said)
@@ -192,18 +199,23 @@ def test_a_killed_worker_is_replaced(project: Path) -> None:
 
 
 def test_killed_at_any_moment_and_in_the_middle_of_saving(project: Path) -> None:
-    """Driver, or the whole node; a checkpoint after every step, until a kill has cut one off."""
+    """The driver, at any moment; then the whole node, as soon as a save is seen to have begun."""
     write_params(project, _params(checkpoint_every=BATCH))
-    moments, cut = random.Random(0), False
-    for turn in range(8):
+    moments, cut = random.Random(), False
+    training = Training(project)
+    training.wait_for_images(1)
+    time.sleep(moments.uniform(0, 0.5))
+    tree = training.tree()
+    _killed(tree[:1])
+    psutil.wait_procs(tree, timeout=30)
+    for _ in range(8):
         training = Training(project)
         training.wait_for_images(1)
-        time.sleep(moments.uniform(0, 0.5))
         tree = training.tree()
-        _killed(tree if turn % 2 else tree[:1])
-        psutil.wait_procs(tree, timeout=30)
-        cut = cut or bool(_unfinished(project))
-        if cut and turn >= 1:
+        while not _saving(project):
+            assert training.process.poll() is None
+        _killed(tree)
+        if cut := bool(_unfinished(project)):
             break
     assert cut, "no kill fell into the middle of a save"
     said = _ended_as_undisturbed(Training(project))
