@@ -158,6 +158,7 @@ def test_an_interrupted_run_saves_at_once_and_goes_on_from_there(
     status, said = training.end()
     assert status == 130, said
     assert "run the same command again" in said
+    assert "raylet" not in said
     assert "Traceback" not in said
     assert psutil.wait_procs(children, timeout=30)[1] == []
     (saved,) = _checkpoints(project)
