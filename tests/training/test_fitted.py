@@ -292,7 +292,7 @@ def test_checkpoints_on_s3_are_resumed_from_and_gone_in_the_end(
 ) -> None:
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
-    long = job(images=BATCH * 2000)
+    long = job(images=BATCH * 1000)
     expected = _trained(long)
     monkeypatch.setenv("DRDD_CHECKPOINTS", "s3://drdd/runs/")
     watched = _Killing("s3://drdd/runs/killed")
