@@ -1,7 +1,6 @@
 """Training that is interrupted or loses processes ends with the bytes of training that was not."""
 
 import json
-import os
 import random
 import re
 import signal
@@ -123,7 +122,7 @@ def _unfinished(root: Path) -> list[str]:
 def _saving(root: Path) -> bool:
     """Whether a temporary file is there now."""
     folders = (root / ".drdd/checkpoints").glob("noise-*")
-    return any(name.startswith(".") for folder in folders for name in os.listdir(folder))
+    return any(file.name.startswith(".") for folder in folders for file in folder.iterdir())
 
 
 def _first_images(said: str) -> int:
