@@ -16,14 +16,16 @@ import os, signal, sys
 from drdd.cluster import ray_cluster, start_ahead
 
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+cpus = int(sys.argv[1])
 start_ahead(1)
-with ray_cluster(1):
+with ray_cluster(cpus):
     import ray
+    assert ray.cluster_resources()["CPU"] == max(cpus, os.cpu_count())
     assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     assert ray.get(ray.remote(lambda: os.getpid()).remote()) != os.getpid()
     print("ready", flush=True)
     sys.stdin.readline()
-print(*sorted(set(os.environ) & set(sys.argv[1:])), sep=",", flush=True)
+print(*sorted(set(os.environ) & set(sys.argv[2:])), sep=",", flush=True)
 """
 UNUSED = """
 from drdd.cluster import _Private, start_ahead
@@ -34,10 +36,10 @@ print("ready", flush=True)
 """
 
 
-def started(code: str, tmp_path: Path) -> "subprocess.Popen[str]":
+def started(code: str, tmp_path: Path, cpus: int = 1) -> "subprocess.Popen[str]":
     names = set(os.environ) - set(PRIVATE) - {"RAY_ADDRESS"}
     environment = {name: os.environ[name] for name in names} | {"RAY_TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", code, *PRIVATE]
+    command = [sys.executable, "-c", code, str(cpus), *PRIVATE]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
@@ -47,7 +49,7 @@ def heard(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
-def of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
@@ -57,8 +59,9 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("r")
 
 
-def test_a_cluster_started_ahead_is_used_and_leaves_the_process_as_it_was(short: Path) -> None:
-    process = started(AHEAD, short)
+@pytest.mark.parametrize("cpus", [1, 99], ids=["is used", "is replaced where it is too small"])
+def test_a_cluster_started_ahead_leaves_the_process_as_it_was(short: Path, cpus: int) -> None:
+    process = started(AHEAD, short, cpus)
     assert heard(process) == "ready"
     assert process.stdin is not None
     process.stdin.close()
@@ -71,7 +74,7 @@ def test_a_killed_driver_takes_its_cluster_with_it(short: Path) -> None:
     """But for Ray's two agents, which look for their parent once a minute."""
     process = started(AHEAD, short)
     assert heard(process) == "ready"
-    below = [other for other in of(process) if not other.name().endswith("Agent")]
+    below = [other for other in descendants(process) if not other.name().endswith("Agent")]
     assert any(other.name() == "raylet" for other in below)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -82,6 +85,6 @@ def test_a_killed_driver_takes_its_cluster_with_it(short: Path) -> None:
 def test_a_cluster_that_was_started_ahead_for_nothing_ends_with_its_process(short: Path) -> None:
     process = started(UNUSED, short)
     assert heard(process) == "ready"
-    below = of(process)
+    below = descendants(process)
     assert process.wait() == 0
     assert not psutil.wait_procs(below, timeout=60)[1]

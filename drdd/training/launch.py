@@ -98,9 +98,8 @@ def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -
     if settings.min_workers is not None:
         workers = (settings.min_workers, settings.workers)
     return Trainer(
-        partial(
-            work, job, channel, uri
-        ),  # which the controller, unlike a configuration, never unpickles
+        # Bound, and no configuration: that the controller would unpickle, with all that it imports.
+        partial(work, job, channel, uri),
         backend_config=Torch(),
         scaling_config=Scaling(
             wish=wish,

@@ -28,14 +28,15 @@ class Trainer(DataParallelTrainer):
     """Its cluster may be private: one node that ends with its driver, reservations and all."""
 
     def _create_default_callbacks(self) -> list[Any]:
-        unused = (DatasetsCallback, *((PlacementGroupCleanerCallback,) if is_private() else ()))
+        unused: tuple[type, ...] = (DatasetsCallback,)
+        if is_private():
+            unused += (PlacementGroupCleanerCallback,)
         every = super()._create_default_callbacks()
         return [callback for callback in every if not isinstance(callback, unused)]
 
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
-        scaling: Any = (
-            self.scaling_config
-        )  # the type that Ray tells a type checker is its older one
+        # The type that Ray tells a type checker is its older one.
+        scaling: Any = self.scaling_config
         if not is_private() or scaling.elasticity_enabled:
             return super()._initialize_and_run_controller(**parts)
         parts["scaling_policy"] = _Alone(scaling)

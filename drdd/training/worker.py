@@ -152,10 +152,10 @@ def catch_sigterm() -> None:
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
-    threading.Thread(target=_leave, daemon=True).start()
+    threading.Thread(target=_save_and_exit, daemon=True).start()
 
 
-def _leave() -> None:
+def _save_and_exit() -> None:
     if _Mooring.channel is not None:
         _Mooring.channel.ask(GRACE_S)
     os._exit(128 + signal.SIGTERM)
