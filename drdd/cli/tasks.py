@@ -69,7 +69,7 @@ def list_tasks() -> None:
             str(task.variants) if task.degradation else "",
             f"{task.pairs:.0%}",
             f"{task.min_psnr_gain:+g} dB",
-            f"{task.max_psnr_drop:g} dB",
+            f"{task.max_drop_vs_champion:g} dB",
         )
     out.print(table)
 

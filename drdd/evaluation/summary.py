@@ -21,14 +21,14 @@ class Expected:
     """What evaluation must find for one task, and what the task must reach.
 
     images: its held-out pictures, once each; held_out: `held_out_digest` of their pixels;
-    min_psnr_gain: dB over the input; max_psnr_drop: dB below the model that publish compares with;
+    min_psnr_gain: dB over the input; max_drop_vs_champion: dB below the model that publish compares with;
     gated: false where input and target show different scenes, so that PSNR means nothing.
     """
 
     images: Sequence[str]
     held_out: str
     min_psnr_gain: float
-    max_psnr_drop: float
+    max_drop_vs_champion: float
     gated: bool = True
 
 
@@ -62,7 +62,7 @@ def summarise(
             **{part: _rounded(means[part]) for part in PARTS},
             "gain": _rounded(gain),
             "min_psnr_gain": float(wanted.min_psnr_gain),
-            "max_psnr_drop": float(wanted.max_psnr_drop),
+            "max_drop_vs_champion": float(wanted.max_drop_vs_champion),
             "gated": wanted.gated,
             "passed": not wanted.gated or gain["psnr_rgb"] >= wanted.min_psnr_gain,
         }

@@ -2,7 +2,7 @@
 
 from drdd.params.data import Columns, Corpus, Ingest, Match, Paired
 from drdd.params.file import FILE, load, overridden, read, validate
-from drdd.params.schema import Params
+from drdd.params.schema import Gates, Metrics, Params, Serve
 from drdd.params.tasks import Task
 from drdd.params.training import (
     SCRATCH,
@@ -22,11 +22,14 @@ __all__ = [
     "CompactNetwork",
     "Corpus",
     "Diffusion",
+    "Gates",
     "Ingest",
     "Match",
+    "Metrics",
     "Paired",
     "Params",
     "PretrainedNetwork",
+    "Serve",
     "Task",
     "TimeDraw",
     "TrainNoise",

@@ -9,15 +9,61 @@ from drdd.params.data import Corpus, Ingest, Paired
 from drdd.params.errors import nearest
 from drdd.params.tasks import Task
 from drdd.params.training import Diffusion, Train
-from drdd.params.types import Count, Name, Section
+from drdd.params.types import Count, Name, Positive, Section
 
 
-class Evaluate(Section):
+class Metrics(Section):
     crop_border: Annotated[int, Field(ge=0)] = Field(default=0, description="pixels left out")
+    weights: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a folder with the downloaded networks of LPIPS (alexnet-owt-7be5be79.pth), FID and "
+        "KID (inception-2015-12-05.pt); a metric whose file is not there is not computed",
+    )
+
+
+class Gates(Section):
+    max_latency_p95: Positive | None = Field(
+        default=None,
+        description="seconds that 95 % of the held-out pictures must be restored within, as measured; "
+        "what a task must reach is in tasks",
+    )
 
 
 class Serve(Section):
     threads: Count = Field(default=2, description="CPU threads of a replica")
+    gpus: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="of a replica")
+    max_batch: Count = Field(default=8, description="pictures restored together")
+    replicas: Count = Field(default=1, description="at least")
+    max_replicas: Count | None = Field(
+        default=None,
+        description="at most, as the load asks for them; always replicas, unless given",
+    )
+    models: list[str] = Field(
+        default=["champion"],
+        min_length=1,
+        description="the aliases that are served and followed as they move; the first by default",
+    )
+    follow_s: Positive = Field(default=5.0, description="seconds between looks at the aliases")
+    max_waiting: Count = Field(
+        default=64, description="requests that may wait for a replica; more are told to come back"
+    )
+    timeout_s: Positive = Field(default=120.0, description="seconds that a request may take")
+    max_megabytes: Positive = Field(default=32.0, description="of a request's body")
+    max_pixels: Count = Field(default=50_000_000, description="of a picture that is sent")
+    api_keys: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a file with a key a line, outside of git; requests must carry one. Open without",
+    )
+
+    @model_validator(mode="after")
+    def _grows(self) -> "Serve":
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise ValueError(
+                f"max_replicas {self.max_replicas} is less than replicas {self.replicas}"
+            )
+        return self
 
 
 class Publish(Section):
@@ -41,7 +87,8 @@ class Params(Section):
     )
     diffusion: Diffusion = Diffusion()
     train: Train
-    evaluate: Evaluate = Evaluate()
+    metrics: Metrics = Metrics()
+    gates: Gates = Gates()
     serve: Serve = Serve()
     publish: Publish
 

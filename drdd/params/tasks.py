@@ -27,7 +27,7 @@ class Task(Section):
         default=0.0,
         description="dB over the degraded input that evaluation must show (aligned pairs alone)",
     )
-    max_psnr_drop: Annotated[float, Field(ge=0)] = Field(
+    max_drop_vs_champion: Annotated[float, Field(ge=0)] = Field(
         default=0.5, description="dB that it may lose against the model that the alias points to"
     )
 

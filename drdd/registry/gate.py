@@ -96,7 +96,7 @@ def _compared(
 ) -> Comparison:
     if now is None:
         return Comparison("gone", _psnr(then) if then else None, None, None, None)
-    after, allowance = _psnr(now), float(now["max_psnr_drop"])
+    after, allowance = _psnr(now), float(now["max_drop_vs_champion"])
     if then is None:
         return Comparison("new", None, after, None, allowance)
     before = _psnr(then)

@@ -42,8 +42,8 @@ class Restored:
 
 def write_results(params: Params, results: Sequence[Restored], held: dict[str, list[str]]) -> None:
     """held: the images that each task must have."""
-    scores = _scores(results, params.evaluate.crop_border)
-    metrics = summarise(scores, _expected(params, results, held), params.evaluate.crop_border)
+    scores = _scores(results, params.metrics.crop_border)
+    metrics = summarise(scores, _expected(params, results, held), params.metrics.crop_border)
     latency = _latency(results)
     examples = _examples(results, scores)
 
@@ -85,7 +85,7 @@ def _expected(
             images=images,
             held_out=held_out_digest((r.degraded, r.target) for r in results if r.task == name),
             min_psnr_gain=params.tasks[name].min_psnr_gain,
-            max_psnr_drop=params.tasks[name].max_psnr_drop,
+            max_drop_vs_champion=params.tasks[name].max_drop_vs_champion,
             gated=all(params.paired[paired].aligned for paired in params.tasks[name].paired),
         )
         for name, images in held.items()

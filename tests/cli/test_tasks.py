@@ -179,7 +179,7 @@ def test_add_offers_paired_corpora_where_there_are_some(
 
 
 def test_every_setting_of_a_task_can_be_written(params: str) -> None:
-    entry = {**_task(), "order": "random", "variants": 1, "pairs": 0.1, "max_psnr_drop": 2.0}
+    entry = {**_task(), "order": "random", "variants": 1, "pairs": 0.1, "max_drop_vs_champion": 2.0}
     add_task("coloured", {**entry, "min_psnr_gain": -1.0})
     assert load().tasks["coloured"] == Task.model_validate({**entry, "min_psnr_gain": -1.0})
 

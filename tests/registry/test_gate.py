@@ -16,7 +16,7 @@ def _row(psnr: float, **changes: Any) -> dict[str, Any]:
         "output": {"psnr_rgb": psnr},
         "gain": {"psnr_rgb": psnr - 20},
         "min_psnr_gain": 1.0,
-        "max_psnr_drop": 0.5,
+        "max_drop_vs_champion": 0.5,
         "gated": True,
         "passed": True,
     } | changes
@@ -73,9 +73,9 @@ def test_a_task_that_fell_is_said_with_all_else_that_was_missed() -> None:
 
 
 def test_the_allowance_is_the_candidates() -> None:
-    before = _published(rain=_row(24.0, max_psnr_drop=0.0))
-    assert gate(_metrics(rain=_row(23.0, max_psnr_drop=1.0)), before).passed
-    assert not gate(_metrics(rain=_row(23.0, max_psnr_drop=0.9)), before).passed
+    before = _published(rain=_row(24.0, max_drop_vs_champion=0.0))
+    assert gate(_metrics(rain=_row(23.0, max_drop_vs_champion=1.0)), before).passed
+    assert not gate(_metrics(rain=_row(23.0, max_drop_vs_champion=0.9)), before).passed
 
 
 @pytest.mark.parametrize("old", ["other", None])

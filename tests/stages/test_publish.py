@@ -23,7 +23,7 @@ def _row(psnr: float, **changes: Any) -> dict[str, Any]:
         "output": scores,
         "gain": dict.fromkeys(scores, 1.0),
         "min_psnr_gain": 0.5,
-        "max_psnr_drop": 0.5,
+        "max_drop_vs_champion": 0.5,
         "gated": True,
         "passed": True,
     } | changes
