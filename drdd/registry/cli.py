@@ -3,74 +3,126 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from drdd.errors import UserError
+from drdd.registry.import_command import import_model
+
+if TYPE_CHECKING:  # the command line starts without storage
+    from drdd.registry.aliases import Alias
+    from drdd.registry.registry import Registry
 
 app = typer.Typer(no_args_is_help=True)
 out = Console(highlight=False)
+app.command("import")(import_model)
 
 RegistryOption = Annotated[
     str | None,
     typer.Option("--registry", help="s3://bucket/prefix or a folder; params.yaml's by default."),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+WhyOption = Annotated[str, typer.Option(help="Kept in the history of the alias.")]
+Ref = Annotated[str, typer.Argument(help="An alias, or a version's id.")]
 
 
 @app.command("list")
-def list_models(
-    registry: RegistryOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
+def list_models(registry: RegistryOption = None, as_json: JsonOption = False) -> None:
     """The published versions, newest first."""
-    from drdd.registry.location import default_registry, open_registry
+    from drdd.registry.tables import version_list
 
-    opened = open_registry(registry or default_registry())
-    versions, aliases = opened.versions(), opened.aliases()
+    opened = _opened(registry)
+    versions, aliases = opened.versions(), opened.aliases.all()
     names = {
         version.id: sorted(alias for alias, id_ in aliases.items() if id_ == version.id)
         for version in versions
     }
     if as_json:
-        listed = [asdict(version) | {"aliases": names[version.id]} for version in versions]
-        out.print_json(json.dumps(listed))
-        return
-    table = Table(box=None, title=opened.uri, title_justify="left")
-    for heading in ("version", "alias", "created (UTC)", "PSNR gain", "gate", "size"):
-        table.add_column(heading)
-    for version in versions:
-        metrics = version.about.get("metrics", {})
-        gain = metrics.get("mean", {}).get("gain", {}).get("psnr_rgb")
-        passed = version.about.get("gate", metrics).get("passed")
-        table.add_row(
-            version.id,
-            ", ".join(names[version.id]),
-            version.created[:19].replace("T", " "),
-            "" if gain is None else f"{gain:+.2f} dB",
-            {True: "[green]passed[/]", False: "[red]missed[/]"}.get(passed, ""),
-            f"{version.size / 1e6:.1f} MB",
+        _print_json([asdict(version) | {"aliases": names[version.id]} for version in versions])
+    else:
+        out.print(version_list(opened.uri, versions, names))
+
+
+@app.command()
+def show(
+    ref: Ref = "champion", registry: RegistryOption = None, as_json: JsonOption = False
+) -> None:
+    """All of one version: its metrics, gates, data, libraries, files, aliases and their history."""
+    from drdd.registry.signing import signer
+    from drdd.registry.tables import version_page
+
+    opened = _opened(registry)
+    version = opened.resolve(ref)
+    aliases = _aliases_of(opened, version.id)
+    if as_json:
+        _print_json(
+            asdict(version) | {"aliases": [asdict(a) for a in aliases], "signed": signer(version)}
         )
-    out.print(table)
+        return
+    out.print(version_page(version, aliases))
+    if "README.md" in version.files:
+        out.print(f"its card: {version.uri}/README.md", soft_wrap=True)
+
+
+@app.command()
+def diff(old: Ref, new: Ref, registry: RegistryOption = None, as_json: JsonOption = False) -> None:
+    """What differs between two versions: settings, metrics, data, libraries, files, code."""
+    from drdd.registry.differences import differences
+    from drdd.registry.tables import difference_tables
+
+    opened = _opened(registry)
+    found = differences(opened.resolve(old), opened.resolve(new))
+    if as_json:
+        _print_json({section: [asdict(c) for c in changes] for section, changes in found.items()})
+    else:
+        out.print(difference_tables(found))
+
+
+@app.command()
+def promote(
+    ref: Ref,
+    alias: Annotated[str, typer.Option(help="What is to point to the version.")] = "champion",
+    why: WhyOption = "",
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Point an alias to a version, whatever its gates said."""
+    opened = _opened(registry)
+    version = opened.resolve(ref)
+    moved = opened.aliases.move(alias, version.id, why)
+    _print_moved(moved, as_json)
+
+
+@app.command()
+def rollback(
+    alias: Annotated[str, typer.Argument(help="The alias.")] = "champion",
+    why: WhyOption = "",
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Point an alias to the version before the present one; again, and it goes further back."""
+    _print_moved(_opened(registry).aliases.rollback(alias, why), as_json)
 
 
 @app.command()
 def pull(
-    ref: Annotated[str, typer.Argument(help="An alias, or a version's id.")] = "champion",
+    ref: Ref = "champion",
     destination: Annotated[
         Path | None, typer.Argument(help="A folder to be made; ./<id> by default.")
     ] = None,
     registry: RegistryOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Download a version and verify every hash."""
-    from drdd.registry.location import default_registry, open_registry
-
-    opened = open_registry(registry or default_registry())
+    opened = _opened(registry)
     version = opened.resolve(ref)
     folder = destination or Path(version.id)
     opened.pull(version.id, folder)
+    if as_json:
+        _print_json({"version": version.id, "folder": str(folder)})
+        return
     count, size = len(version.files), version.size / 1e6
     said = f"{folder}: version {version.id}, {count} files, {size:.1f} MB, every hash verified"
     out.print(said, soft_wrap=True)
@@ -78,53 +130,71 @@ def pull(
 
 @app.command()
 def verify(
-    ref: Annotated[str, typer.Argument(help="An alias, or a version's id.")] = "champion",
-    registry: RegistryOption = None,
+    ref: Ref = "champion", registry: RegistryOption = None, as_json: JsonOption = False
 ) -> None:
-    """Read every byte of a published version back and compare the hashes."""
+    """Read every byte of a published version back, compare the hashes, and check the signature."""
+    from drdd.registry.signing import signer
+
+    opened = _opened(registry)
+    version = opened.resolve(ref)
+    if problems := opened.verify(version.id):
+        raise UserError(f"{opened.uri}, {ref}: {'; '.join(problems)}")
+    if as_json:
+        _print_json({"version": version.id, "verified": True, "signed": signer(version)})
+    else:
+        out.print(f"{version.uri}: every hash verified, {signer(version)}", soft_wrap=True)
+
+
+@app.command()
+def gc(
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Also versions that no alias ever pointed to, but for the newest KEEP."
+        ),
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0, help="Nothing younger is touched.")] = 24.0,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise it is only shown.")] = False,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What killed publishers left behind and, with --keep, old versions."""
+    from drdd.registry.cleaning import leftovers, remove
+    from drdd.registry.tables import leftover_table
+
+    opened = _opened(registry)
+    found = leftovers(opened, hours, keep)
+    gone = remove(opened, found, hours) if yes else []
+    if as_json:
+        _print_json({"found": [one.name for one in found], "deleted": [one.name for one in gone]})
+        return
+    if found:
+        out.print(leftover_table(opened.uri, found))
+    said = (
+        f"{len(gone)} of {len(found)} deleted" if yes else f"{len(found)} found; --yes deletes them"
+    )
+    out.print(said if found else f"{opened.uri}: nothing is left over", soft_wrap=True)
+
+
+def _opened(uri: str | None) -> "Registry":
     from drdd.registry.location import default_registry, open_registry
 
-    opened = open_registry(registry or default_registry())
-    if problems := opened.verify(ref):
-        raise UserError(f"{opened.uri}, {ref}: {'; '.join(problems)}")
-    out.print(f"{opened.resolve(ref).uri}: every hash verified", soft_wrap=True)
+    return open_registry(uri or default_registry())
 
 
-@app.command("import")
-def import_model(
-    file: Annotated[Path, typer.Argument(help="An official checkpoint, such as DRDD_AiO5.pt.")],
-    destination: Annotated[
-        Path | None, typer.Argument(help="A folder to be made; ./<name of the file> by default.")
-    ] = None,
-    noise_level: Annotated[
-        float, typer.Option(help="s, the root of the checkpoint's sum_scale.", min=0.01, max=1.0)
-    ] = 1.0,
-    head_channels: Annotated[
-        int, typer.Option(help="Of an attention head of the noise net: weights do not tell.", min=1)
-    ] = 64,
-) -> None:
-    """Turn the authors' checkpoint into a model folder. Only tensors are read: no code is run."""
-    from drdd.checkpoints.folder import load_model, save_model
-    from drdd.checkpoints.official import read_official
+def _aliases_of(registry: "Registry", id_: str) -> "list[Alias]":
+    """Those that point to the version or once did."""
+    found = [registry.aliases.get(name) for name in sorted(registry.aliases.all())]
+    return [alias for alias in found if alias and any(m.version == id_ for m in alias.history)]
 
-    folder = destination or Path(file.stem)
-    if folder.exists():
-        raise UserError(f"{folder} exists already; name another folder")
-    official = read_official(file, noise_level, head_channels)
-    save_model(folder, official.weights, official.configs, official.sampling, [])
-    model = load_model(folder)
-    table = Table(box=None, title=f"{file} → {folder}", title_justify="left")
-    for heading in ("network", "family", "tensors", "parameters", "channels in → out"):
-        table.add_column(heading)
-    for part, config in official.configs.items():
-        tensors = official.weights[part].values()
-        table.add_row(
-            part,
-            type(config).__name__.removesuffix("Config"),
-            str(len(tensors)),
-            f"{sum(t.numel() for t in tensors) / 1e6:.1f} M",
-            f"{config.in_channels} → {config.out_channels}",
-        )
-    out.print(table)
-    said = f"noise level {noise_level:g}, conditioning {model.sampling.conditioning}; every tensor used"
-    out.print(f"{said}\ndrdd restore photo.jpg -o out.png --model {folder}", soft_wrap=True)
+
+def _print_moved(alias: "Alias", as_json: bool) -> None:
+    if as_json:
+        _print_json(asdict(alias))
+        return
+    before = alias.history[-2].version if len(alias.history) > 1 else "nothing"
+    out.print(f"{alias.name}: {before} → {alias.version}")
+
+
+def _print_json(content: Any) -> None:
+    out.print_json(json.dumps(content, default=str))

@@ -1,16 +1,20 @@
 """Which registry is meant, how its store is reached, and where pulled models are kept."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drdd.errors import TransientError
+from drdd.errors import TransientError, UserError
 from drdd.params import FILE, load
-from drdd.registry.registry import Registry, check
+from drdd.registry.manifest import is_alias
+from drdd.registry.pulling import check
+from drdd.registry.registry import Registry
 
-CACHE = Path(".drdd/models")
+CACHE = Path(".drdd/models")  # in a project
+_PUBLISHED = re.compile(r"(?P<registry>.+)/versions/(?P<id>[0-9a-f]{12})/?")
 
 
 def default_registry(root: Path = Path()) -> str:
@@ -18,15 +22,29 @@ def default_registry(root: Path = Path()) -> str:
     return os.environ.get("DRDD_REGISTRY") or load(root / FILE).publish.registry
 
 
+def is_project(root: Path) -> bool:
+    return (root / FILE).is_file()
+
+
 def is_local_stack(uri: str) -> bool:
     """A bucket is the local stack's unless the environment holds settings for another S3."""
-    given = {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"}
+    given = {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    }
     return uri.startswith("s3://") and not given & os.environ.keys()
 
 
 def open_registry(uri: str, root: Path = Path()) -> Registry:
-    """Raises UserError when `uri` is a bucket of a local stack that was never started."""
-    if not is_local_stack(uri):
+    """Raises UserError when `uri` is a bucket of a local stack that was never started.
+
+    Outside of a project there is no local stack: keys are found wherever boto looks for them.
+    """
+    if not is_local_stack(uri) or not is_project(root):
         return Registry.open(uri)
     from infra.local.settings import environment
 
@@ -63,11 +81,47 @@ def reachable(uri: str, root: Path = Path()) -> Iterator[None]:
 
 
 def cached(ref: str, uri: str, root: Path = Path()) -> Path:
-    """A verified local copy of a published model; one that was damaged is pulled again."""
+    """A verified local copy of a published model; one that was damaged is pulled again.
+
+    It lies in the project at `root`, or among the user's own caches where there is no project.
+    """
     registry = open_registry(uri, root)
     version = registry.resolve(ref)
-    folder = root / CACHE / version.id
+    folder = cache_folder(root) / version.id
     if check(folder, version.id):
         shutil.rmtree(folder, ignore_errors=True)
         registry.pull(version.id, folder)
     return folder
+
+
+def cache_folder(root: Path = Path()) -> Path:
+    if is_project(root):
+        return root / CACHE
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drdd" / "models"
+
+
+def folder_of(uri: str | Path) -> Path:
+    """A local folder of the model that `uri` names.
+
+    - REGISTRY/versions/ID, such as s3://bucket/models/versions/0123456789ab: a published version
+    - REGISTRY@REF, such as s3://bucket/models@champion: by alias, id, or the beginning of an id
+    - a model folder
+    - an alias or an id alone: in the registry of DRDD_REGISTRY, or of the project's params.yaml
+
+    What is published is pulled into a cache and every hash of it checked. Raises UserError when there
+    is no such model.
+    """
+    text = str(uri)
+    if match := _PUBLISHED.fullmatch(text):
+        return cached(match["id"], match["registry"])
+    if (Path(text) / "config.json").is_file():
+        return Path(text)
+    registry, at, ref = text.rpartition("@")
+    if at and registry and is_alias(ref):
+        return cached(ref, registry)
+    if is_alias(text) and (os.environ.get("DRDD_REGISTRY") or is_project(Path())):
+        return cached(text, default_registry())
+    raise UserError(
+        f"{text} is no model: neither a model folder (config.json, model.safetensors), nor "
+        "REGISTRY@ALIAS, nor REGISTRY/versions/ID, such as s3://bucket/models@champion"
+    )

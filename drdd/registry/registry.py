@@ -1,56 +1,36 @@
 """Published models: immutable versions named by their content, and aliases that point to them.
 
-    versions/<id>/<file>            the files
-    versions/<id>/manifest.json     written last: a version without it does not exist
-    aliases/<name>.json             {"version": <id>, ...}
-
-<id> is the first 12 hexadecimal digits of the SHA-256 over "<sha256>  <name>" lines, one a file,
-sorted by name. So a version cannot change, and publishing the same files again changes nothing.
-Every reader derives the id anew from the manifest: one that was changed with its files is found.
+versions/<id>/<file>            the files
+versions/<id>/manifest.json     written last: a version without it does not exist
+aliases/<name>.json             where an alias points, and its history
 """
 
 import difflib
-import hashlib
 import json
-import re
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from drdd.errors import UserError
-from drdd.files import write_json
+from drdd.registry import pulling
+from drdd.registry.aliases import Aliases
+from drdd.registry.manifest import (
+    MANIFEST,
+    Version,
+    file_of,
+    is_file,
+    is_id,
+    parse,
+    to_dict,
+    version_id,
+)
+from drdd.registry.signing import distrust, fingerprint, signed, signing_key
 from drdd.store import Store
 
-MANIFEST = "manifest.json"
-_NAME = r"\w[\w.-]*"  # no leading dot: neither "..", nor a temporary file's name
-_ALIAS = re.compile(_NAME, re.ASCII)
-_FILE = re.compile(rf"{_NAME}(/{_NAME})*", re.ASCII)
-_ID = re.compile(r"[0-9a-f]{12}")
-
-
-@dataclass(frozen=True)
-class File:
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Version:
-    """created: ISO 8601, UTC; about: what the publisher said of it (metrics, git revision, ...)."""
-
-    id: str
-    uri: str
-    created: str
-    files: Mapping[str, File]
-    about: Mapping[str, Any]
-
-    @property
-    def size(self) -> int:
-        return sum(file.size for file in self.files.values())
+ROUNDS = 3  # of writing files again that a cleaning took for left behind
 
 
 class Registry:
@@ -60,7 +40,8 @@ class Registry:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
+        self.aliases = Aliases(store, self._demand_usable)
 
     @classmethod
     def open(cls, uri: str) -> "Registry":
@@ -69,88 +50,92 @@ class Registry:
 
     @property
     def uri(self) -> str:
-        return self._store.uri
+        return self.store.uri
 
-    def publish(self, files: Mapping[str, Path | bytes], about: Mapping[str, Any]) -> Version:
+    def publish(
+        self,
+        files: Mapping[str, Path | bytes],
+        about: Mapping[str, Any],
+        key: Ed25519PrivateKey | None = None,
+    ) -> Version:
         """Write a version; one that is there already is returned as it is.
+
+        key: signs the manifest; by default the one of DRDD_SIGNING_KEY, if that is set. A version that
+        is there without its signature is written again and signed.
 
         Each file is read back and compared before the manifest makes the version visible. Of
         publishers that race with the same files, the last one's `about` stays. Raises UserError
         also for a file name that is not relative, of letters, digits, ".", "_", "-" and "/".
         """
         for name in files:
-            if name == MANIFEST or not _FILE.fullmatch(name):
+            if not is_file(name):
                 raise UserError(f"{self.uri}: {name!r} cannot be the name of a published file")
-        listed = {name: _file(files[name]) for name in sorted(files)}
+        key = key or signing_key()
+        listed = {name: file_of(files[name]) for name in sorted(files)}
         id_ = version_id(listed)
-        if existing := self._version(id_):
+        if (existing := self.version(id_)) and _is_signed_by(existing, key):
+            self._write_what_vanished(existing, files)
             return existing
-        for name, file in listed.items():
-            path = f"versions/{id_}/{name}"
-            self._store.put(path, files[name])
-            if self._store.sha256(path) != file.sha256:
-                raise UserError(f"{self.uri}/{path}: the store gave back other bytes than it got")
-        manifest = {
-            "id": id_,
-            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "files": {name: vars(file) for name, file in listed.items()},
-            "about": dict(about),
-        }
+        created = datetime.now(UTC).isoformat(timespec="milliseconds")
+        version = Version(id_, self._uri(id_), created, listed, about)
+        self._write(version, files, listed)
+        self._write_what_vanished(version, files)
+        manifest = to_dict(signed(version, key) if key else version)
         content = json.dumps(manifest, indent=2, allow_nan=False).encode()
-        self._store.put(f"versions/{id_}/{MANIFEST}", content)
-        if (published := self._version(id_)) is None:
+        self.store.put(f"versions/{id_}/{MANIFEST}", content)
+        self._write_what_vanished(version, files)
+        if (published := self.version(id_)) is None:
             raise UserError(f"{self.uri}: the store does not give back the manifest of {id_}")
         return published
 
-    def set_alias(self, name: str, version: str) -> None:
-        """Point `name` to a version, given by its full id. Raises UserError if there is none."""
-        if not _ALIAS.fullmatch(name):
-            raise UserError(f"{self.uri}: {name!r} cannot be an alias (letters, digits, ._-)")
-        if self._version(version) is None:
-            raise UserError(f"{self.uri}: no version {version!r} to call {name!r}")
-        moved = datetime.now(UTC).isoformat(timespec="seconds")
-        content = json.dumps({"version": version, "moved": moved}, indent=2).encode()
-        self._store.put(f"aliases/{name}.json", content)
+    def version(self, id_: str) -> Version | None:
+        """By its full id, trusted or not; None when there is no manifest.
 
-    def aliases(self) -> dict[str, str]:
-        """Alias -> version id."""
-        found = {}
-        for name in self._store.names("aliases"):
-            try:
-                found[Path(name).stem] = str(json.loads(self._store.get(name) or b"")["version"])
-            except (ValueError, KeyError, TypeError):
-                raise UserError(f"{self.uri}/{name} is damaged; set the alias again") from None
-        return found
+        Raises UserError when it is damaged.
+        """
+        if not is_id(id_):
+            return None
+        content = self.store.get(f"versions/{id_}/{MANIFEST}")
+        try:
+            return None if content is None else parse(content, id_, self._uri(id_))
+        except ValueError as error:
+            raise UserError(
+                f"{self._uri(id_)}/{MANIFEST} {error}; "
+                "delete this version and publish its files again"
+            ) from None
 
     def pointed(self, alias: str) -> Version | None:
         """What `alias` points to; None when there is no such alias, or its version is lost."""
-        return self._version(self.aliases().get(alias, ""))
+        found = self.aliases.get(alias)
+        return self.version(found.version) if found else None
 
     def versions(self) -> list[Version]:
         """Newest first."""
         found = []
-        for name in self._store.names("versions"):
+        for name in self.store.names("versions"):
             folder, _, file = name.removeprefix("versions/").partition("/")
-            if file == MANIFEST and (version := self._version(folder)):
+            if file == MANIFEST and (version := self.version(folder)):
                 found.append(version)
         return sorted(found, key=lambda version: (version.created, version.id), reverse=True)
 
     def resolve(self, ref: str) -> Version:
-        """By alias, id, or an unambiguous beginning of an id. Raises UserError for any other."""
-        aliases = self.aliases()
-        if version := self._version(aliases.get(ref, ref)):
-            return version
-        if ref in aliases:
-            raise UserError(f"{self.uri}: {ref!r} points to {aliases[ref]!r}, which is not there")
+        """By alias, id, or an unambiguous beginning of an id. Raises UserError for any other.
+
+        Also for one that is not signed by a key of DRDD_TRUSTED_KEY, where that is set.
+        """
+        alias = self.aliases.get(ref)
+        if version := self.version(alias.version if alias else ref):
+            return self._trusted(version)
+        if alias:
+            raise UserError(f"{self.uri}: {ref!r} points to {alias.version!r}, which is not there")
         versions = self.versions()
         ids = [version.id for version in versions]
         begins = [id_ for id_ in ids if ref and id_.startswith(ref)]
         if len(begins) == 1:
-            return versions[ids.index(begins[0])]
+            return self._trusted(versions[ids.index(begins[0])])
         if begins:
             raise UserError(f"{self.uri}: {ref!r} may be any of {', '.join(begins)}")
-        known = [*aliases, *ids]
-        near = difflib.get_close_matches(ref, known, n=3, cutoff=0.3)
+        near = difflib.get_close_matches(ref, [*self.aliases.all(), *ids], n=3, cutoff=0.3)
         said = f"nearest: {', '.join(near)}" if near else f"there are {len(ids)} versions"
         raise UserError(f"{self.uri}: no model {ref!r}; {said} (`drdd models list`)")
 
@@ -159,7 +144,7 @@ class Registry:
         version = self.resolve(ref)
         problems = []
         for name, file in version.files.items():
-            actual = self._store.sha256(f"versions/{version.id}/{name}")
+            actual = self.store.sha256(f"versions/{version.id}/{name}")
             if actual is None:
                 problems.append(f"{name} is missing")
             elif actual != file.sha256:
@@ -173,109 +158,50 @@ class Registry:
         anything else, or when a file is not what the manifest says.
         """
         version = self.resolve(ref)
-        if _occupied(destination):
-            _refuse_other(destination, version)
-            return version
-        try:
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".pull-", dir=destination.parent) as scratch:
-                folder = Path(scratch) / version.id
-                self._download(version, folder)
-                _move(folder, destination, version)
-        except OSError as error:
-            raise UserError(f"{destination} cannot be written: {error}") from error
+
+        def download(name: str, path: Path) -> None:
+            self.store.fetch(f"versions/{version.id}/{name}", path)
+
+        pulling.pull(version, destination, download)
         return version
 
-    def _download(self, version: Version, folder: Path) -> None:
-        for name in version.files:
-            self._store.fetch(f"versions/{version.id}/{name}", folder / name)
-        write_json(folder / MANIFEST, _manifest(version))
-        if problems := check(folder, version.id):
-            raise UserError(f"{version.uri} is damaged: {'; '.join(problems)}")
+    def _uri(self, id_: str) -> str:
+        return f"{self.uri}/versions/{id_}"
 
-    def _version(self, id_: str) -> Version | None:
-        """None when there is no manifest. Raises UserError when it is damaged."""
-        if not _ID.fullmatch(id_):
-            return None
-        uri = f"{self.uri}/versions/{id_}"
-        content = self._store.get(f"versions/{id_}/{MANIFEST}")
-        try:
-            return None if content is None else _parsed(content, id_, uri)
-        except ValueError as error:
-            raise UserError(
-                f"{uri}/{MANIFEST} {error}; delete this version and publish its files again"
-            ) from None
+    def _write(
+        self, version: Version, files: Mapping[str, Path | bytes], names: Iterable[str]
+    ) -> None:
+        for name in names:
+            path = f"versions/{version.id}/{name}"
+            self.store.put(path, files[name])
+            if self.store.sha256(path) not in (version.files[name].sha256, None):
+                raise UserError(f"{self.uri}/{path}: the store gave back other bytes than it got")
 
+    def _write_what_vanished(self, version: Version, files: Mapping[str, Path | bytes]) -> None:
+        """A cleaning may have taken old files of a slow publication for left behind by a killed one."""
+        folder = f"versions/{version.id}/"
+        for _ in range(ROUNDS):
+            there = {name.removeprefix(folder) for name in self.store.names(folder.rstrip("/"))}
+            if not (lost := sorted(set(files) - there)):
+                return
+            self._write(version, files, lost)
+        raise UserError(f"{version.uri}: its files vanish as they are written; who deletes there?")
 
-def version_id(files: Mapping[str, File]) -> str:
-    lines = "".join(f"{files[name].sha256}  {name}\n" for name in sorted(files))
-    return sha256(lines.encode()).hexdigest()[:12]
+    def _trusted(self, version: Version) -> Version:
+        if why := distrust(version):
+            raise UserError(f"{version.uri} {why}")
+        return version
 
-
-def check(folder: Path, id_: str) -> list[str]:
-    """What is wrong with a pulled version in `folder`, in sentences; [] when every hash is right."""
-    try:
-        version = _parsed((folder / MANIFEST).read_bytes(), id_, str(folder))
-    except OSError:
-        return [f"{MANIFEST} is missing"]
-    except ValueError as error:
-        return [f"{MANIFEST} {error}"]
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    strange = sorted(found - {*version.files, MANIFEST})
-    problems = [f"{name} does not belong to it" for name in strange]
-    for name, file in version.files.items():
-        if name not in found:
-            problems.append(f"{name} is missing")
-        elif _file(folder / name).sha256 != file.sha256:
-            problems.append(f"{name} does not have the manifest's SHA-256 {file.sha256}")
-    return problems
+    def _demand_usable(self, id_: str, alias: str) -> None:
+        if (version := self.version(id_)) is None:
+            raise UserError(f"{self.uri}: no version {id_!r} to call {alias!r}")
+        self._trusted(version)
 
 
-def _parsed(content: bytes, id_: str, uri: str) -> Version:
-    """Raises ValueError unless `content` is a manifest whose files make up version `id_`."""
-    try:
-        manifest = json.loads(content)
-        files = {name: File(**file) for name, file in manifest["files"].items()}
-        version = Version(manifest["id"], uri, manifest["created"], files, manifest["about"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError("is not a manifest") from None
-    safe = all(_FILE.fullmatch(name) for name in files)
-    if not safe or {version.id, version_id(files)} != {id_}:
-        raise ValueError(f"lists files that do not make up version {id_}")
-    return version
-
-
-def _manifest(version: Version) -> dict[str, Any]:
-    return {
-        "id": version.id,
-        "created": version.created,
-        "files": {name: vars(file) for name, file in version.files.items()},
-        "about": dict(version.about),
-    }
-
-
-def _file(content: Path | bytes) -> File:
-    if isinstance(content, bytes):
-        return File(sha256(content).hexdigest(), len(content))
-    with content.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256")
-        return File(digest.hexdigest(), stream.tell())
-
-
-def _occupied(folder: Path) -> bool:
-    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-
-
-def _refuse_other(folder: Path, version: Version) -> None:
-    if problems := check(folder, version.id):
-        raise UserError(f"{folder} exists and holds something else: {problems[0]}; name another")
-
-
-def _move(folder: Path, destination: Path, version: Version) -> None:
-    """Into an empty or absent place; if another pull was first there, its result is checked."""
-    try:
-        folder.rename(destination)
-    except OSError:
-        if not _occupied(destination):
-            raise
-        _refuse_other(destination, version)
+def _is_signed_by(version: Version, key: Ed25519PrivateKey | None) -> bool:
+    """Has it the very signature that the key gives it? True also without a key."""
+    if key is None:
+        return True
+    signature = version.signature
+    of_key = signature is not None and signature.key == fingerprint(key.public_key())
+    return of_key and signed(version, key).signature == signature

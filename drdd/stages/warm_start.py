@@ -53,7 +53,7 @@ def find_warm_start(params: Params, kept: Path) -> WarmStart:
 
 def _resolved(ref: str, params: Params) -> str | None:
     registry = Registry.open(params.publish.registry)
-    if ref in {CHAMPION, params.publish.alias} and ref not in registry.aliases():
+    if ref in {CHAMPION, params.publish.alias} and registry.aliases.get(ref) is None:
         return None
     try:
         return registry.resolve(ref).id

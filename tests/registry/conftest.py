@@ -7,12 +7,16 @@ import pytest
 from drdd.registry.registry import Registry
 
 
-@pytest.fixture(params=["folder", "s3"])
-def registry(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Registry:
-    if request.param == "folder":
-        return Registry.open(str(tmp_path / "bucket"))
-    for name, value in request.getfixturevalue("s3").items():
+@pytest.fixture
+def s3_registry(s3: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    for name, value in s3.items():
         monkeypatch.setenv(name, value)
     return Registry.open(f"s3://drdd/bucket-{tmp_path.name}")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    if request.param == "folder":
+        return Registry.open(str(tmp_path / "bucket"))
+    opened: Registry = request.getfixturevalue("s3_registry")
+    return opened

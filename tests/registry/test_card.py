@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import yaml
+
 from drdd.params import load
 from drdd.registry.card import model_card
 from tests.conftest import ROOT
@@ -21,28 +23,70 @@ def _scores(psnr: float, ssim: float) -> dict[str, float]:
     return {"psnr_rgb": psnr, "psnr_y": psnr + 1, "ssim_rgb": ssim, "ssim_y": ssim}
 
 
-def _row(passed: bool) -> dict[str, Any]:
+def _row() -> dict[str, Any]:
     return {
         "images": 4,
         "input": _scores(20.0, 0.5),
         "output": _scores(22.25, 0.75),
         "gain": _scores(2.25, 0.25),
-        "min_psnr_gain": 1.5,
-        "gated": True,
-        "passed": passed,
     }
 
 
 def test_a_card_holds_every_task_and_corpus_and_how_to_use_the_model() -> None:
-    metrics = {"tasks": {"rain": _row(True), "haze": _row(False)}, "passed": False}
+    gates = [
+        {"gate": "min_psnr_gain", "task": "rain", "passed": True, "said": "rain gained enough"},
+        {
+            "gate": "min_psnr_gain",
+            "task": "haze",
+            "passed": False,
+            "said": "haze gained too little",
+        },
+    ]
+    metrics = {"tasks": {"rain": _row(), "haze": _row()}, "gates": gates, "passed": False}
     pairs = {"task": "rain", "train_pairs": 12, "of": 48}
     params = load(ROOT / "params.yaml")
     card = model_card(params, metrics, [CORPUS], [pairs], "0123456789ab")
-    assert "| rain | 4 | 20.00 → 22.25 | +2.25 | +1.50 | 0.500 → 0.750 | passed |" in card
-    assert "| haze | 4 | 20.00 → 22.25 | +2.25 | +1.50 | 0.500 → 0.750 | missed |" in card
+    assert "| rain | 4 | PSNR, dB | 20.00 | 22.25 | +2.25 |  |" in card
+    assert "| haze | 4 | SSIM | 0.500 | 0.750 | +0.250 |  |" in card
+    assert "- passed: rain gained enough" in card
+    assert "- missed: haze gained too little" in card
     assert "`nature` from `data/photographs/nature`: 3 images to train, 1 held out" in card
     assert "12 of 48" in card
     assert "residual stage began from version `0123456789ab`" in card
     assert "began from random weights" in model_card(params, metrics, [CORPUS], [pairs])
-    for said in ("2606.01048", "Apache-2.0", "drdd restore", "drdd models pull", "## Limits"):
+    where = f'from_pretrained("{params.publish.registry}@champion")'
+    for said in (
+        "2606.01048",
+        "Apache-2.0",
+        "drdd restore",
+        "drdd models pull",
+        "## Limits",
+        where,
+    ):
         assert said in card
+
+
+def test_a_card_begins_with_front_matter() -> None:
+    params = load(ROOT / "params.yaml")
+    card = model_card(params, {"tasks": {}, "gates": []}, [], [])
+    _, matter, rest = card.split("---\n", 2)
+    said = yaml.safe_load(matter)
+    assert said["license"] == "apache-2.0"
+    assert said["library_name"] == "drdd"
+    assert set(params.tasks) < set(said["tags"])
+    assert rest.startswith("\n# DRDD")
+
+
+def test_intervals_gates_and_what_was_not_computed_are_said_where_there_are_any() -> None:
+    row = _row() | {"intervals": {"gain": {"psnr_rgb": [1.9, 2.6]}}}
+    gates = [
+        {"gate": "max_latency_p95", "task": None, "passed": False, "said": "p95 is 3 s of 2 s"},
+        {"gate": "min_psnr_gain", "task": "rain", "passed": True, "said": "rain gained enough"},
+    ]
+    metrics = {"tasks": {"rain": row}, "gates": gates, "not_computed": {"fid": "no weights"}}
+    card = model_card(load(ROOT / "params.yaml"), metrics, [], [])
+    assert "| rain | 4 | PSNR, dB | 20.00 | 22.25 | +2.25 | +1.90 to +2.60 |" in card
+    assert "- missed: p95 is 3 s of 2 s\n- passed: rain gained enough" in card
+    assert "- fid was not computed: no weights" in card
+    none = model_card(load(ROOT / "params.yaml"), {"tasks": {}, "gates": []}, [], [])
+    assert "None was asked for." in none

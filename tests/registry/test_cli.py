@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from drdd.checkpoints.folder import load_model
 from drdd.errors import UserError
 from drdd.registry.cli import app
-from drdd.registry.registry import Registry, Version, check
+from drdd.registry.manifest import Version
+from drdd.registry.pulling import check
+from drdd.registry.registry import Registry
 from drdd.store import Store
 from tests.checkpoints.test_official import official_checkpoint
 
@@ -27,7 +30,7 @@ def _run(*arguments: str) -> str:
 @pytest.fixture
 def version(registry: Registry, workspace: Path) -> Version:
     published = registry.publish({"model.safetensors": bytes(2_000_000)}, {"metrics": METRICS})
-    registry.set_alias("champion", published.id)
+    registry.aliases.move("champion", published.id)
     return published
 
 
@@ -38,6 +41,12 @@ def test_list_shows_the_gain_and_the_gate(registry: Registry, version: Version) 
     for shown in ("champion", version.created[:10], "+4.26 dB", "passed", "2.0 MB"):
         assert shown in row
     assert unmeasured.id in output
+    assert "signed by" not in output
+    signed = registry.publish({"a": b""}, {}, Ed25519PrivateKey.generate())
+    assert signed.signature is not None
+    output = _run("list", "--registry", registry.uri)
+    row = next(line for line in output.splitlines() if signed.id in line)
+    assert row.split()[-1] == signed.signature.key[:8]
 
 
 def test_list_shows_a_gate_that_was_missed_against_the_model_before(registry: Registry) -> None:
@@ -81,3 +90,91 @@ def test_an_official_checkpoint_becomes_a_model_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="damaged, cut short"):
         _run("import", str(tmp_path / "cut.pt"), str(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
+
+
+ABOUT = {
+    "metrics": {
+        "tasks": {
+            "rain": {
+                "images": 4,
+                "input": {"psnr_rgb": 20.0},
+                "output": {"psnr_rgb": 24.25},
+                "gain": {"psnr_rgb": 4.25},
+                "intervals": {"gain": {"psnr_rgb": [3.5, 5.0]}},
+            }
+        },
+        "gates": [
+            {
+                "gate": "min_psnr_gain",
+                "task": "rain",
+                "passed": True,
+                "said": "rain gained [4.25] dB",
+            }
+        ],
+        "passed": True,
+    },
+    "params": {"seed": 0},
+    "data": {"data/pairs/rain": "0a1b.dir"},
+    "libraries": {"torch": "2.13.0"},
+    "git": "abc-dirty",
+    "start": {"version": None},
+}
+
+
+def test_show_says_all_of_a_version(registry: Registry, version: Version) -> None:
+    shown = registry.publish({"config.json": b"{}", "README.md": b"# Card"}, ABOUT)
+    registry.aliases.move("champion", shown.id, "better at [rain]")
+    output = _run("show", "champion", "--registry", registry.uri)
+    parts = [
+        *("rain", "20", "24.25", "4.25", "3.5 to 5", "rain gained [4.25] dB", "passed"),
+        *("random weights", "abc-dirty", "torch", "2.13.0", "0a1b.dir", "not signed"),
+        *("better at [rain]", version.id, shown.id, "README.md", "its card"),
+    ]
+    for part in parts:
+        assert part in output
+    said = json.loads(_run("show", shown.id, "--json", "--registry", registry.uri))
+    assert said["about"] == ABOUT
+    assert [move["version"] for move in said["aliases"][0]["history"]] == [version.id, shown.id]
+    before = _run("show", version.id, "--registry", registry.uri)
+    assert "better at [rain]" in before  # its alias has moved on
+
+
+def test_diff_shows_what_differs_and_only_that(registry: Registry, version: Version) -> None:
+    changed = registry.publish({"model.safetensors": b"1"}, ABOUT | {"params": {"seed": 7}})
+    other = registry.publish({"model.safetensors": b"2"}, ABOUT)
+    output = _run("diff", other.id, changed.id, "--registry", registry.uri)
+    row = next(line for line in output.splitlines() if "seed" in line)
+    assert row.split() == ["seed", "0", "7"]
+    assert "model.safetensors" in output
+    assert "libraries" not in output
+    assert "no difference" in _run("diff", other.id, other.id, "--registry", registry.uri)
+    found = json.loads(_run("diff", other.id, changed.id, "--json", "--registry", registry.uri))
+    assert found["params"] == [{"key": "seed", "old": 0, "new": 7}]
+    assert found["metrics"] == []
+
+
+def test_promote_and_rollback(registry: Registry, version: Version) -> None:
+    better = registry.publish({"model.safetensors": b""}, {})
+    where = ("--registry", registry.uri)
+    output = _run("promote", better.id[:6], "--why", "looks better", *where)
+    assert output.strip() == f"champion: {version.id} → {better.id}"
+    moved = json.loads(_run("rollback", "--json", *where))
+    assert moved["version"] == version.id
+    assert [move.get("why") for move in moved["history"]] == ["", "looks better", ""]
+    assert "nothing → " in _run("promote", "champion", "--alias", "candidate", *where)
+    assert registry.aliases.all() == {"champion": version.id, "candidate": version.id}
+    with pytest.raises(UserError, match="never anything before"):
+        _run("rollback", *where)
+
+
+def test_gc_shows_first_and_deletes_when_told(registry: Registry, version: Version) -> None:
+    old = registry.publish({"model.safetensors": b"old"}, {})
+    where = ("--hours", "0", "--registry", registry.uri)
+    assert "nothing is left over" in _run("gc", *where)
+    output = _run("gc", "--keep", "0", *where)
+    assert f"versions/{old.id}" in output
+    assert "1 found; --yes deletes them" in output
+    assert len(registry.versions()) == 2
+    told = json.loads(_run("gc", "--keep", "0", "--yes", "--json", *where))
+    assert told == {"found": [f"versions/{old.id}"], "deleted": [f"versions/{old.id}"]}
+    assert [kept.id for kept in registry.versions()] == [version.id]

@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 
 from drdd.errors import TransientError, UserError
-from drdd.registry.registry import MANIFEST, Registry, check, version_id
+from drdd.registry import pulling
+from drdd.registry.manifest import MANIFEST, version_id
+from drdd.registry.pulling import check
+from drdd.registry.registry import Registry
 from drdd.store import Store
 from tests.conftest import ROOT
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(100_000)}
 
 
-OPERATIONS = ("put", "get", "fetch", "sha256", "names")
+OPERATIONS = ("put", "get", "fetch", "sha256", "names", "tagged", "put_if", "_put_object")
 
 
 class Line:
@@ -49,7 +52,7 @@ class Line:
 
 def _publish_and_promote(registry: Registry, files: dict[str, Path | bytes]) -> str:
     version = registry.publish(files, {})
-    registry.set_alias("champion", version.id)
+    registry.aliases.move("champion", version.id)
     return version.id
 
 
@@ -67,14 +70,18 @@ def test_a_line_cut_at_any_operation_leaves_nothing_half_published(
             except TransientError:
                 assert line.was_cut
         visible = registry.versions()
-        assert all(registry.verify(version.id) == [] for version in visible)
-        pointed = registry.aliases()["champion"]
-        assert pointed in (champion, version_id(visible[0].files))
+        assert all(registry.verify(version.id) == [] for version in visible[:2])
+        pointed = registry.aliases.get("champion")
+        assert pointed is not None
+        assert pointed.version in (champion, version_id(visible[0].files))
+        assert len(pointed.history) == cut_at + (pointed.version != champion)
         champion = _publish_and_promote(registry, files)
         assert len(registry.versions()) == cut_at + 1
         if not line.was_cut:
             break
-    assert cut_at > 8  # it looks, writes and reads two files, the manifest; then the alias
+    # It looks, writes and reads two files, lists them, writes the manifest, lists and reads; the alias
+    # then is preceded and followed by a look at its version.
+    assert cut_at >= 13
 
 
 def test_a_pull_cut_at_any_operation_leaves_nothing(
@@ -121,6 +128,49 @@ def test_a_killed_publisher_leaves_nothing_visible(registry: Registry) -> None:
     assert registry.versions() == []
     version = registry.publish({"a": b"1", "b": b"2"}, {})
     assert registry.verify(version.id) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("done_first", [False, True])
+def test_a_publisher_killed_at_any_operation_leaves_nothing_or_the_whole(
+    registry: Registry, done_first: bool
+) -> None:
+    """Real processes, each killed at its n-th operation, before or after the store has done it."""
+    script = (
+        "import os, signal, sys\n"
+        "from drdd.registry.registry import Registry\n"
+        "from drdd.store import Store\n"
+        "kill_at, done_first, done = int(sys.argv[2]), sys.argv[3] == 'True', 0\n"
+        "def wrapped(operation):\n"
+        "    def run(*args):\n"
+        "        global done\n"
+        "        done += 1\n"
+        "        mine = done == kill_at\n"
+        "        result = None if mine and not done_first else operation(*args)\n"
+        "        mine and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return result\n"
+        "    return run\n"
+        f"for name in {OPERATIONS}:\n"
+        "    setattr(Store, name, wrapped(getattr(Store, name)))\n"
+        "registry = Registry.open(sys.argv[1])\n"
+        "version = registry.publish({'a': sys.argv[2].encode(), 'b': b'2'}, {})\n"
+        "registry.aliases.move('champion', version.id)\n"
+    )
+    for kill_at in count(1):
+        arguments = [registry.uri, str(kill_at), str(done_first)]
+        before, alias = registry.versions(), registry.aliases.get("champion")
+        done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT)
+        now, moved = registry.versions(), registry.aliases.get("champion")
+        assert now in (before, [now[0], *before] if now else [])
+        assert all(registry.verify(version.id) == [] for version in now[:1])
+        if moved != alias:
+            assert moved is not None
+            assert moved.version == now[0].id
+            assert len(moved.history) == (len(alias.history) if alias else 0) + 1
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL
+    assert kill_at >= 13
 
 
 def test_wrong_keys_are_refused(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,13 +263,13 @@ def test_racing_pulls_into_one_folder_agree(
 ) -> None:
     """Both have downloaded before either moves its download into place."""
     version = registry.publish(FILES, {})
-    both, download = Barrier(2), Registry._download
+    both, move = Barrier(2), pulling._move
 
     def together(*args: Any) -> None:
-        download(*args)
         both.wait(timeout=60)
+        move(*args)
 
-    monkeypatch.setattr(Registry, "_download", together)
+    monkeypatch.setattr(pulling, "_move", together)
     folder = tmp_path / "pulls" / "model"
     with ThreadPoolExecutor(2) as pool:
         pulled = list(pool.map(lambda _: registry.pull(version.id, folder), range(2)))

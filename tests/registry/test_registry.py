@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from drdd.errors import UserError
-from drdd.registry.registry import MANIFEST, File, Registry, check, version_id
+from drdd.registry.manifest import MANIFEST, File, version_id
+from drdd.registry.pulling import check
+from drdd.registry.registry import Registry
 from drdd.store import Store
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(100_000)}
@@ -21,9 +23,9 @@ def test_what_is_published_is_listed_resolved_and_pulled(
     source = tmp_path / "report.html"
     source.write_bytes(b"<html>")
     version = registry.publish({**FILES, "report.html": source}, {"git": "abc"})
-    registry.set_alias("champion", version.id)
+    registry.aliases.move("champion", version.id)
     assert [v.id for v in registry.versions()] == [version.id]
-    assert registry.aliases() == {"champion": version.id}
+    assert registry.aliases.all() == {"champion": version.id}
     for ref in ("champion", version.id, version.id[:5]):
         assert registry.resolve(ref) == version
     assert registry.verify("champion") == []
@@ -46,18 +48,18 @@ def test_the_same_content_is_the_same_version(registry: Registry) -> None:
 
 def test_an_alias_moves_and_points_to_nothing_that_is_not_there(registry: Registry) -> None:
     first, second = registry.publish(FILES, {}), registry.publish(OTHER, {})
-    registry.set_alias("champion", first.id)
-    registry.set_alias("champion", second.id)
+    registry.aliases.move("champion", first.id)
+    registry.aliases.move("champion", second.id)
     assert registry.resolve("champion").id == second.id
     with pytest.raises(UserError, match="no version 'feedfeedfeed'"):
-        registry.set_alias("champion", "feedfeedfeed")
+        registry.aliases.move("champion", "feedfeedfeed")
     assert registry.resolve("champion").id == second.id
 
 
 def test_what_an_alias_points_to_may_not_be_there(registry: Registry) -> None:
     assert registry.pointed("champion") is None
     version = registry.publish(FILES, {})
-    registry.set_alias("champion", version.id)
+    registry.aliases.move("champion", version.id)
     assert registry.pointed("champion") == version
     assert registry.pointed(version.id) is None  # an id is no alias
     lost = json.dumps({"version": "feedfeedfeed"}).encode()
@@ -66,7 +68,7 @@ def test_what_an_alias_points_to_may_not_be_there(registry: Registry) -> None:
 
 
 def test_an_unknown_name_is_refused_with_what_is_near(registry: Registry) -> None:
-    registry.set_alias("champion", registry.publish(FILES, {}).id)
+    registry.aliases.move("champion", registry.publish(FILES, {}).id)
     with pytest.raises(UserError, match=r"no model 'champoin'; nearest: champion"):
         registry.resolve("champoin")
 
@@ -130,7 +132,7 @@ def test_no_name_leads_out_of_the_registry_or_of_a_pulled_folder(
     version = registry.publish(FILES, {})
     for name in ("../versions/x", "a/b", "", ".."):
         with pytest.raises(UserError, match="cannot be an alias"):
-            registry.set_alias(name, version.id)
+            registry.aliases.move(name, version.id)
     files = {"../../out": File(sha256(b"x").hexdigest(), 1)}
     id_ = version_id(files)
     listed = {name: vars(file) for name, file in files.items()}
@@ -149,7 +151,7 @@ def test_a_version_without_its_manifest_does_not_exist(registry: Registry) -> No
     with pytest.raises(UserError, match="no model"):
         registry.resolve(half)
     with pytest.raises(UserError, match="no version"):
-        registry.set_alias("champion", half)
+        registry.aliases.move("champion", half)
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///models", "s3://a b/models", "gs://drdd/models"])

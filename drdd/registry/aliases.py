@@ -1,0 +1,186 @@
+"""Names that point to versions, and their history.
+
+    aliases/<name>.json    {"version": <id>, "history": [{"version", "moved", "why", ...}, ...]}
+
+An alias moves by compare-and-swap of its one object: it is written only if it is still as it was read.
+So moves that race are all in the history, in the order in which they took effect, and none is torn.
+"""
+
+import json
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from drdd.errors import TransientError, UserError
+from drdd.registry.manifest import is_alias
+from drdd.store import ChangedError, Store
+
+TRIES = 60  # against other writers, each of which got its own move through
+LONGEST_WAIT_S = 0.25
+
+
+class _Any(Enum):
+    ANY = "any"
+
+
+ANY: Final = _Any.ANY
+
+
+@dataclass(frozen=True)
+class Move:
+    """moved: ISO 8601, UTC; by: who, as the environment says; mark: random, tells equal moves apart."""
+
+    version: str
+    moved: str
+    why: str = ""
+    by: str = ""
+    rollback: bool = False
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Alias:
+    """history: oldest first; its last move led to `version`."""
+
+    name: str
+    version: str
+    history: tuple[Move, ...]
+
+
+class Aliases:
+    """The aliases of a registry. usable: raises UserError unless a version may be pointed to."""
+
+    def __init__(self, store: Store, usable: Callable[[str, str], None]) -> None:
+        self._store, self._usable = store, usable
+
+    def all(self) -> dict[str, str]:
+        """Alias -> version id. Raises UserError when one is damaged."""
+        names = (Path(name).stem for name in self._store.names("aliases"))
+        found = {name: self.get(name) for name in names if is_alias(name)}
+        return {name: alias.version for name, alias in found.items() if alias}
+
+    def get(self, name: str) -> Alias | None:
+        return self._read(name)[0] if is_alias(name) else None
+
+    def move(
+        self, name: str, version: str, why: str = "", expected: str | _Any | None = ANY
+    ) -> Alias:
+        """Point `name` to a version, given by its full id; where it points there already, nothing moves.
+
+        expected: the id that the alias must point to until then, None for no alias yet. Raises
+        ChangedError when it points elsewhere, and UserError when there is no such version.
+        """
+        if not is_alias(name):
+            raise UserError(
+                f"{self._store.uri}: {name!r} cannot be an alias (letters, digits, ._-)"
+            )
+        self._usable(version, name)
+
+        def moved(alias: Alias | None) -> Move | None:
+            before = alias.version if alias else None
+            if before == version:
+                return None
+            if expected is not ANY and before != expected:
+                raise ChangedError(
+                    f"{self._store.uri}: {name} was moved to {before or 'nothing'} by someone else "
+                    f"and not to {version}; compare with that one, then move it again"
+                )
+            return _move(version, why)
+
+        return self._swap(name, moved)
+
+    def rollback(self, name: str, why: str = "") -> Alias:
+        """Point `name` to the version before the present one, as a move of its own.
+
+        Several in turn lead further and further back. Versions that are no longer there are passed
+        over. Raises UserError when none is left to go back to.
+        """
+
+        def moved(alias: Alias | None) -> Move:
+            if alias is None:
+                raise UserError(f"{self._store.uri}: no alias {name!r} to roll back")
+            for version in reversed(_earlier(alias)):
+                try:
+                    self._usable(version, name)
+                except UserError:
+                    continue
+                return _move(version, why, rollback=True)
+            raise UserError(f"{self._store.uri}: {name} was never anything before {alias.version}")
+
+        return self._swap(name, moved)
+
+    def _swap(self, name: str, decide: Callable[[Alias | None], Move | None]) -> Alias:
+        """decide: the next move, None to leave the alias as it is; asked anew after a lost race."""
+        for _ in range(TRIES):
+            alias, tag = self._read(name)
+            if (move := decide(alias)) is None and alias is not None:
+                return alias
+            assert move is not None
+            changed = Alias(name, move.version, (*(alias.history if alias else ()), move))
+            try:
+                self._store.put_if(_path(name), _content(changed), tag)
+            except ChangedError:
+                time.sleep(random.uniform(0, LONGEST_WAIT_S))
+                continue
+            # A cleaning may have taken the version away since it was looked at.
+            self._usable(move.version, name)
+            return changed
+        raise TransientError(f"{self._store.uri}: {name} is being moved by too many others")
+
+    def _read(self, name: str) -> tuple[Alias | None, str | None]:
+        """The alias and the tag of its object."""
+        if (found := self._store.tagged(_path(name))) is None:
+            return None, None
+        content, tag = found
+        try:
+            return _parsed(name, content), tag
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{self._store.uri}/{_path(name)} is damaged; delete this object, then set the alias "
+                f"again: drdd models promote VERSION --alias {name}"
+            ) from None
+
+
+def _path(name: str) -> str:
+    return f"aliases/{name}.json"
+
+
+def _move(version: str, why: str, rollback: bool = False) -> Move:
+    moved = datetime.now(UTC).isoformat(timespec="milliseconds")
+    by = os.environ.get("USER", "")
+    return Move(version, moved, why, by, rollback, secrets.token_hex(4))
+
+
+def _content(alias: Alias) -> bytes:
+    moves = [{key: value for key, value in asdict(m).items() if value} for m in alias.history]
+    return json.dumps({"version": alias.version, "history": moves}, indent=2).encode()
+
+
+def _parsed(name: str, content: bytes) -> Alias:
+    """One without history, as older releases wrote it, has made one move."""
+    said: dict[str, Any] = json.loads(content)
+    version = said["version"]
+    moves = said.get("history", [{"version": version, "moved": said.get("moved", "")}])
+    history = tuple(Move(**move) for move in moves)
+    if not isinstance(version, str) or not history or history[-1].version != version:
+        raise ValueError
+    return Alias(name, version, history)
+
+
+def _earlier(alias: Alias) -> list[str]:
+    """The versions before the present one, oldest first; what was rolled back is not among them."""
+    path: list[str] = []
+    for move in alias.history:
+        if move.rollback:
+            while path and path[-1] != move.version:
+                path.pop()
+        if not path or path[-1] != move.version:
+            path.append(move.version)
+    return [version for version in path[:-1] if version != alias.version]

@@ -1,0 +1,116 @@
+"""What lies in a registry for nothing: unfinished publications, killed writers' files, old versions.
+
+Publishers may be at work beside a cleaning. Only what is older than some hours is taken for left
+behind, each object is looked at once more just before it is deleted, and a publisher writes again what
+it finds gone before and after its manifest. A version loses its manifest first: one that is deleted by
+half does not exist. If an alias has moved to it meanwhile, the manifest is put back.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from drdd.registry.manifest import MANIFEST, Version, is_id
+from drdd.registry.registry import Registry
+
+HOURS = 24.0
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """name: versions/<id>, or an object; objects: what is to be deleted; since: its newest write."""
+
+    name: str
+    why: str
+    objects: tuple[str, ...]
+    since: datetime
+    version: Version | None = None
+
+
+def leftovers(registry: Registry, hours: float = HOURS, keep: int | None = None) -> list[Leftover]:
+    """keep: also the versions beyond the newest `keep` that no alias points to or ever pointed to.
+
+    Nothing younger than `hours` is left over.
+    """
+    before = datetime.now(UTC) - timedelta(hours=hours)
+    names = registry.store.names("", unfinished=True)
+    found = [*_temporary(registry, names), *_unfinished(registry, names)]
+    if keep is not None:
+        found += _outdated(registry, names, keep)
+    return [leftover for leftover in found if leftover.since < before]
+
+
+def remove(registry: Registry, found: Iterable[Leftover], hours: float = HOURS) -> list[Leftover]:
+    """Delete what `leftovers` found; those of it that are gone. Another run deletes what one left."""
+    before = datetime.now(UTC) - timedelta(hours=hours)
+    return [one for one in found if _removed(registry, one, before)]
+
+
+def _removed(registry: Registry, leftover: Leftover, before: datetime) -> bool:
+    store = registry.store
+    if leftover.version:
+        path = f"{leftover.name}/{MANIFEST}"
+        manifest = store.get(path)
+        if leftover.version.id in _named(registry):
+            return False
+        store.delete(path)
+        if leftover.version.id in _named(registry) and manifest is not None:
+            store.put(path, manifest)
+            return False
+    for name in leftover.objects:
+        when = store.modified(name)
+        if when is not None and when >= before:
+            return False
+        store.delete(name)
+    return True
+
+
+def _temporary(registry: Registry, names: Iterable[str]) -> Iterator[Leftover]:
+    for name in names:
+        file = Path(name).name
+        if file.startswith(".") and file.endswith(".tmp"):
+            yield from _dated(registry, name, "of a killed writer", [name])
+
+
+def _unfinished(registry: Registry, names: Iterable[str]) -> Iterator[Leftover]:
+    for id_, objects in _folders(names).items():
+        path = f"versions/{id_}"
+        if f"{path}/{MANIFEST}" not in objects:
+            yield from _dated(registry, path, "its publication was never finished", objects)
+
+
+def _outdated(registry: Registry, names: Iterable[str], keep: int) -> Iterator[Leftover]:
+    folders, named = _folders(names), _named(registry)
+    free = [version for version in registry.versions() if version.id not in named]
+    for version in free[keep:]:
+        path, why = f"versions/{version.id}", f"no alias names it, and {keep} newer ones are kept"
+        objects = [name for name in folders[version.id] if name != f"{path}/{MANIFEST}"]
+        created = datetime.fromisoformat(version.created)
+        yield Leftover(path, why, tuple(objects), created, version)
+
+
+def _folders(names: Iterable[str]) -> dict[str, list[str]]:
+    """The objects of each version, finished or not; temporary files are not among them."""
+    found = defaultdict(list)
+    for name in names:
+        top, _, rest = name.partition("/")
+        id_, _, file = rest.partition("/")
+        if top == "versions" and is_id(id_) and not Path(file).name.startswith("."):
+            found[id_].append(name)
+    return found
+
+
+def _dated(registry: Registry, name: str, why: str, objects: Iterable[str]) -> Iterator[Leftover]:
+    """With the time of its newest write; nothing when it is gone by now."""
+    times = {path: registry.store.modified(path) for path in objects}
+    there = {path: when for path, when in times.items() if when}
+    if there:
+        yield Leftover(name, why, tuple(there), max(there.values()))
+
+
+def _named(registry: Registry) -> set[str]:
+    """The ids that any alias points to, or once pointed to."""
+    aliases = [registry.aliases.get(name) for name in registry.aliases.all()]
+    return {move.version for alias in aliases if alias for move in alias.history}

@@ -1,0 +1,69 @@
+"""Local copies of versions: they appear whole or not at all, and every hash is checked."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from drdd.errors import UserError
+from drdd.files import write_json
+from drdd.registry.manifest import MANIFEST, Version, file_of, parse, to_dict
+
+
+def check(folder: Path, id_: str) -> list[str]:
+    """What is wrong with a pulled version in `folder`, in sentences; [] when every hash is right."""
+    try:
+        version = parse((folder / MANIFEST).read_bytes(), id_, str(folder))
+    except OSError:
+        return [f"{MANIFEST} is missing"]
+    except ValueError as error:
+        return [f"{MANIFEST} {error}"]
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    strange = sorted(found - {*version.files, MANIFEST})
+    problems = [f"{name} does not belong to it" for name in strange]
+    for name, file in version.files.items():
+        if name not in found:
+            problems.append(f"{name} is missing")
+        elif file_of(folder / name).sha256 != file.sha256:
+            problems.append(f"{name} does not have the manifest's SHA-256 {file.sha256}")
+    return problems
+
+
+def pull(version: Version, destination: Path, download: Callable[[str, Path], None]) -> None:
+    """download: of a file's name to a path. A destination that holds exactly this version is kept.
+
+    Raises UserError when it holds anything else, or when a file is not what the manifest says.
+    """
+    if _occupied(destination):
+        _refuse_other(destination, version)
+        return
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".pull-", dir=destination.parent) as scratch:
+            folder = Path(scratch) / version.id
+            for name in version.files:
+                download(name, folder / name)
+            write_json(folder / MANIFEST, to_dict(version))
+            if problems := check(folder, version.id):
+                raise UserError(f"{version.uri} is damaged: {'; '.join(problems)}")
+            _move(folder, destination, version)
+    except OSError as error:
+        raise UserError(f"{destination} cannot be written: {error}") from error
+
+
+def _occupied(folder: Path) -> bool:
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
+def _refuse_other(folder: Path, version: Version) -> None:
+    if problems := check(folder, version.id):
+        raise UserError(f"{folder} exists and holds something else: {problems[0]}; name another")
+
+
+def _move(folder: Path, destination: Path, version: Version) -> None:
+    """Into an empty or absent place; if another pull was first there, its result is checked."""
+    try:
+        folder.rename(destination)
+    except OSError:
+        if not _occupied(destination):
+            raise
+        _refuse_other(destination, version)

@@ -1,0 +1,102 @@
+"""Signatures of published versions: Ed25519 over the manifest, whose hashes cover every file.
+
+DRDD_SIGNING_KEY signs what is published; DRDD_TRUSTED_KEY says whose versions are used. Each is the
+path of a PEM file, or PEM text itself; a trusted one may hold several public keys, one after another.
+No key is ever written to a log or an error.
+"""
+
+import os
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from drdd.errors import UserError
+from drdd.registry.manifest import Signature, Version, signed_bytes
+
+SIGNING, TRUSTED = "DRDD_SIGNING_KEY", "DRDD_TRUSTED_KEY"
+_PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.DOTALL)
+
+
+def signing_key() -> Ed25519PrivateKey | None:
+    """The private key of DRDD_SIGNING_KEY, without a password; None when it is not set."""
+    blocks = _blocks(SIGNING)
+    if not blocks:
+        return None
+    try:
+        key = load_pem_private_key(blocks[0], password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey) or len(blocks) > 1:
+        raise UserError(f"{SIGNING} is not one Ed25519 private key without a password, in PEM")
+    return key
+
+
+def trusted_keys() -> dict[str, Ed25519PublicKey]:
+    """The public keys of DRDD_TRUSTED_KEY by their fingerprints; {} when it is not set."""
+    found = {}
+    for block in _blocks(TRUSTED):
+        try:
+            key = load_pem_public_key(block)
+        except (ValueError, UnsupportedAlgorithm):
+            key = None
+        if not isinstance(key, Ed25519PublicKey):
+            raise UserError(f"{TRUSTED} holds something that is no Ed25519 public key in PEM")
+        found[fingerprint(key)] = key
+    return found
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the key's 32 bytes."""
+    return sha256(key.public_bytes_raw()).hexdigest()[:16]
+
+
+def signed(version: Version, key: Ed25519PrivateKey) -> Version:
+    value = b64encode(key.sign(signed_bytes(version))).decode()
+    return replace(version, signature=Signature(fingerprint(key.public_key()), value))
+
+
+def distrust(version: Version) -> str | None:
+    """Why the version may not be used, in words; None when it may, or when no key is trusted."""
+    if not (trusted := trusted_keys()):
+        return None
+    if version.signature is None:
+        return f"is not signed, and {TRUSTED} asks for a signature"
+    if (key := trusted.get(version.signature.key)) is None:
+        return f"is signed by {version.signature.key}; {TRUSTED} trusts {', '.join(trusted)}"
+    try:
+        key.verify(b64decode(version.signature.value, validate=True), signed_bytes(version))
+    except (InvalidSignature, Base64Error, ValueError):
+        return f"does not bear out its signature by {version.signature.key}: it was changed"
+    return None
+
+
+def signer(version: Version) -> str:
+    """For a person: who signed it, and whether that was checked."""
+    if version.signature is None:
+        return "not signed"
+    checked = "checked" if trusted_keys() else f"not checked: {TRUSTED} is not set"
+    return f"signed by {version.signature.key} ({distrust(version) or checked})"
+
+
+def _blocks(variable: str) -> list[bytes]:
+    """The PEM blocks that an environment variable holds or names; [] when it is not set."""
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        return []
+    if "-----BEGIN" in value:
+        content = value.encode()
+    else:
+        try:
+            content = Path(value).expanduser().read_bytes()
+        except OSError as error:
+            raise UserError(f"{variable}: its file cannot be read ({error.strerror})") from None
+    if not (blocks := _PEM.findall(content)):
+        raise UserError(f"{variable} is neither PEM text nor the path of a PEM file")
+    return blocks
