@@ -26,7 +26,7 @@ class Features:
     """Maps images to feature vectors; loads the weights once, when it is made."""
 
     def __init__(self, device: torch.device | str = "cpu", batch: int = 64) -> None:
-        self._net = _network().to(device)
+        self._net = efficientnet().to(device)
         self._device, self._batch = device, batch
 
     @torch.inference_mode()
@@ -44,7 +44,8 @@ class Features:
         return maps.mean(dim=(2, 3)).cpu()
 
 
-def _network() -> nn.Module:
+def efficientnet() -> nn.Module:
+    """The network in evaluation mode. Raises UserError when its packages are not installed."""
     try:
         code, weights = (import_module(module) for module in _PACKAGES)
     except ModuleNotFoundError as error:

@@ -1,52 +1,41 @@
 """Sheets of pictures in rows; the picture grid: input | after de-residual | output | target."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 from textwrap import fill
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from drdd.evaluation.findings import Pixels, Strip
+
 COLUMNS = ("input", "after de-residual", "output", "target")
+REGRESSION = ("input", "output", "target")
 CELL = (300, 220)
 GAP, LABEL, HEADING, CAPTION = 8, 110, 34, 24
 LETTERS = 11  # of a row's name, a line
 INK, FAINT, PAPER = "#1c2330", "#66707f", "#ffffff"
 
-Pixels = NDArray[np.uint8]
 Cell = tuple[Pixels, str]  # (H, W, 3), and the caption below it
 
 
-@dataclass(frozen=True)
-class Example:
-    """A held-out picture's way through the model, (H, W, 3) uint8 each; psnr in dB, RGB."""
+def grid(strips: Sequence[Strip]) -> Image.Image:
+    """One row a strip, about 1360 pixels wide; the same strips give the same pixels.
 
-    task: str
-    image: str
-    input: Pixels
-    deresidual: Pixels
-    output: Pixels
-    target: Pixels
-    input_psnr: float
-    deresidual_psnr: float
-    output_psnr: float
-
-    @property
-    def cells(self) -> list[Cell]:
-        """Pixels and caption, in the order of COLUMNS."""
-        return [
-            (self.input, f"{self.input_psnr:.1f} dB"),
-            (self.deresidual, f"{self.deresidual_psnr:.1f} dB"),
-            (self.output, f"{self.output_psnr:.1f} dB"),
-            (self.target, ""),
-        ]
+    There is a column for the state after the residual part where all strips have one.
+    """
+    shown = COLUMNS if all(strip.deresidual is not None for strip in strips) else REGRESSION
+    return sheet(shown, [(strip.task, _cells(strip, shown)) for strip in strips])
 
 
-def grid(examples: Sequence[Example]) -> Image.Image:
-    """One row an example, about 1360 pixels wide; the same examples give the same pixels."""
-    return sheet(COLUMNS, [(example.task, example.cells) for example in examples])
+def _cells(strip: Strip, columns: Sequence[str]) -> list[Cell]:
+    cells = {
+        "input": (strip.input, f"{strip.input_psnr:.1f} dB"),
+        "output": (strip.output, f"{strip.output_psnr:.1f} dB"),
+        "target": (strip.target, ""),
+    }
+    if strip.deresidual is not None:
+        cells["after de-residual"] = (strip.deresidual, "in fixed noise")
+    return [cells[name] for name in columns]
 
 
 def sheet(

@@ -1,102 +1,130 @@
 """The report holds every task and picture, needs nothing from outside, and escapes what it is told."""
 
+import base64
+import hashlib
 import io
 import re
-from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree
 
-import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
-from drdd.evaluation.curves import loss_curve, ticks
-from drdd.evaluation.metrics import METRICS
-from drdd.evaluation.pictures import CAPTION, CELL, GAP, HEADING, LABEL, Example, cover, grid, sheet
-from drdd.evaluation.report import Latency, Report, write_report
-from drdd.evaluation.summary import Expected, summarise
+from drdd.evaluation.report import write_report
+from tests.evaluation.findings import HOSTILE, TASKS, findings
 
-HOSTILE = "<script>alert(1)</script>"
-CURVE = pd.DataFrame({"images": range(160, 16001, 160), "loss": np.linspace(1, 0.1, 100)})
+VOID = ("meta", "img", "input", "line", "polyline", "circle", "rect")
 
 
-def _example(task: str, image: str, size: tuple[int, int] = (40, 700)) -> Example:
-    def pixels(value: int) -> np.ndarray:
-        return np.full((*size, 3), value, np.uint8)
-
-    return Example(task, image, pixels(50), pixels(100), pixels(150), pixels(200), 10.0, 15.0, 20.0)
-
-
-def _report() -> Report:
-    images = ["nature/cat.png", f"sky/{HOSTILE}.png"]
-    rows = [
-        {"task": task, "corpus": "nature", "image": image}
-        | {
-            f"{p}_{m}": float(i)
-            for i, p in enumerate(("input", "deresidual", "output"))
-            for m in METRICS
-        }
-        for task in ("haze", "rain", "cats")
-        for image in images
-    ]
-    scores = pd.DataFrame(rows)
-    expected = {
-        "haze": Expected(images, "", 1.0, 0.5),
-        "rain": Expected(images, "", 99.0, 0.5),
-        "cats": Expected(images, "", 9.0, 0.5, gated=False),
-    }
-    metrics = summarise(scores, expected, 0)
-    examples = {task: [_example(task, image) for image in images] for task in expected}
-    curves = {"noise stage": CURVE, "residual stage": CURVE}
-    latency = Latency(0.5, 0.9, 1.25)
-    return Report(
-        metrics, scores, examples, curves, latency, {"git": "abc"}, f"seed: 0 # {HOSTILE}"
-    )
+def _page(folder: Path, against: str | None = "0c4a3f") -> str:
+    path = folder / "report.html"
+    write_report(path, findings(against))
+    return path.read_text()
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, _report())
-    return path.read_text()
+    return _page(tmp_path_factory.mktemp("report"))
 
 
-def test_everything_is_in_it(page: str) -> None:
-    for part in (
-        "Haze",
-        "Rain",
-        "nature/cat.png",
-        "a task misses its gate",
-        "+2.00",
-        "99.00",
-        "not gated",
-    ):
-        assert part in page
-    for column in ("input", "after de-residual", "output", "target"):
-        assert page.count(f"<b>{column}</b>") == 6
-    assert page.count("<svg") == 2
+def _text(html: str) -> str:
+    """What a reader sees, in one line."""
+    shown = re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", shown)
+
+
+def _section(page: str, name: str) -> str:
+    found = re.search(rf'<section id="{name}">.*?</section>', page, re.DOTALL)
+    assert found, name
+    return found[0]
+
+
+def test_verdicts_come_first_and_the_missed_one_before_the_others(page: str) -> None:
+    ids = re.findall(r'<section id="([^"]*)"', page)
+    assert ids[:4] == ["verdicts", "results", "task-haze", "task-low_light"]
+    said = _text(_section(page, "verdicts"))
+    assert "1 of 3 gates missed" in said
+    assert said.index("low_light gained 2.00") < said.index("haze gained 2.00")
+    assert "at least 99.00 dB" in said
+    assert "at most 2.00 s" in said
+    assert "0c4a3f" in said
+
+
+def test_results_show_intervals_the_champion_and_what_is_not_computed(page: str) -> None:
+    said = _text(_section(page, "results"))
+    assert said.count("+1.25 to +2.75") == 2
+    assert said.count("kept 21.50 22.00 +0.50 +0.25 to +0.75 3 0.20") == 2
+    assert "LPIPS no weights" in said
+    task = _text(_section(page, "task-haze"))
+    assert "FID not computed" in task
+    assert re.search(r"Fréchet feature distance .{0,40} 40.00 25.00 \N{MINUS SIGN}15.00", task)
+
+
+def test_a_task_passes_only_when_all_its_gates_do(tmp_path: Path) -> None:
+    told = findings()
+    gates = told.metrics["gates"]
+    fell = {**gates[0], "gate": "max_drop_vs_champion", "passed": False, "said": "haze fell"}
+    told = replace(told, metrics={**told.metrics, "gates": [*gates, fell]})
+    write_report(tmp_path / "report.html", told)
+    said = _text(_section((tmp_path / "report.html").read_text(), "results"))
+    assert said.count("missed") == 2
+    assert "passed" not in said
+
+
+def test_the_table_of_contents_leads_to_sections_that_exist(page: str) -> None:
+    links, ids = (set(re.findall(p, page)) for p in (r'href="#([^"]*)"', r'\bid="([^"]*)"'))
+    assert links <= ids
+    assert len(re.findall(r'\bid="', page)) == len(ids)
+    assert {f"task-{task}" for task in TASKS} <= links
+
+
+def test_every_state_of_a_strip_is_shown_and_a_worst_case_only_once(page: str) -> None:
+    task = _section(page, "task-haze")
+    for name in ("noised input", "de-residual 1", "de-residual 2", "estimate", "de-noise 1"):
+        assert task.count(f"<figcaption>{name}</figcaption>") == 3
+    assert task.count('type="range"') == 3
+    assert "nature/0.png (+2.50 dB) is shown above" in _text(task)
+
+
+def test_a_first_version_compares_with_nothing(tmp_path: Path) -> None:
+    said = _text(_page(tmp_path, against=None))
+    assert "first version: no champion to compare with" in said
+    assert "First version: nothing to compare with." in said
+    assert "Against the champion" not in said
 
 
 def test_nothing_comes_from_outside(page: str) -> None:
     sources = re.findall(r'(?:src|href|action|data)\s*=\s*"([^"]*)"', page)
     assert sources
-    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    assert all(source.startswith(("data:image/jpeg;base64,", "#")) for source in sources)
     assert "@import" not in page
     assert "url(" not in page
+    assert "default-src 'none'" in page
+
+
+def test_only_its_own_script_may_run(page: str) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
 
 
 def test_pictures_are_whole_and_of_a_sane_size(page: str) -> None:
-    for uri in set(re.findall(r'"data:image/jpeg;base64,([^"]*)"', page)):
-        image = Image.open(io.BytesIO(b64decode(uri)))
+    shown = re.findall(r'"data:image/jpeg;base64,([^"]*)" width="(\d+)" height="(\d+)"', page)
+    assert len(shown) == page.count("<img")
+    widths = set()
+    for uri, width, height in set(shown):
+        image = Image.open(io.BytesIO(base64.b64decode(uri)))
         image.load()
-        assert image.width == 520
+        assert image.size == (int(width), int(height))
+        widths.add(image.width)
+    assert widths == {520, 400, 128}
 
 
 def test_what_it_is_told_is_escaped(page: str) -> None:
     assert HOSTILE not in page
     assert page.count("<script>") == 1
+    assert page.count("&lt;script&gt;") >= 6
 
 
 def test_it_is_well_formed(page: str) -> None:
@@ -104,7 +132,7 @@ def test_it_is_well_formed(page: str) -> None:
 
     class Checker(HTMLParser):
         def handle_starttag(self, tag: str, attrs: object) -> None:
-            if tag not in ("meta", "img", "input", "line", "polyline"):
+            if tag not in VOID:
                 open_tags.append(tag)
 
         def handle_startendtag(self, tag: str, attrs: object) -> None:
@@ -115,74 +143,27 @@ def test_it_is_well_formed(page: str) -> None:
 
     Checker().feed(page)
     assert open_tags == []
+    assert page.startswith("<!doctype html>")
 
 
-def test_a_curve_is_svg_that_goes_down() -> None:
-    svg = ElementTree.fromstring(loss_curve(CURVE, "a & b"))
-    lines = svg.findall("polyline")
-    assert [line.get("class") for line in lines] == ["raw", "smooth"]
-    ys = [float(point.split(",")[1]) for point in str(lines[0].get("points")).split()]
-    assert ys == sorted(ys)  # SVG's y points down
-    assert len(ys) == 100
-
-
-@pytest.mark.parametrize("high", [0.003, 0.7, 1.0, 9.0, 16000.0])
-def test_ticks_are_round_and_cover(high: float) -> None:
-    found = ticks(high)
-    assert found[0] == 0
-    assert 3 <= len(found) <= 6
-    assert high - (found[1] - found[0]) < found[-1] <= high * (1 + 1e-9)
-
-
-def test_the_grid_has_a_row_a_task_and_is_repeatable() -> None:
-    examples = [_example("haze", "a"), _example("low_light", "b", (300, 500))]
-    sheet = grid(examples)
-    assert sheet.tobytes() == grid(examples).tobytes()
-    colours = {colour for _, colour in sheet.getcolors(100_000) or []}
-    assert {(v, v, v) for v in (50, 100, 150, 200)} <= colours
-    assert grid(examples[:1]).height < sheet.height
-
-
-def test_a_sheet_has_the_cells_of_its_rows_in_their_places() -> None:
-    def pixels(value: int) -> np.ndarray:
-        return np.full((8, 8, 3), value, np.uint8)
-
-    size = 40, 30
-    rows = [
-        ("a", [(pixels(10), "10 dB"), (pixels(20), "")]),
-        ("b", [(pixels(30), ""), (pixels(40), "")]),
-    ]
-    drawn = np.asarray(sheet(("left", "right"), rows, size))
-    step = size[0] + GAP, size[1] + CAPTION + GAP
-    assert drawn.shape == (HEADING + 2 * step[1], LABEL + 2 * step[0], 3)
-    for place, value in (((0, 0), 10), ((0, 1), 20), ((1, 0), 30), ((1, 1), 40)):
-        top, left = HEADING + place[0] * step[1], LABEL + place[1] * step[0]
-        assert (drawn[top : top + size[1], left : left + size[0]] == value).all()
-    assert (drawn[:, LABEL + 2 * step[0] - GAP :] == 255).all()
-    with pytest.raises(ValueError, match="shorter"):
-        sheet(("left", "right"), [("a", [(pixels(10), "")])], size)
-
-
-def test_the_name_of_a_row_stays_in_its_margin() -> None:
-    for name in ("multi_noise_multi_domain", "superresolution_of_satellites", "haze"):
-        drawn = np.asarray(sheet(("only",), [(name, [(np.zeros((9, 9, 3), np.uint8), "")])]))
-        inked = drawn[HEADING:, :LABEL].min(axis=(0, 2)) < 200
-        assert inked.any()
-        assert not inked[[0, LABEL - 1]].any()
-
-
-def test_a_picture_of_any_size_covers_its_cell() -> None:
-    for size in ((1, 1), (301, 7), (40, 700), (221, 299)):
-        image = cover(np.full((*size, 3), 77, np.uint8), CELL)
-        assert image.size == CELL
-        assert image.getcolors() == [(CELL[0] * CELL[1], (77, 77, 77))]
+def test_only_the_latency_differs_between_runs(tmp_path: Path) -> None:
+    pages = []
+    for times in (1, 1, 3):
+        told = findings()
+        told = replace(told, scores=told.scores.assign(seconds=told.scores["seconds"] * times))
+        write_report(tmp_path / "report.html", told)
+        pages.append((tmp_path / "report.html").read_text())
+    assert pages[0] == pages[1]
+    assert pages[0] != pages[2]
+    rest = {page.replace(_section(page, "latency"), "") for page in pages}
+    assert len(rest) == 1
 
 
 def test_a_failed_write_keeps_the_old_report(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    report = _report()
-    broken = Report(**{**vars(report), "metrics": {"tasks": {}}})
-    with pytest.raises(Exception, match=r"undefined|attribute"):
+    told = findings(against=None)
+    broken = replace(told, metrics={**told.metrics, "notes": [], "tasks": {"haze": {}}})
+    with pytest.raises(KeyError):
         write_report(path, broken)
     assert path.read_text() == "old"
