@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo test test-slow lint bench-method bench-model bench-data bench-train up down lock
+.PHONY: help setup demo test test-slow lint bench-method bench-model bench-data bench-train bench-serve up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ bench-data: setup ## intake beside Pillow alone, memory, the loader's waits, ran
 
 bench-train: setup ## what training costs beside its steps: the loop, Ray, checkpoints, the start
 	@python -m benchmarks.train
+
+bench-serve: setup ## the service beside the bare model: throughput, latency under load, memory
+	@python -m benchmarks.serve
 
 up: setup ## the local stack: S3, Prefect, Ray, the deployment
 	@drdd up

@@ -1,146 +1,170 @@
-"""The Ray Serve application: one replica holds one model, answers handles and HTTP, and swaps it."""
+"""The service on Ray Serve: started, changed, and waited for."""
 
-import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from fastapi import FastAPI, HTTPException, Request, Response
-from numpy.typing import NDArray
 from ray import serve
-from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.exceptions import RayError
+from ray.serve.config import ControllerOptions, HTTPOptions, ProxyLocation
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus, ReplicaState
 
-from drdd.data.intake import Limits, decode
-from drdd.data.pictures import png
-from drdd.errors import UserError
-from drdd.serving.engine import Restoration, Restorer
-from drdd.sources.entry import Blob
+from drdd.errors import TransientError, UserError
+from drdd.params import Serve
+from drdd.serving.proxy import SETTING
+from drdd.serving.published import FromFolder, FromRegistry
+from drdd.serving.replica import Report, Setup, deployment, keys_of, models_of
 
 SERVICE, CANDIDATE = "drdd", "candidate"
 DEFAULT_PORT = 8000
-MAX_BODY = 32 * 1024**2
-
-api = FastAPI(
-    title="drdd", description="Image restoration by decoupled residual denoising diffusion."
-)
-
-
-@serve.deployment(num_replicas=1, max_ongoing_requests=16, ray_actor_options={"num_cpus": 0})
-@serve.ingress(api)
-class Restoring:
-    """num_cpus is 0: a waiting service must not take a training worker's place in the cluster."""
-
-    def __init__(self, folder: str, version: str, threads: int) -> None:
-        torch.set_num_threads(threads)
-        self._restorer = Restorer.from_folder(Path(folder))
-        self._version = version
-        self._lock = asyncio.Lock()
-
-    async def restore(self, pixels: NDArray[np.uint8], key: str | None = None) -> Restoration:
-        """(H, W, 3) uint8, one picture at a time, so a result depends on no neighbour in a batch."""
-        async with self._lock:
-            return await asyncio.to_thread(self._restorer.restore, pixels, key)
-
-    async def swap(self, folder: str, version: str) -> str:
-        """Load another model, then switch to it; one that does not load leaves the old one serving."""
-        restorer = await asyncio.to_thread(Restorer.from_folder, Path(folder))
-        self._restorer, self._version = restorer, version
-        return version
-
-    async def version(self) -> str:
-        return self._version
-
-    async def check_health(self) -> None:
-        """A real, tiny inference: a replica that answers but cannot restore is not healthy."""
-        await self.restore(np.zeros((16, 16, 3), dtype=np.uint8), "health")
-
-    @api.post(
-        "/v1/restore",
-        response_class=Response,
-        responses={200: {"content": {"image/png": {}}}, 413: {}, 422: {}},
-    )
-    async def restore_http(self, request: Request) -> Response:
-        """The body is an image file (PNG, JPEG, WebP, ...); the answer is the restored PNG."""
-        body = await request.body()
-        if len(body) > MAX_BODY:
-            raise HTTPException(
-                413, f"the body has {len(body)} bytes, at most {MAX_BODY} are taken"
-            )
-        try:
-            limits = Limits(min_side=1, max_side=10**9, max_pixels=50_000_000)
-            pixels = await asyncio.to_thread(decode, Blob("body", body), limits)
-        except ValueError as error:
-            raise HTTPException(422, f"the body is not a usable image: {error}") from None
-        begin = time.monotonic()
-        restored = await self.restore(pixels)
-        return Response(
-            await asyncio.to_thread(png, restored.output),
-            media_type="image/png",
-            headers={
-                "X-Model-Version": self._version,
-                "X-Seconds": f"{time.monotonic() - begin:.3f}",
-            },
-        )
-
-    @api.get("/v1/models")
-    async def models_http(self) -> dict[str, Any]:
-        """The version that answers, and the tasks that it was trained on."""
-        return {"version": self._version, "tasks": list(self._restorer.model.tasks)}
+PATIENCE_S = 180.0  # for replicas to load a version
+ANSWER_S = 60.0  # for a replica to answer, while it loads what is new
+POLL_S = 0.2
+SERVING = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
+LENT = ("DRDD_TRUSTED_KEY",)  # beside AWS_*: what a replica needs of the deployer's environment
 
 
 def start_serve() -> None:
-    """On a shared cluster (RAY_ADDRESS) with HTTP on loopback, on a private one without."""
+    """With HTTP on loopback on a shared cluster (RAY_ADDRESS), or where DRDD_SERVE_PORT is set."""
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    if os.environ.get("RAY_ADDRESS"):
-        port = int(os.environ.get("DRDD_SERVE_PORT", DEFAULT_PORT))
+    port = os.environ.get("DRDD_SERVE_PORT")
+    if port or os.environ.get("RAY_ADDRESS"):
         serve.start(
-            http_options=HTTPOptions(host="127.0.0.1", port=port),
+            http_options=HTTPOptions(host="127.0.0.1", port=int(port or DEFAULT_PORT)),
             proxy_location=ProxyLocation.HeadOnly,
+            # The proxy, which the controller starts, has its environment from it.
+            controller_options=ControllerOptions(runtime_env={"env_vars": SETTING}),
         )
     else:
         serve.start(proxy_location=ProxyLocation.Disabled)
 
 
 @contextmanager
-def candidate(folder: Path, threads: int) -> Iterator[DeploymentHandle]:
-    """Deploy the model in `folder` for the duration of the block; reachable by handle alone."""
+def candidate(folder: Path, settings: Serve) -> Iterator[DeploymentHandle]:
+    """Serve the model in `folder` for the duration of the block; reachable by handle alone.
+
+    `handle.restore_batch.remote(pictures, options)` restores these pictures together and with no other.
+    Raises UserError when the model does not load.
+    """
+    one = settings.model_copy(
+        update={"models": [CANDIDATE], "replicas": 1, "max_replicas": None, "api_keys": None}
+    )
+    setup = Setup(CANDIDATE, one, FromFolder(folder.absolute()))
+    models_of(setup).start()
     start_serve()
     try:
-        yield serve.run(_bound(folder, CANDIDATE, threads), name=CANDIDATE, route_prefix=None)
+        yield _run(setup, None)
     finally:
         serve.delete(CANDIDATE)
 
 
-def deploy(folder: Path, version: str, threads: int) -> bool:
-    """Serve `version` at /; swapped inside the running replica if there is one. True if it changed.
+def deploy(settings: Serve, registry: str, root: Path) -> bool:
+    """Serve the aliases of serve.models at /, and wait until every replica has what they point to.
 
-    Raises UserError when the model does not load; what served before goes on serving.
+    Replicas follow by themselves; they are replaced only for other settings, other keys or other code.
+    False when all of it was so already. Raises UserError when a model does not load, and what served
+    before goes on serving; TransientError when the replicas do not come to it in time.
     """
+    source = FromRegistry(registry, root.absolute())
+    setup = Setup(SERVICE, settings, source, _environment())
+    keys_of(settings, source.root)
+    wanted = _wanted(setup)
     start_serve()
-    if SERVICE in serve.status().applications:
-        handle = serve.get_app_handle(SERVICE)
-        if handle.version.remote().result() == version:
-            return False
-        try:
-            handle.swap.remote(str(folder.absolute()), version).result()
-        except Exception as error:
-            raise UserError(
-                f"version {version} does not load, the old one still serves: {error}"
-            ) from None
-        return True
-    Restorer.from_folder(folder)
-    serve.run(_bound(folder, version, threads), name=SERVICE, route_prefix="/")
+    if _runs(setup):
+        return _followed(wanted)
+    validated = models_of(setup)
+    validated.start()
+    _demand(wanted, {one.alias: one.version for one in validated.served()}, validated.problems())
+    _run(setup, "/")
+    _followed(wanted)
     return True
 
 
-def _bound(folder: Path, version: str, threads: int) -> serve.Application:
-    deployment: Any = Restoring  # the decorators change the class into a deployment
-    bound: serve.Application = deployment.bind(str(folder.absolute()), version, threads)
-    return bound
+def _wanted(setup: Setup) -> dict[str, str]:
+    """What each alias points to. Raises UserError when the first points to nothing."""
+    pointed = {alias: setup.source.versions(alias) for alias in setup.settings.models}
+    default = setup.settings.models[0]
+    if not pointed[default]:
+        raise UserError(
+            f"serve.models: the registry has no alias {default!r}; publish or promote a version"
+        )
+    return {alias: versions[0] for alias, versions in pointed.items() if versions}
+
+
+def _followed(wanted: Mapping[str, str]) -> bool:
+    """Wait until all replicas serve `wanted`; False when they did already. Raises as `deploy` does."""
+    changed, give_up = False, time.monotonic() + PATIENCE_S
+    while True:
+        status = serve.status().applications[SERVICE]
+        states = [one.replica_states for one in status.deployments.values()]
+        count = sum(state.get(ReplicaState.RUNNING, 0) for state in states)
+        reports = _reports(max(count, 1), look=changed)
+        for report in reports:
+            if changed:  # and so has just looked: its problem is none of another version
+                _demand(wanted, report.versions, report.problems)
+        there = [wanted.items() <= report.versions.items() for report in reports]
+        if there and all(there):
+            return changed
+        if time.monotonic() > give_up:
+            raise TransientError(f"the replicas do not serve {dict(wanted)} yet: {reports}")
+        changed = True
+        time.sleep(POLL_S)
+
+
+def _demand(
+    wanted: Mapping[str, str], served: Mapping[str, str], problems: Mapping[str, str]
+) -> None:
+    """Raises UserError with the first problem of an alias that does not serve what it should."""
+    for alias, version in wanted.items():
+        if served.get(alias) != version and alias in problems:
+            raise UserError(f"{alias}: {problems[alias]}")
+
+
+def _reports(count: int, look: bool) -> list[Report]:
+    """Of `count` different replicas, or of those that answer within a while; [] when none does.
+
+    Serve chooses who answers, so each is asked for until it was met.
+    """
+    handle = serve.get_app_handle(SERVICE)
+    found: dict[str, Report] = {}
+    give_up = time.monotonic() + ANSWER_S
+    for _ in range(20 * count):
+        left = give_up - time.monotonic()
+        if left <= 0 or len(found) == count:
+            break
+        try:
+            report: Report = handle.report.remote(look).result(timeout_s=left)
+            found[report.replica] = report
+        except (RayError, RayServeException, TimeoutError):
+            time.sleep(POLL_S)  # a replica that is just being replaced
+    return list(found.values())
+
+
+def _runs(setup: Setup) -> bool:
+    """Whether replicas of this very setup serve, be it that some of them are being replaced."""
+    there = serve.status().applications.get(SERVICE)
+    if there is None or there.status not in SERVING:
+        return False
+    return any(report.setup == setup.digest for report in _reports(1, look=False))
+
+
+def _run(setup: Setup, route: str | None) -> DeploymentHandle:
+    """Raises UserError with Serve's own words when the replicas do not start."""
+    application = deployment(setup.settings).bind(setup)
+    try:
+        return serve.run(application, name=setup.name, route_prefix=route)
+    except RuntimeError as error:
+        said = serve.status().applications.get(setup.name)
+        raise UserError(f"the service does not start: {said.message if said else error}") from None
+
+
+def _environment() -> dict[str, str]:
+    """Of the replicas: how S3 is reached, and whose signatures are trusted."""
+    return {
+        name: value for name, value in os.environ.items() if name.startswith("AWS_") or name in LENT
+    }

@@ -1,55 +1,261 @@
-"""The Ray Serve application: the same answer as the engine, swapped in place, safe from bad models."""
+"""The service on real Ray Serve: a swap under load loses no request, and nothing takes the service down."""
 
-from collections.abc import Iterator
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
+import httpx
 import numpy as np
+import psutil
 import pytest
+from PIL import Image
 
 from drdd.cluster import ray_cluster
+from drdd.data.pictures import png
 from drdd.errors import UserError
-from drdd.serving.engine import Restorer
+from drdd.params import Serve
+from drdd.registry.registry import Registry
+from drdd.serving.engine import Options, Restorer
+from infra.local.settings import free_port
 from tests.serving.test_engine import make_model
 
 pytestmark = pytest.mark.slow
 PICTURE = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
+SECRET = "a-key-that-no-log-may-hold"
+SETTINGS = Serve(threads=1, replicas=2, follow_s=0.5, max_batch=4)
 
 
 @pytest.fixture(scope="module")
-def _cluster() -> Iterator[None]:
+def address() -> Iterator[str]:
+    """Of the service, in a cluster of its own."""
+    port = free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("DRDD_SERVE_PORT", str(port))
         with ray_cluster(cpus=1):
-            yield
+            yield f"http://127.0.0.1:{port}"
 
 
-@pytest.mark.usefixtures("_cluster")
-def test_the_candidate_answers_as_the_engine_does(tmp_path: Path) -> None:
+@dataclass
+class Shop:
+    """A registry of which `champion` is served; versions: their ids, by the name of the folder."""
+
+    root: Path
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry.open(str(self.root / "registry"))
+
+    def publish(self, name: str, seed: int, broken: bool = False) -> str:
+        """As champion."""
+        folder = make_model(self.root / name, seed)
+        if broken:
+            config = json.loads((folder / "config.json").read_text())
+            (folder / "config.json").write_text(json.dumps(config | {"format": "drdd-99"}))
+        files: dict[str, Path | bytes] = {path.name: path for path in folder.iterdir()}
+        self.versions[name] = self.registry.publish(files, {}).id
+        self.registry.aliases.move("champion", self.versions[name])
+        return self.versions[name]
+
+    def deploy(self, settings: Serve = SETTINGS) -> bool:
+        from drdd.serving.app import deploy
+
+        return deploy(settings, self.registry.uri, self.root)
+
+
+@pytest.fixture
+def shop(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    from ray import serve
+
+    from drdd.serving.app import SERVICE
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    yield Shop(tmp_path)
+    serve.delete(SERVICE)
+
+
+@dataclass
+class Load:
+    """What requests without a pause were answered: how each was made, when, the version or what failed."""
+
+    answers: list[tuple[str, float, str]] = field(default_factory=list)
+
+    def since(self, begin: float) -> set[str]:
+        return {said for _, began, said in self.answers if began >= begin}
+
+    def wait(self, count: int) -> None:
+        """Until so many more were answered."""
+        wanted = len(self.answers) + count
+        while len(self.answers) < wanted:
+            time.sleep(0.02)
+
+
+@contextmanager
+def under_load(address: str) -> Iterator[Load]:
+    """Two threads by HTTP and two by handle."""
+    from ray import serve
+
+    from drdd.serving.app import SERVICE
+
+    load, stop = Load(), threading.Event()
+    handle = serve.get_app_handle(SERVICE)
+
+    def by_http(client: httpx.Client) -> str:
+        answer = client.post(f"{address}/v1/restore", content=png(PICTURE))
+        if answer.status_code != 200:
+            return f"{answer.status_code} {answer.headers.get('retry-after')} {answer.text}"
+        assert Image.open(BytesIO(answer.content)).size == (47, 33)
+        return answer.headers["X-Model-Version"]
+
+    def by_handle(client: httpx.Client) -> str:
+        answered = handle.restore.remote(PICTURE).result(timeout_s=60)
+        return str(answered.model.version)
+
+    def ask(how: str, request: Callable[[httpx.Client], str]) -> None:
+        with httpx.Client(timeout=60) as client:
+            while not stop.is_set():
+                began = time.monotonic()
+                try:
+                    said = request(client)
+                except Exception as error:
+                    said = f"{type(error).__name__}: {error}"
+                load.answers.append((how, began, said))
+
+    ways: dict[str, Callable[[httpx.Client], str]] = {"http": by_http, "handle": by_handle}
+    threads = [threading.Thread(target=ask, args=way) for way in ways.items() for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield load
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+
+
+def test_the_candidate_answers_as_the_engine_does(address: str, tmp_path: Path) -> None:
     from drdd.serving.app import candidate
 
     folder = make_model(tmp_path)
-    expected = Restorer.from_folder(folder).restore(PICTURE)
-    with candidate(folder, threads=1) as handle:
-        answer = handle.restore.remote(PICTURE).result()
-    assert np.array_equal(answer.output, expected.output)
-    assert np.array_equal(answer.deresidual, expected.deresidual)
+    pictures = [PICTURE, PICTURE[:20], PICTURE[:, ::-1].copy()]
+    options = Options(seed=3)
+    expected = Restorer.from_folder(folder).restore_batch(pictures, options)
+    with candidate(folder, SETTINGS) as handle:
+        found = handle.restore_batch.remote(pictures, options).result()
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.output, other.output)
+    with pytest.raises(UserError, match="no model folder"), candidate(tmp_path / "no", SETTINGS):
+        pass
 
 
-@pytest.mark.usefixtures("_cluster")
-def test_a_version_is_swapped_in_and_a_bad_one_leaves_the_old(tmp_path: Path) -> None:
-    from ray import serve
+def test_versions_are_swapped_under_load_and_a_broken_one_is_not(address: str, shop: Shop) -> None:
+    first = shop.publish("one", 0)
+    assert shop.deploy() is True
+    assert shop.deploy() is False
+    with under_load(address) as load:
+        load.wait(20)
+        second = shop.publish("two", 1)
+        assert shop.deploy() is True
+        swapped = time.monotonic()
+        load.wait(40)
+        broken = shop.publish("three", 2, broken=True)
+        with pytest.raises(UserError, match=f"{broken} does not load.*drdd-99.*{second} serves"):
+            shop.deploy()
+        load.wait(40)
+        (said,) = httpx.get(f"{address}/v1/models", timeout=60).json()["models"]
+        assert said["version"] == second
+        assert broken in said["problem"]
+        for path in ("/v1/ready", "/v1/health", "/docs", "/openapi.json", "/", "/samples"):
+            assert httpx.get(f"{address}{path}", timeout=60).status_code == 200, path
+        fourth = shop.publish("four", 3)
+        assert shop.deploy() is True
+        mended = time.monotonic()
+        load.wait(20)
+    assert load.answers[0][2] == first
+    assert load.since(0) == {first, second, fourth}
+    assert load.since(swapped) == {second, fourth}
+    assert load.since(mended) == {fourth}
+    expected = Restorer.from_folder(shop.root / "four").restore(PICTURE).output
+    body = httpx.post(f"{address}/v1/restore", content=png(PICTURE), timeout=60).content
+    assert np.array_equal(np.asarray(Image.open(BytesIO(body))), expected)
+    counted = {_counted(address) for _ in range(8)}  # whichever replica answers
+    assert counted == {1 + sum(how == "http" for how, *_ in load.answers)}
+    logs = [path for path in Path("/tmp/ray/session_latest/logs").rglob("*") if path.is_file()]
+    assert logs
+    assert not [path for path in logs if SECRET.encode() in path.read_bytes()]
 
-    from drdd.serving.app import SERVICE, deploy
 
-    first, second = (make_model(tmp_path / name, seed) for seed, name in enumerate(("a", "b")))
-    assert deploy(first, "one", 1) is True
-    assert deploy(first, "one", 1) is False
-    handle = serve.get_app_handle(SERVICE)
-    with pytest.raises(UserError, match="two does not load, the old one still serves"):
-        deploy(tmp_path / "nothing", "two", 1)
-    assert handle.version.remote().result() == "one"
-    assert deploy(second, "two", 1) is True
-    assert handle.version.remote().result() == "two"
-    answer = handle.restore.remote(PICTURE).result()
-    assert np.array_equal(answer.output, Restorer.from_folder(second).restore(PICTURE).output)
-    serve.delete(SERVICE)
+def test_a_replica_that_is_killed_costs_its_own_requests_and_is_replaced(
+    address: str, shop: Shop
+) -> None:
+    from drdd.serving.app import PATIENCE_S
+
+    version = shop.publish("one", 0)
+    shop.deploy()
+    before = _replicas()
+    assert len(before) == 2
+    with under_load(address) as load:
+        load.wait(20)
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        killed = time.monotonic()
+        while len(now := _replicas() - {victim}) < 2:
+            assert time.monotonic() < killed + PATIENCE_S
+            time.sleep(0.2)
+        load.wait(20)
+        whole = time.monotonic()
+        assert shop.deploy() is False
+        load.wait(40)
+    assert load.since(whole) == {version}
+    lost = [said for *_, said in load.answers if said != version]
+    for said in lost:
+        assert said.startswith(("503 2 ", "ActorDiedError", "RayActorError", "ActorUnavailable")), (
+            said
+        )
+    assert len(lost) <= 8
+    assert len(now) == 2
+
+
+def _counted(address: str) -> int:
+    """Requests to restore by HTTP, of all replicas, as one of them tells."""
+    lines = httpx.get(f"{address}/metrics", timeout=60).text.splitlines()
+    return sum(
+        int(float(line.split()[-1])) for line in lines if line.startswith("drdd_requests_total")
+    )
+
+
+def _replicas() -> set[int]:
+    """Processes of the service's replicas."""
+    own = psutil.Process().pid
+    return {
+        process.pid
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if any("ServeReplica:drdd" in part for part in process.info["cmdline"] or [])
+        and process.pid != own
+    }
+
+
+def test_other_settings_are_taken_over_and_impossible_ones_change_nothing(
+    address: str, shop: Shop
+) -> None:
+    shop.publish("one", 0)
+    one = SETTINGS.model_copy(update={"replicas": 1})
+    shop.deploy(one)
+    with pytest.raises(UserError, match=r"serve\.api_keys: .*keys\.txt cannot be read"):
+        shop.deploy(one.model_copy(update={"api_keys": "keys.txt"}))
+    with pytest.raises(UserError, match="no alias 'nobody'"):
+        shop.deploy(one.model_copy(update={"models": ["nobody"]}))
+    with under_load(address) as load:
+        load.wait(10)
+        assert shop.deploy(one.model_copy(update={"max_batch": 2})) is True
+        load.wait(10)
+    assert load.since(0) == {shop.versions["one"]}

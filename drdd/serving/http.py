@@ -1,0 +1,195 @@
+"""The HTTP API around whatever restores pictures. It knows nothing of Ray."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi_offline import FastAPIOffline
+
+from drdd.errors import UserError
+from drdd.serving import page
+from drdd.serving.answering import response_of
+from drdd.serving.keys import guard
+from drdd.serving.meters import MEDIA_TYPE, Meters
+from drdd.serving.problems import ProblemError, documented, explain_all
+from drdd.serving.reading import MIB, pixels_of, read_body, size_of
+from drdd.serving.room import DECODING, bytes_a_pixel, room_for
+from drdd.serving.schema import (
+    BINARY,
+    LimitsOut,
+    ModelsOut,
+    RestoredOut,
+    RestoreQuery,
+    ServedOut,
+    Status,
+    once,
+    request_body,
+)
+from drdd.serving.service import Answer, BusyError, Service, UnknownModelError
+
+GONE = 499  # nobody reads it: the client left; what proxies call it
+REFUSALS = {
+    401: "no valid API key",
+    404: "no such model is served",
+    408: "the body took too long to arrive",
+    413: "the body or the picture is too large",
+    415: "the content type is not that of a picture",
+    422: "the query or the picture cannot be used",
+    503: "as many requests wait as may, or it took too long; come back after Retry-After seconds",
+}
+
+
+@dataclass(frozen=True)
+class ApiLimits:
+    """timeout_s: of a request, its body's arrival aside. api_keys: () when none is asked for."""
+
+    max_megabytes: float
+    max_pixels: int
+    timeout_s: float
+    api_keys: tuple[str, ...] = ()
+
+
+def make_api(service: Service, limits: ApiLimits, samples: Mapping[str, Path]) -> FastAPI:
+    """samples: pictures that the page offers, by name."""
+    api = FastAPIOffline(
+        title="drdd",
+        version="1",
+        description="Image restoration by decoupled residual denoising diffusion (arXiv 2606.01048).",
+        redirect_slashes=False,  # such a redirect would lead to any host that the client names
+    )
+    explain_all(api)
+    meters = Meters(service.models)
+    allowed = [Depends(guard(limits.api_keys))] if limits.api_keys else []
+    room = room_for(int(limits.max_megabytes * MIB), limits.max_pixels)
+
+    @api.post(
+        "/v1/restore",
+        tags=["restore"],
+        dependencies=[*allowed, Depends(once)],
+        response_class=Response,
+        responses={
+            200: {
+                "description": "the restored picture, of the size that was sent",
+                "content": {
+                    **{f"image/{name}": BINARY for name in ("png", "jpeg", "webp")},
+                    "application/json": {"schema": RestoredOut.model_json_schema()},
+                },
+            },
+            **documented(REFUSALS),
+        },
+        openapi_extra={"requestBody": request_body()},
+    )
+    async def restore(request: Request, query: Annotated[RestoreQuery, Query()]) -> Response:
+        """The body is a PNG, JPEG or WebP file: as such, or as the part `image` of a form."""
+        begin, answer, status = time.monotonic(), None, 500
+        with meters.in_flight.track_inprogress():
+            try:
+                with room.share() as share, _in_words():
+                    body = await read_body(
+                        request, limits.max_megabytes, limits.timeout_s, share.become
+                    )
+                    async with asyncio.timeout(limits.timeout_s):
+                        size = await asyncio.to_thread(size_of, body, limits.max_pixels)
+                        kept = bytes_a_pixel(query) * size
+                        share.become(len(body) + max(DECODING * size, kept))
+                        pixels = await asyncio.to_thread(pixels_of, body, limits.max_pixels)
+                        del body
+                        share.become(kept)
+                        restoring = service.restore(pixels, query.options(), query.model)
+                        answer = await _while_wanted(request, restoring)
+                        response = await asyncio.to_thread(
+                            response_of, answer, query, request.state.id
+                        )
+                status = 200
+                return response
+            except TimeoutError:
+                status = 503
+                said = (
+                    f"not restored within {limits.timeout_s:g} s; try a smaller picture, or later"
+                )
+                raise ProblemError(503, said, {"Retry-After": "5"}) from None
+            except ProblemError as error:
+                status = error.status
+                raise
+            finally:
+                meters.answered(status, time.monotonic() - begin, answer)
+
+    @api.get(
+        "/v1/models",
+        tags=["models"],
+        dependencies=allowed,
+        responses=documented({401: REFUSALS[401]}),
+    )
+    async def models() -> ModelsOut:
+        """What is served, how good it was found to be, and the limits of a request."""
+        served = [ServedOut.of(one) for one in service.models()]
+        return ModelsOut(
+            models=served,
+            default=served[0].alias if served else "",
+            limits=LimitsOut(
+                max_megabytes=limits.max_megabytes,
+                max_pixels=limits.max_pixels,
+                api_keys=bool(limits.api_keys),
+            ),
+        )
+
+    @api.get("/v1/health", tags=["state"])
+    async def health() -> Status:
+        """The process is alive."""
+        return Status(status="alive")
+
+    @api.get("/v1/ready", tags=["state"], responses=documented({503: "no model is loaded"}))
+    async def ready() -> Status:
+        """A model is loaded, so that requests will be answered."""
+        if (why := service.ready()) is not None:
+            raise ProblemError(503, why, {"Retry-After": "5"})
+        return Status(status="ready")
+
+    @api.get("/metrics", tags=["state"], response_class=Response, responses={
+        200: {"description": "Prometheus's text format", "content": {"text/plain": {}}}
+    })  # fmt: skip
+    async def metrics() -> Response:
+        return Response(await asyncio.to_thread(meters.text), headers={"Content-Type": MEDIA_TYPE})
+
+    api.include_router(page.router(samples))
+    return api
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What may go wrong with a request, as problems."""
+    try:
+        yield
+    except UnknownModelError as error:
+        raise ProblemError(404, str(error)) from None
+    except UserError as error:
+        raise ProblemError(422, str(error)) from None
+    except BusyError as error:
+        after = str(max(1, math.ceil(error.retry_after_s)))
+        said = f"as many requests wait as may; come back in {after} s"
+        raise ProblemError(503, said, {"Retry-After": after}) from None
+
+
+async def _while_wanted(request: Request, restoring: Awaitable[Answer]) -> Answer:
+    """Given up when the client leaves, so that nobody waits for what nobody wants."""
+    work = asyncio.ensure_future(restoring)
+    left = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ProblemError(GONE, "the client left")
+        return work.result()
+    finally:
+        for task in (work, left):
+            task.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,228 @@
+"""The models in service. Each follows an alias: a new one is loaded beside the old one, then takes over.
+
+What was begun with a model ends with it. A version that does not load leaves the old one serving; that is
+said wherever somebody may look, and it is not tried again until the alias moves or some time has passed.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from drdd.diffusion.keyed import keyed_noise
+from drdd.errors import TransientError, UserError
+from drdd.serving.engine import Restorer
+from drdd.serving.published import Source
+from drdd.serving.service import Served, UnknownModelError
+
+AGAIN_S = 600.0  # until a version that did not load is tried again
+PROBE = 64  # pixels a side of the picture that a model must restore before it serves
+METRICS = "metrics.json"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A version that is ready. metrics: its metrics.json, {} for none; loaded: ISO 8601, UTC."""
+
+    version: str
+    folder: Path
+    restorer: Restorer
+    metrics: Mapping[str, Any]
+    loaded: str
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What keeps an alias from its version, in words; version: "" when there is none; at: monotonic."""
+
+    version: str
+    said: str
+    at: float
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """What an alias serves, and why it is not what it points to."""
+
+    loaded: Loaded | None = None
+    failure: _Failure | None = None
+
+    @property
+    def problem(self) -> str | None:
+        if self.failure is None:
+            return None
+        rest = f"{self.loaded.version} serves" if self.loaded else "nothing is served instead"
+        return f"{self.failure.said}; {rest}"
+
+
+class Models:
+    """aliases: the first is the default. failures: versions that did not load, so far.
+
+    load: a folder -> a restorer that works, else an exception. `start` and `follow` may take long and
+    are for a thread; the rest never waits for them.
+    """
+
+    def __init__(
+        self,
+        aliases: Sequence[str],
+        source: Source,
+        load: Callable[[Path], Restorer],
+        again_s: float = AGAIN_S,
+    ) -> None:
+        self._source, self._load, self._again_s = source, load, again_s
+        self._slots = {alias: _Slot() for alias in aliases}
+        self._default = aliases[0]
+        self._following = threading.Lock()
+        self.failures = 0
+
+    def start(self) -> None:
+        """Load what every alias points to, or the latest of what it pointed to before that loads.
+
+        Raises UserError when the default alias is left with none, TransientError when the registry
+        does not answer.
+        """
+        for alias in self._slots:
+            self._turn(alias, self._source.versions(alias))
+        default = self._slots[self._default]
+        if default.loaded is None:
+            raise UserError(f"{self._default}: {default.problem}")
+
+    def follow(self) -> None:
+        """Look where the aliases point, and load what is new. A registry that is away changes nothing."""
+        with self._following:
+            for alias in self._slots:
+                try:
+                    versions = self._source.versions(alias)
+                    self._turn(
+                        alias, versions if self._slots[alias].loaded is None else versions[:1]
+                    )
+                except TransientError as error:
+                    log.warning("%s is served as before: %s", alias, error)
+                except Exception as error:
+                    failure = self._failure("", f"the alias cannot be followed: {error}")
+                    self._put(alias, _Slot(self._slots[alias].loaded, failure))
+
+    def find(self, name: str | None) -> tuple[Loaded, Served]:
+        """By alias or full version id; the default for None. Raises UnknownModelError."""
+        for alias, slot in self._slots.items():
+            if slot.loaded and (name or self._default) in (alias, slot.loaded.version):
+                return slot.loaded, _served(alias, slot.loaded, slot.problem)
+        there = ", ".join(f"{one.alias} ({one.version})" for one in self.served())
+        raise UnknownModelError(f"no model {name!r} is served; there are: {there or 'none yet'}")
+
+    def served(self) -> list[Served]:
+        return [
+            _served(alias, slot.loaded, slot.problem)
+            for alias, slot in self._slots.items()
+            if slot.loaded
+        ]
+
+    def problems(self) -> dict[str, str]:
+        """By alias, also of those that have no model at all."""
+        return {alias: slot.problem for alias, slot in self._slots.items() if slot.problem}
+
+    def ready(self) -> str | None:
+        """None, or why the default alias is not served."""
+        slot = self._slots[self._default]
+        return None if slot.loaded else slot.problem or f"{self._default} is being loaded"
+
+    def _turn(self, alias: str, versions: Sequence[str]) -> None:
+        """Serve the first of `versions` that loads; what is served already counts as such."""
+        slot = self._slots[alias]
+        first: _Failure | None = None
+        if not versions:
+            first = self._failure("", f"the registry has no alias {alias!r}")
+        for version in versions:
+            found = self._tried(slot, version)
+            if isinstance(found, Loaded):
+                self._put(alias, _Slot(found, first))
+                return
+            first = first or found
+        self._put(alias, _Slot(slot.loaded, first))
+
+    def _tried(self, slot: _Slot, version: str) -> Loaded | _Failure:
+        """Raises TransientError alone."""
+        if slot.loaded and slot.loaded.version == version:
+            return slot.loaded
+        known = slot.failure
+        if known and known.version == version and time.monotonic() - known.at < self._again_s:
+            return known
+        try:
+            return self._loaded(version)
+        except TransientError:
+            raise
+        except Exception as error:
+            self.failures += 1
+            return self._failure(version, f"version {version} does not load: {error}")
+
+    def _failure(self, version: str, said: str) -> _Failure:
+        return _Failure(version, said, time.monotonic())
+
+    def _loaded(self, version: str) -> Loaded:
+        """Shared with another alias that serves the same version."""
+        for slot in self._slots.values():
+            if slot.loaded and slot.loaded.version == version:
+                return slot.loaded
+        folder = self._source.folder(version)
+        restorer = self._load(folder)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Loaded(version, folder, restorer, _metrics(folder), now)
+
+    def _put(self, alias: str, slot: _Slot) -> None:
+        """Readers see the old slots or the new ones, never half of each."""
+        before = self._slots[alias]
+        self._slots = {**self._slots, alias: slot}
+        if slot.loaded and slot.loaded is not before.loaded:
+            log.info("%s is version %s now", alias, slot.loaded.version)
+        if slot.problem and slot.problem != before.problem:
+            log.error("%s: %s", alias, slot.problem)
+
+
+def load_checked(folder: Path, device: str = "cpu") -> Restorer:
+    """A restorer that has restored a picture.
+
+    Raises UserError when the folder holds no valid model, or one that gives no finite numbers.
+    """
+    restorer = Restorer.from_folder(folder, device)
+    _demand_finite(restorer)
+    probe(restorer)
+    return restorer
+
+
+def probe(restorer: Restorer) -> None:
+    """Restore a tiny picture. Raises whatever keeps the model from it."""
+    restorer.restore(
+        np.linspace(0, 255, PROBE * PROBE * 3, dtype=np.uint8).reshape(PROBE, PROBE, 3)
+    )
+
+
+@torch.inference_mode()
+def _demand_finite(restorer: Restorer) -> None:
+    model = restorer.model
+    side = model.factor * -(-PROBE // model.factor)
+    device = next(model.nets["residual"].parameters()).device
+    x = torch.linspace(-1, 1, side * side * 3, device=device).reshape(1, 3, side, side)
+    if not bool(torch.isfinite(model.restore(x, keyed_noise(0, ["probe"], x)).output).all()):
+        raise UserError("its answer to a plain picture holds values that are NaN or infinite")
+
+
+def _metrics(folder: Path) -> Mapping[str, Any]:
+    """A model serves also where nobody can tell how good it is."""
+    try:
+        return dict(json.loads((folder / METRICS).read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _served(alias: str, loaded: Loaded, problem: str | None) -> Served:
+    tasks = loaded.restorer.model.tasks
+    return Served(alias, loaded.version, tasks, loaded.metrics, loaded.loaded, problem)

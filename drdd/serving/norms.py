@@ -1,0 +1,129 @@
+"""Group norms with the statistics of a whole picture, while only parts of it go through a network.
+
+A group norm divides by what it finds in all pixels that it sees, so a tile by itself is normalised
+unlike the same pixels in their picture. Here the norms are told what to subtract and to divide by.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Rule = Callable[[nn.GroupNorm, Tensor], Tensor]
+"""What a norm does with x, (B, C, h, w)."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of all that one norm saw: mean and variance of each group, (G,) float64."""
+
+    mean: Tensor
+    variance: Tensor
+
+    @classmethod
+    def of(cls, sums: Tensor, norm: nn.GroupNorm) -> "Statistics":
+        """sums: (2, C), the mean of x and of x^2 in each channel."""
+        mean, square = sums.view(2, norm.num_groups, -1).mean(-1)
+        return cls(mean, (square - mean.square()).clamp(min=0))
+
+    def normalised(self, norm: nn.GroupNorm, x: Tensor) -> Tensor:
+        """(x - mean) / sqrt(variance + eps) * weight + bias."""
+        each = norm.num_channels // norm.num_groups
+        mean, variance = (
+            one.repeat_interleave(each).to(x.dtype) for one in (self.mean, self.variance)
+        )
+        return F.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps)
+
+
+Known = Mapping[nn.GroupNorm, Statistics]
+
+
+class Joint:
+    """A Rule: x is normalised by its own statistics, taken jointly over the batch, and they are kept."""
+
+    def __init__(self) -> None:
+        self.found: dict[nn.GroupNorm, Statistics] = {}
+
+    def __call__(self, norm: nn.GroupNorm, x: Tensor) -> Tensor:
+        used = self.found[norm] = self._used(norm, Statistics.of(_means(x), norm))
+        return used.normalised(norm, x)
+
+    def _used(self, norm: nn.GroupNorm, own: Statistics) -> Statistics:
+        return own
+
+
+class Corrected(Joint):
+    """A Rule: as Joint, moved by what the picture was found to differ from the sample.
+
+    sample: what Joint found in a part of the picture; picture: what was measured in all of it, with
+    the norms following `sample`. What the norms before a norm have changed since then changes sample
+    and picture nearly alike, so at each norm the difference, in standard deviations, is taken over:
+
+        mean = own.mean + (picture.mean - sample.mean) * own.deviation / sample.deviation
+        deviation = own.deviation * picture.deviation / sample.deviation
+
+    (a control variate). `found` is then wrong by the product of two small differences.
+    """
+
+    def __init__(self, sample: Known, picture: Known) -> None:
+        super().__init__()
+        self._sample, self._picture = sample, picture
+
+    def _used(self, norm: nn.GroupNorm, own: Statistics) -> Statistics:
+        sample, picture = self._sample[norm], self._picture[norm]
+        change = (own.variance + norm.eps) / (sample.variance + norm.eps)
+        mean = own.mean + (picture.mean - sample.mean) * change.sqrt()
+        return Statistics(mean, ((picture.variance + norm.eps) * change - norm.eps).clamp(min=0))
+
+
+class Measured:
+    """A Rule: norms follow `known`, while what they see of a tile's own pixels is summed up."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._sums: dict[nn.GroupNorm, Tensor] = {}
+        self._pixels: dict[nn.GroupNorm, int] = {}
+        self.own: Callable[[Tensor], Tensor] = lambda x: x
+
+    @property
+    def found(self) -> Known:
+        return {n: Statistics.of(sums / self._pixels[n], n) for n, sums in self._sums.items()}
+
+    def __call__(self, norm: nn.GroupNorm, x: Tensor) -> Tensor:
+        own = self.own(x)
+        pixels = own.numel() // own.shape[1]
+        self._sums[norm] = self._sums.get(norm, 0) + _means(own) * pixels
+        self._pixels[norm] = self._pixels.get(norm, 0) + pixels
+        return self._known[norm].normalised(norm, x)
+
+
+def fixed(known: Known) -> Rule:
+    return lambda norm, x: known[norm].normalised(norm, x)
+
+
+@contextmanager
+def norms_of(net: nn.Module, rule: Rule) -> Iterator[None]:
+    """Every group norm of `net` follows `rule` for the duration of the block; not for two threads."""
+    norms = group_norms(net)
+    try:
+        for norm in norms:
+            norm.forward = partial(rule, norm)  # type: ignore[method-assign]
+        yield
+    finally:
+        for norm in norms:
+            norm.__dict__.pop("forward", None)
+
+
+def group_norms(net: nn.Module) -> list[nn.GroupNorm]:
+    return [module for module in net.modules() if isinstance(module, nn.GroupNorm)]
+
+
+def _means(x: Tensor) -> Tensor:
+    """(2, C) float64: of x and of x^2 over all but the channels of (B, C, h, w)."""
+    variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+    mean, variance = mean.double(), variance.double()
+    return torch.stack([mean, variance + mean.square()])

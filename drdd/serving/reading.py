@@ -1,0 +1,136 @@
+"""From a request's body to pixels, without trusting a byte of it."""
+
+import asyncio
+import io
+import re
+import warnings
+from collections.abc import AsyncGenerator, Callable
+
+from fastapi import Request
+from PIL import Image, UnidentifiedImageError
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from drdd.data.intake import Limits, Pixels, decode
+from drdd.serving.problems import ProblemError
+from drdd.sources.entry import Blob
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MULTIPART, FIELD = "multipart/form-data", "image"
+# curl's --data-binary sends any file as the second of these, unless it is told better.
+RAW = {"", "application/x-www-form-urlencoded", "application/octet-stream"}
+MIB = 1024**2
+
+# In a JPEG: 0xFF and a kind. Within a scan's data, 0xFF is followed by 0 or by one of eight restarts.
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+MAX_SCANS = 100  # progressive files have about ten
+
+
+async def read_body(
+    request: Request, max_megabytes: float, timeout_s: float, holding: Callable[[int], None]
+) -> bytes:
+    """The picture file; no more is read than is allowed. Raises ProblemError: 408, 413, 415 or 422.
+
+    holding: told how many bytes there are so far; what it raises ends the reading.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != MULTIPART and kind not in RAW and not kind.startswith("image/"):
+        raise ProblemError(
+            415, f"content type {kind[:100]!r}; send a PNG, JPEG or WebP file as such"
+        )
+    most = int(max_megabytes * MIB)
+    too_large = ProblemError(413, f"the body is larger than {max_megabytes:g} MiB")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > most:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise too_large
+                holding(len(body))
+    except TimeoutError:
+        raise ProblemError(408, f"the body did not arrive within {timeout_s:g} s") from None
+    except ClientDisconnect:
+        raise ProblemError(400, "the client left before its body had arrived") from None
+    if kind != MULTIPART:
+        return bytes(body)
+    # In a thread with a loop of its own: a large form takes seconds to take apart.
+    return await asyncio.to_thread(asyncio.run, _part(request.headers, bytes(body)))
+
+
+def size_of(body: bytes, max_pixels: int) -> int:
+    """Pixels that the file says it has, before any is decoded.
+
+    Raises ProblemError: 413 for too many, 422 for what is no picture or would take for ever to decode.
+    """
+    if not body:
+        raise ProblemError(422, "the body is empty; send a picture file in it")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of bombs: the limit here is max_pixels
+            with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+                (width, height), jpeg = image.size, image.format == "JPEG"
+    except UnidentifiedImageError:
+        raise ProblemError(422, "the body is no PNG, JPEG or WebP picture") from None
+    except Image.DecompressionBombError:
+        raise ProblemError(413, f"the picture has more than {max_pixels} pixels") from None
+    except Exception as error:  # a damaged header raises what it likes
+        raise ProblemError(422, f"the picture is damaged: {_said(error)}") from None
+    if width * height > max_pixels:
+        raise ProblemError(
+            413, f"the picture has {width} x {height} pixels, over the limit of {max_pixels}"
+        )
+    if jpeg and _scans(body) > MAX_SCANS:
+        raise ProblemError(422, f"the JPEG has more than {MAX_SCANS} scans; save it anew")
+    return int(width * height)
+
+
+def pixels_of(body: bytes, max_pixels: int) -> Pixels:
+    """(H, W, 3) uint8, upright, in sRGB, of what size_of found in order. Raises ProblemError: 422."""
+    try:
+        return decode(Blob("body", body), Limits(1, 10**9, max_pixels))
+    except Exception as error:
+        raise ProblemError(422, f"the picture cannot be used: {_said(error)}") from None
+
+
+def _scans(body: bytes) -> int:
+    """Of a JPEG. Each goes through all pixels, though it may be a few bytes long."""
+    place, count = 2, 0
+    while marker := MARKER.search(body, place):
+        kind, place = body[marker.end() - 1], marker.end()
+        if kind == END_OF_IMAGE or count > MAX_SCANS:
+            break
+        count += kind == START_OF_SCAN
+        place += int.from_bytes(body[place : place + 2])  # a segment; a scan's data comes after
+    return count
+
+
+async def _part(headers: Headers, body: bytes) -> bytes:
+    """The file part FIELD of a form. What the client calls the file is never looked at."""
+
+    async def once() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    try:
+        parser = MultiPartParser(
+            headers, once(), max_files=1, max_fields=10, max_part_size=len(body) + 1
+        )
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise ProblemError(422, f"the form cannot be read: {_said(error)}") from None
+    try:
+        part = form.get(FIELD)
+        if not isinstance(part, UploadFile):
+            raise ProblemError(422, f"the form has no file part {FIELD!r}")
+        return await part.read()
+    finally:
+        await form.close()
+
+
+def _said(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,74 @@
+"""Memory for requests: many at once, or a few huge ones, must not use up that of the process.
+
+A body of 90 bytes may hold a picture of 50 million pixels, so neither the number of requests nor the
+size of their bodies bounds what they need.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from drdd.serving.problems import ProblemError
+from drdd.serving.schema import RestoreQuery
+from drdd.serving.service import BusyError
+
+TOTAL = 2 * 1024**3
+RETRY_AFTER_S = 2.0
+
+# Bytes a pixel. Decoding: the worst measured, an animated WebP or 16-bit grey, is 17 to 20.
+DECODING = 24
+# Input, output and its file; a state and its file, in base64 and again in JSON.
+RESTORING, STATE = 9, 12
+USUAL_STEPS = 2
+
+
+class Room:
+    """total: bytes that all requests may hold together. For one event loop."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._used = total, 0
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """Of one request, of 0 bytes at first; given back at the end."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            share.become(0)
+
+    def _move(self, before: int, after: int) -> None:
+        if after > self._total:
+            raise ProblemError(
+                413, "the picture and its states need more memory than a request may have; "
+                "send a smaller picture, or ask for fewer steps or no states"
+            )  # fmt: skip
+        if after > before and self._used - before + after > self._total:
+            raise BusyError(RETRY_AFTER_S)
+        self._used += after - before
+
+
+class Share:
+    """What one request holds."""
+
+    def __init__(self, room: Room) -> None:
+        self._room, self._size = room, 0
+
+    def become(self, size: int) -> None:
+        """Hold `size` bytes. Raises BusyError when others leave too little; ProblemError, 413, when
+        there would not be enough if it were alone."""
+        self._room._move(self._size, size)
+        self._size = size
+
+
+def room_for(max_bytes: int, max_pixels: int) -> Room:
+    """TOTAL, or what the largest picture needs if that is more."""
+    return Room(max(TOTAL, max_bytes + DECODING * max_pixels))
+
+
+def bytes_a_pixel(query: RestoreQuery) -> int:
+    """From the decoded picture to the response."""
+    if not query.states:
+        return RESTORING
+    parts = (query.residual_steps or query.steps, query.noise_steps or query.steps)
+    states = 2 + sum(part or USUAL_STEPS for part in parts)  # the noised input, the estimate, steps
+    return RESTORING + STATE * states

@@ -1,0 +1,125 @@
+"""What the API takes and answers, as its document shows it."""
+
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+
+from drdd.serving.engine import Options
+from drdd.serving.service import Served
+
+Format = Literal["png", "jpeg", "webp"]
+Steps = Annotated[int, Field(ge=1, le=20)]
+BODIES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+class RestoreQuery(BaseModel):
+    """How to restore; as the model was evaluated, unless given."""
+
+    model_config = ConfigDict(extra="forbid")
+    steps: Steps | None = Field(default=None, description="of the residual and of the noise part")
+    residual_steps: Steps | None = Field(default=None, description="instead of steps")
+    noise_steps: Steps | None = Field(default=None, description="instead of steps")
+    noise_level: float | None = Field(
+        default=None, gt=0, le=1, allow_inf_nan=False, description="s of the fixed-noise domain"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="another one, another noise")
+    model: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="an alias or a version that is served",
+    )
+    format: Format = Field(default="png", description="of the answer; PNG loses nothing")
+    states: bool = Field(
+        default=False, description="answer in JSON, with every state on the way as a PNG"
+    )
+
+    def options(self) -> Options:
+        return Options(
+            residual_steps=self.residual_steps or self.steps,
+            noise_steps=self.noise_steps or self.steps,
+            noise_level=self.noise_level,
+            seed=self.seed,
+            states=self.states,
+        )
+
+
+def once(request: Request) -> None:
+    """A dependency. Raises RequestValidationError for an option given twice: which one was meant?"""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise RequestValidationError(
+            [{"loc": ("query", name), "msg": "given more than once"} for name in twice]
+        )
+
+
+class StateOut(BaseModel):
+    name: str = Field(examples=["noised input"])
+    image: str = Field(description="a data URI, PNG")
+
+
+class ModelRef(BaseModel):
+    alias: str
+    version: str
+
+
+class RestoredOut(BaseModel):
+    """The answer with states=true."""
+
+    output: str = Field(description="a data URI, PNG")
+    states: list[StateOut]
+    model: ModelRef
+    seconds: float = Field(description="of inference")
+    waited: float = Field(description="seconds before it")
+    width: int
+    height: int
+    request: str
+
+
+class ServedOut(BaseModel):
+    alias: str
+    version: str
+    tasks: list[str]
+    loaded: str = Field(description="ISO 8601, UTC")
+    metrics: dict[str, Any] = Field(description="metrics.json of the version")
+    problem: str | None = Field(description="why what the alias points to now is not served")
+
+    @classmethod
+    def of(cls, one: Served) -> "ServedOut":
+        return cls(
+            alias=one.alias,
+            version=one.version,
+            tasks=list(one.tasks),
+            loaded=one.loaded,
+            metrics=dict(one.metrics),
+            problem=one.problem,
+        )
+
+
+class LimitsOut(BaseModel):
+    max_megabytes: float
+    max_pixels: int
+    api_keys: bool = Field(description="whether requests must carry one")
+
+
+class ModelsOut(BaseModel):
+    models: list[ServedOut]
+    default: str
+    limits: LimitsOut
+
+
+class Status(BaseModel):
+    status: str
+
+
+def request_body() -> dict[str, Any]:
+    """Of POST /v1/restore, in OpenAPI's words."""
+    form = {"type": "object", "required": ["image"], "properties": {"image": BINARY["schema"]}}
+    return {
+        "required": True,
+        "content": {**dict.fromkeys(BODIES, BINARY), "multipart/form-data": {"schema": form}},
+    }

@@ -1,0 +1,51 @@
+"""What the API and whoever restores for it say to each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from drdd.errors import UserError
+from drdd.serving.engine import Options, Pixels, Restoration
+
+
+class UnknownModelError(UserError):
+    """No such model is served; the message lists what is."""
+
+
+class BusyError(Exception):
+    """As many requests wait as may. retry_after_s: when to come back."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class Served:
+    """metrics: metrics.json of the version; loaded: ISO time; problem: why a newer one is not served."""
+
+    alias: str
+    version: str
+    tasks: tuple[str, ...]
+    metrics: Mapping[str, Any]
+    loaded: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """seconds: of inference; waited: seconds before it; batch: pictures restored together."""
+
+    restoration: Restoration
+    model: Served
+    seconds: float
+    waited: float
+    batch: int
+
+
+class Service(Protocol):
+    async def restore(self, pixels: Pixels, options: Options, model: str | None) -> Answer: ...
+
+    def models(self) -> list[Served]: ...
+
+    def ready(self) -> str | None: ...

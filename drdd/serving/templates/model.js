@@ -1,0 +1,53 @@
+/** What is known of a served model: its version, its tasks, its metrics. */
+
+import { make, part } from "./elements.js";
+
+const METRICS = [
+  ["psnr_rgb", "PSNR, dB", 2], ["ssim_rgb", "SSIM", 3], ["lpips", "LPIPS \u2193", 3],
+  ["feature_distance", "feature distance \u2193", 3], ["niqe", "NIQE \u2193", 2],
+];
+
+export const spaced = (name) => name.replaceAll("_", " ");
+
+/** model: one of v1/models, or undefined when there is none to speak of. */
+export function showModel(model) {
+  part("about").hidden = !model;
+  if (!model) return;
+  const { tasks = {}, protocol = {}, passed } = model.metrics;
+  const loaded = new Date(model.loaded).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  const verdict = passed === undefined ? [] : [make("span", {
+    className: `verdict ${passed ? "pass" : "fail"}`, textContent: passed ? "every gate is met" : "a gate is missed" })];
+  part("about-what").replaceChildren(
+    make("b", { textContent: model.alias }), ", version ", make("code", { textContent: model.version }),
+    `, for ${model.tasks.map(spaced).join(", ")}; here since ${loaded}. `, ...verdict);
+  part("about-problem").hidden = !model.problem;
+  part("about-problem").textContent = model.problem ? `A newer version is not served: ${model.problem}` : "";
+  const measured = Object.keys(tasks).length > 0;
+  part("metrics-part").hidden = part("protocol-part").hidden = !measured;
+  part("metrics-note").textContent = measured
+    ? "Means over held-out pictures, input \u2192 output; in brackets the 95 % interval of the gain; less is better where \u2193 stands."
+    : "This version was published without metrics.";
+  part("metrics").replaceChildren(...metricsTable(tasks));
+  part("protocol").replaceChildren(...Object.entries(protocol).flatMap(([name, text]) =>
+    [make("dt", { textContent: spaced(name) }), make("dd", { textContent: text })]));
+}
+
+/** metrics.json's tasks -> the head and the body of a table; a metric that no task has gets no column. */
+function metricsTable(tasks) {
+  const rows = Object.entries(tasks);
+  const number = (value, digits) => Number.isFinite(value) ? value.toFixed(digits) : "\u2013";
+  const shown = METRICS.filter(([metric]) => rows.some(([, { output }]) => Number.isFinite(output?.[metric])));
+  const titles = ["task", "pictures", "gain, dB", ...shown.map(([, title]) => title)];
+  const cells = ([name, { images, input = {}, output = {}, gain = {}, intervals }]) => {
+    const between = intervals?.gain?.psnr_rgb?.map((value) => number(value, 2)).join(", ");
+    const gained = `${gain.psnr_rgb > 0 ? "+" : ""}${number(gain.psnr_rgb, 2)}`;
+    return [make("th", { scope: "row", textContent: spaced(name) }),
+      ...[images, between ? `${gained} [${between}]` : gained,
+        ...shown.map(([metric, , digits]) => `${number(input[metric], digits)} \u2192 ${number(output[metric], digits)}`),
+      ].map((textContent) => make("td", { textContent }))];
+  };
+  return [
+    make("thead", {}, make("tr", {}, ...titles.map((textContent) => make("th", { scope: "col", textContent })))),
+    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...cells(row)))),
+  ];
+}

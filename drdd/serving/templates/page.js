@@ -1,0 +1,263 @@
+import { Problem, ask, hasKey, keepKey, sendPicture } from "./asking.js";
+import { make, part } from "./elements.js";
+import { showModel } from "./model.js";
+
+const PIXELS_WITH_STATES = 2e6; // every state is a PNG of noise, about 3 bytes a pixel
+let service = { models: [], limits: {} };
+let picture = null; // what is being restored: { name, blob, url, width, height }
+let running = null; // the AbortController of the request that is under way
+let starter = null; // what had the focus when it began
+let output = null; // the object URL of the output
+
+function showProblem(problem) {
+  if (!(problem instanceof Problem)) {
+    console.error(problem);
+    problem = new Problem("The page failed.", String(problem));
+  }
+  const wantsKey = problem.status === 401;
+  if (wantsKey) part("key-form").hidden = false;
+  part("problem").hidden = wantsKey && !hasKey();
+  part("problem-title").textContent = problem.message;
+  part("problem-detail").textContent = problem.detail;
+  part("problem-origin").textContent = problem.origin;
+  part("retry").hidden = wantsKey || !picture;
+}
+
+// --- what the service offers
+
+async function loadService() {
+  try {
+    service = await (await ask("v1/models")).json();
+  } catch (problem) {
+    return showProblem(problem);
+  }
+  const select = part("model");
+  if (service.models.length === 0) {
+    return select.replaceChildren(make("option", { value: "", textContent: "none is loaded yet" }));
+  }
+  const before = select.value;
+  select.replaceChildren(...service.models.map(({ alias, version }) =>
+    make("option", { value: alias, textContent: `${alias} (${version})` })));
+  select.value = service.models.some(({ alias }) => alias === before) ? before : service.default;
+  select.disabled = false;
+  const { max_megabytes: megabytes, max_pixels: pixels } = service.limits;
+  part("limits").textContent = `PNG, JPEG or WebP, up to ${megabytes} MB and ${+(pixels / 1e6).toFixed(1)} megapixels`;
+  showModel(chosenModel());
+}
+
+const chosenModel = () => service.models.find(({ alias }) => alias === part("model").value);
+
+async function loadSamples() {
+  const { samples } = await (await ask("samples")).json();
+  part("samples-part").hidden = samples.length === 0;
+  part("samples").replaceChildren(...samples.map((name) => {
+    const url = `samples/${encodeURIComponent(name)}`;
+    const shown = name.replace(/\.[^.]*$/, "").replace(/[_-]+/g, " ");
+    const button = make("button", { type: "button" },
+      make("img", { src: url, alt: "" }), make("span", { textContent: shown }));
+    button.addEventListener("click", () => takeSample(name, url, button));
+    return button;
+  }));
+}
+
+// --- taking a picture
+
+async function takeSample(name, url, button) {
+  starter = button;
+  try {
+    const blob = await (await ask(url)).blob();
+    if (starter === button) await take(name, blob, button);
+  } catch (problem) {
+    showProblem(problem);
+  }
+}
+
+async function take(name, blob, from = document.activeElement) {
+  running?.abort();
+  if (picture) URL.revokeObjectURL(picture.url);
+  const taken = picture = { name, blob, url: URL.createObjectURL(blob), width: 0, height: 0 };
+  starter = from;
+  for (const button of part("samples").children) button.setAttribute("aria-pressed", button === from);
+  const image = make("img", { src: taken.url });
+  // One that the browser cannot read is sent all the same: the service says what is wrong with it.
+  await image.decode().catch(() => {});
+  if (picture !== taken) return;
+  Object.assign(taken, { width: image.naturalWidth, height: image.naturalHeight });
+  await restore();
+}
+
+function takeFile(files) {
+  if (files.length > 0) take(files[0].name, files[0]);
+  else showProblem(new Problem("That is no file.", "Drop or paste a picture: PNG, JPEG or WebP."));
+}
+
+// --- restoring it
+
+function options() {
+  const fields = ["model", "steps", "noise_level", "seed"].map((name) => [name, part(name).value]);
+  return Object.fromEntries(fields.filter(([, value]) => value !== ""));
+}
+
+async function restore() {
+  running?.abort();
+  part("problem").hidden = true;
+  part("again").disabled = false;
+  if (!part("form").reportValidity()) return;
+  const sent = picture;
+  const mine = running = new AbortController();
+  const stopWaiting = wait(sent.name);
+  try {
+    const megabytes = service.limits.max_megabytes ?? Infinity;
+    if (sent.blob.size > megabytes * 1024 ** 2) {
+      throw new Problem("The file is too large.", `The service takes up to ${megabytes} MB.`);
+    }
+    const states = sent.width * sent.height <= PIXELS_WITH_STATES;
+    const answer = await sendPicture(sent.blob, { ...options(), states }, mine.signal);
+    await show(answer, sent, mine.signal);
+  } catch (problem) {
+    if (!mine.signal.aborted) showProblem(problem);
+  } finally {
+    if (running === mine) running = null;
+    stopWaiting();
+  }
+}
+
+function wait(name) {
+  const begin = performance.now();
+  const tick = () => {
+    part("elapsed").textContent = `${Math.floor((performance.now() - begin) / 1000)} s`;
+  };
+  const timer = setInterval(tick, 250);
+  const mine = running;
+  tick();
+  part("waiting-for").textContent = `Restoring ${name}`;
+  part("waiting").hidden = false;
+  part("status").textContent = `Restoring ${name}`;
+  return () => {
+    clearInterval(timer);
+    if (running === null || running === mine) part("waiting").hidden = true;
+  };
+}
+
+async function show(answer, { name, url: input }, signal) {
+  const url = URL.createObjectURL(answer.blob);
+  const image = make("img", { src: url });
+  await image.decode();
+  if (signal.aborted) return URL.revokeObjectURL(url);
+  if (output) URL.revokeObjectURL(output);
+  output = url;
+  const [width, height] = [image.naturalWidth, image.naturalHeight];
+  part("result-name").textContent = name;
+  Object.assign(part("download"), { href: url, download: `${name.replace(/\.[^.]*$/, "")}-restored.png` });
+  Object.assign(part("before"), { src: input, alt: "The input" });
+  part("compare").style.setProperty("--ratio", width / height);
+  part("compare").style.setProperty("--width", width);
+  compareWith("output", url);
+  moveTo(50);
+  showNumbers(answer, width, height);
+  showStates(answer.states, url);
+  part("key-form").hidden = true;
+  part("result").hidden = false;
+  const { alias, version } = answer.model;
+  part("status").textContent = `${name} is restored by ${alias}, version ${version}, in ${answer.seconds.toFixed(2)} seconds.`;
+  // The model was swapped since the page asked.
+  if (!service.models.some((model) => model.version === version)) loadService();
+  if ([starter, document.body, part("cancel")].includes(document.activeElement)) part("slider").focus();
+}
+
+function showNumbers({ model, seconds, waited, total }, width, height) {
+  const second = (value) => `${value.toFixed(2)} s`;
+  const numbers = [
+    ["in the model", second(seconds)],
+    ...(Number.isFinite(waited) ? [["waiting for it", second(waited)]] : []),
+    ["from here and back", second(total)],
+    ["pixels", `${width} \u00d7 ${height}`],
+    [`version of ${model.alias}`, make("code", { textContent: model.version })],
+  ];
+  part("numbers").replaceChildren(...numbers.map(([name, value]) =>
+    make("div", { className: "number" }, make("dt", { textContent: name }), make("dd", {}, value))));
+}
+
+function showStates(states, url) {
+  part("states-note").textContent = states.length > 0
+    ? "A state takes the output's place in the comparison."
+    : `They are shown for pictures of up to ${PIXELS_WITH_STATES / 1e6} megapixels.`;
+  part("states").replaceChildren(...states.map(({ name, image }, index) => {
+    const last = index === states.length - 1;
+    const button = make("button", { type: "button" },
+      make("img", { src: image, alt: "" }), make("span", { textContent: last && name !== "output" ? `${name}: the output` : name }));
+    button.setAttribute("aria-pressed", last);
+    button.addEventListener("click", () => {
+      for (const other of part("states").children) other.setAttribute("aria-pressed", other === button);
+      compareWith(last ? "output" : name, last ? url : image);
+    });
+    return button;
+  }));
+}
+
+// --- the comparison
+
+function compareWith(name, url) {
+  Object.assign(part("after"), { src: url, alt: `The ${name}` });
+  part("after-tag").textContent = name;
+}
+
+function moveTo(percent) {
+  part("slider").value = percent;
+  part("slider").setAttribute("aria-valuetext", `${percent} % input`);
+  part("compare").style.setProperty("--at", `${percent}%`);
+}
+
+// --- what the visitor does
+
+part("choose").addEventListener("click", () => part("file").click());
+part("file").addEventListener("change", ({ target }) => {
+  if (target.files.length > 0) take(target.files[0].name, target.files[0], part("choose"));
+  target.value = "";
+});
+part("model").addEventListener("change", () => showModel(chosenModel()));
+part("slider").addEventListener("input", ({ target }) => moveTo(Number(target.value)));
+part("cancel").addEventListener("click", () => {
+  running?.abort();
+  part("waiting").hidden = true;
+  part("status").textContent = "Cancelled.";
+  part("again").focus();
+});
+part("retry").addEventListener("click", () => {
+  starter = document.body;
+  restore();
+});
+part("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  starter = part("again");
+  if (picture) restore();
+});
+part("form").addEventListener("invalid", () => { part("options").open = true; }, true);
+part("key-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  keepKey(part("key").value.trim());
+  part("key").value = "";
+  part("problem").hidden = part("key-form").hidden = true;
+  await loadService();
+  if (picture && part("key-form").hidden) await restore();
+});
+
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  part("drop").classList.add("over");
+});
+addEventListener("dragleave", ({ relatedTarget }) => {
+  if (!relatedTarget) part("drop").classList.remove("over");
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  part("drop").classList.remove("over");
+  takeFile(event.dataTransfer.files);
+});
+addEventListener("paste", (event) => {
+  if (event.target.closest?.("input")) return;
+  takeFile(event.clipboardData.files);
+});
+
+loadService();
+loadSamples().catch(showProblem);

@@ -1,0 +1,73 @@
+"""A service without Ray: a real small model behind it, or whatever a test wants to happen."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI
+
+from drdd.serving.engine import Options, Pixels, Restoration, Restorer
+from drdd.serving.http import ApiLimits
+from drdd.serving.service import Answer, Served, UnknownModelError
+from infra.local.settings import free_port
+
+LIMITS = ApiLimits(max_megabytes=1, max_pixels=300_000, timeout_s=20)
+SERVED = Served(
+    "champion", "0123456789ab", ("rain",), {"passed": True}, "2026-01-01T00:00:00+00:00"
+)
+
+
+class FakeService:
+    """restore: what becomes of the pixels; a copy of them unless given."""
+
+    def __init__(
+        self,
+        restorer: Restorer | None = None,
+        instead: Callable[[], Awaitable[None]] | None = None,
+        unready: str | None = None,
+    ) -> None:
+        self._restorer, self._instead, self._unready = restorer, instead, unready
+        self.asked: list[Options] = []
+        self.cancelled = threading.Event()
+
+    async def restore(self, pixels: Pixels, options: Options, model: str | None) -> Answer:
+        self.asked.append(options)
+        if model not in (None, SERVED.alias, SERVED.version):
+            raise UnknownModelError(f"no model {model!r} is served; there are: champion")
+        if self._instead:
+            try:
+                await self._instead()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        if self._restorer:
+            restored = await asyncio.to_thread(self._restorer.restore, pixels, options)
+        else:
+            restored = Restoration(np.ascontiguousarray(pixels))
+        return Answer(restored, SERVED, seconds=0.25, waited=0.5, batch=3)
+
+    def models(self) -> list[Served]:
+        return [] if self._unready else [SERVED]
+
+    def ready(self) -> str | None:
+        return self._unready
+
+
+@contextmanager
+def running(api: FastAPI) -> Iterator[str]:
+    """On a real server on loopback; its address."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(api, "127.0.0.1", port, log_level="critical"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(30)

@@ -1,0 +1,440 @@
+"""The page in a real browser: by mouse, by keyboard, on a phone, in the dark; from this origin alone."""
+
+import base64
+import io
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+from PIL import Image
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
+
+from drdd.errors import UserError
+from drdd.serving.engine import Options
+from drdd.serving.page import STATIC, TEMPLATES, router
+from drdd.serving.service import BusyError
+from tests.serving.blurring import STATES, Fake, blur, noise_png
+from tests.serving.screenshot import browser
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> dict[str, Path]:
+    for seed, name in enumerate(("dark_street.png", "rain.png")):
+        (tmp_path / name).write_bytes(noise_png(seed=seed))
+    return {name: tmp_path / name for name in ("dark_street.png", "rain.png")}
+
+
+@pytest.fixture
+def fake(request: pytest.FixtureRequest) -> Fake:
+    """Open, unless the test is parametrized with a key."""
+    return Fake(getattr(request, "param", None))
+
+
+@pytest.fixture
+def client(fake: Fake, samples: dict[str, Path]) -> TestClient:
+    return TestClient(fake.app(samples))
+
+
+# --- what is served
+
+
+@pytest.mark.parametrize("path", ["/", *(f"/static/{name}" for name in STATIC)])
+def test_the_page_is_safe_and_asks_no_other_host(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert set(answer.headers.get_list("X-Content-Type-Options")) == {"nosniff"}
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert set(re.findall(r"(?:https?:)?//([\w.-]+\.\w+)", answer.text)) <= {"www.w3.org"}
+
+
+def test_every_file_of_the_page_is_served(client: TestClient) -> None:
+    assert {path.name for path in TEMPLATES.glob("*.[cj]s*")} == set(STATIC)
+    assert client.get("/static/page.html").status_code == 404
+
+
+def test_an_unchanged_file_is_not_sent_again(client: TestClient) -> None:
+    for path in ("/", "/static/page.js", "/samples/rain.png"):
+        first = client.get(path)
+        again = client.get(path, headers={"If-None-Match": f'"other", W/{first.headers["ETag"]}'})
+        assert (again.status_code, again.content) == (304, b"")
+        assert client.get(path, headers={"If-None-Match": '"other"'}).content == first.content
+        head = client.head(path)
+        assert (head.content, head.headers["ETag"]) == (b"", first.headers["ETag"])
+
+
+def test_samples_are_looked_up_by_name_alone(client: TestClient, samples: dict[str, Path]) -> None:
+    (samples["rain.png"].parent / "secret.png").write_bytes(noise_png())
+    assert client.get("/samples").json() == {"samples": ["dark_street.png", "rain.png"]}
+    answer = client.get("/samples/rain.png")
+    assert answer.content == samples["rain.png"].read_bytes()
+    assert answer.headers["Content-Type"] == "image/png"
+    assert "immutable" in answer.headers["Cache-Control"]
+    for name in ("secret.png", "..%2Frain.png", "%2e%2e/rain.png", "rain.png%00", "", "rain"):
+        assert client.get(f"/samples/{name}", follow_redirects=False).status_code in (307, 404)
+
+
+def test_nothing_of_the_page_is_in_the_document_of_the_api(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert paths
+    assert not [path for path in paths if not path.startswith(("/v1/", "/metrics"))]
+
+
+def test_a_sample_that_cannot_be_shown_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sample gone: .*gone\.png cannot be read"):
+        router({"gone": tmp_path / "gone.png"})
+    with pytest.raises(UserError, match=r"sample page: .* is no PNG, JPEG or WebP"):
+        router({"page": TEMPLATES / "page.html"})
+
+
+# --- in the browser
+
+
+@pytest.fixture(scope="module")
+def _browser() -> Iterator[Browser]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture
+def url(fake: Fake, samples: dict[str, Path]) -> Iterator[str]:
+    """The fake service on a loopback port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(
+            uvicorn.Config(fake.app(samples), lifespan="off", log_level="error")
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def opened(_browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
+    """opened(**settings of the context) -> the page; in the end, nothing foreign and no error."""
+    contexts, foreign, errors = [], [], []
+
+    def heard(kind: str, text: str) -> None:
+        if kind == "error" and not text.startswith("Failed to load resource"):
+            errors.append(text)
+
+    def guard(route: Route) -> None:
+        if route.request.url.startswith(url):
+            route.continue_()
+        else:
+            foreign.append(route.request.url)
+            route.abort()
+
+    def open_page(**settings: Any) -> Page:
+        context = _browser.new_context(**settings)
+        contexts.append(context)
+        context.route(re.compile("^(?!data:|blob:)"), guard)
+        page = context.new_page()
+        page.on("console", lambda message: heard(message.type, message.text))
+        page.on("pageerror", lambda error: heard("error", str(error)))
+        page.goto(url)
+        expect(page.locator("#samples button")).to_have_count(2)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not foreign
+    assert not errors
+
+
+def _result_of(page: Page, name: str) -> None:
+    expect(page.locator("#result-name")).to_have_text(name)
+    expect(page.locator("#waiting")).to_be_hidden()
+
+
+def _focused(page: Page) -> str:
+    return page.evaluate("document.activeElement.id || document.activeElement.innerText.trim()")
+
+
+def _tab_to(page: Page, name: str) -> None:
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if _focused(page) == name:
+            return
+    raise AssertionError(f"Tab does not reach {name}")
+
+
+slow = pytest.mark.slow
+
+
+@slow
+def test_by_keyboard_alone(opened: Callable[..., Page]) -> None:
+    page = opened()
+    _tab_to(page, "rain")
+    page.keyboard.press("Enter")
+    _result_of(page, "rain.png")
+    assert _focused(page) == "slider"
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    slider = page.get_by_role("slider", name="Show more of the input or of the output")
+    expect(slider).to_have_value("53")
+    expect(slider).to_have_attribute("aria-valuetext", "53 % input")
+    shown = page.locator("#before").evaluate("image => getComputedStyle(image).clipPath")
+    assert shown == "inset(0px 47% 0px 0px)"
+    _tab_to(page, "estimate")
+    page.keyboard.press("Enter")
+    expect(page.locator("#after-tag")).to_have_text("estimate")
+
+
+@slow
+def test_the_result_says_all_of_itself(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.get_by_role("button", name="dark street").click()
+    _result_of(page, "dark_street.png")
+    expect(page.get_by_role("status")).to_contain_text(
+        "dark_street.png is restored by champion, version a1b2c3d4e5f6, in 0.41 seconds."
+    )
+    numbers = page.locator("#numbers")
+    for text in ("0.41 s", "0.02 s", "90 \u00d7 60", "a1b2c3d4e5f6"):
+        expect(numbers).to_contain_text(text)
+    states = page.locator("#states button")
+    expect(states).to_have_text([*STATES[:-1], "de-noise 2: the output"])
+    expect(states.last).to_have_attribute("aria-pressed", "true")
+    states.nth(1).click()
+    expect(states.last).to_have_attribute("aria-pressed", "false")
+    shown = page.locator("#after").get_attribute("src")
+    assert shown == states.nth(1).locator("img").get_attribute("src")
+
+
+@slow
+def test_the_output_that_is_downloaded_is_the_output(
+    opened: Callable[..., Page], samples: dict[str, Path]
+) -> None:
+    page = opened()
+    page.get_by_role("button", name="rain").click()
+    _result_of(page, "rain.png")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the output").click()
+    assert download.value.suggested_filename == "rain-restored.png"
+    expected = blur(np.asarray(Image.open(samples["rain.png"])), len(STATES) - 1)
+    assert np.array_equal(np.asarray(Image.open(download.value.path())), expected)
+
+
+GIVE = """([kind, content, name, type]) => {
+  const file = new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name, {type});
+  const data = new DataTransfer();
+  data.items.add(file);
+  const event = kind === "drop" ? new DragEvent("drop", {dataTransfer: data, bubbles: true})
+    : new ClipboardEvent("paste", {clipboardData: data, bubbles: true});
+  document.querySelector("#drop").dispatchEvent(event);
+}"""
+
+
+@slow
+def test_a_picture_is_chosen_dropped_or_pasted(opened: Callable[..., Page]) -> None:
+    page = opened()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a picture").click()
+    chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": noise_png()})
+    _result_of(page, "a.png")
+    for kind, name in (("drop", "<img src=x onerror=alert(1)>.png"), ("paste", "c.png")):
+        content = base64.b64encode(noise_png()).decode()
+        page.evaluate(GIVE, [kind, content, name, "image/png"])
+        _result_of(page, name)
+
+
+@slow
+def test_the_options_are_sent_and_wrong_ones_are_not(
+    opened: Callable[..., Page], fake: Fake
+) -> None:
+    page = opened()
+    page.get_by_role("button", name="rain").click()
+    _result_of(page, "rain.png")
+    page.get_by_text("Options").click()
+    page.get_by_label("Steps of each part").fill("4")
+    page.get_by_label("Noise level").fill("0.15")
+    page.get_by_label("Seed").fill("7")
+    page.get_by_role("combobox", name="Model").select_option("candidate")
+    page.get_by_label("Seed").press("Enter")
+    expect(page.locator("#numbers")).to_contain_text("0f9e8d7c6b5a")
+    chosen = Options(residual_steps=4, noise_steps=4, noise_level=0.15, seed=7, states=True)
+    assert fake.asked == [("champion", Options(states=True)), ("candidate", chosen)]
+    page.get_by_label("Noise level").fill("1.5")
+    page.get_by_text("Options").click()
+    page.get_by_role("button", name="Restore again").click()
+    expect(page.get_by_label("Noise level")).to_be_focused()
+    assert len(fake.asked) == 2
+
+
+@slow
+def test_a_large_picture_comes_without_its_states(opened: Callable[..., Page], fake: Fake) -> None:
+    page = opened()
+    blank = io.BytesIO()
+    Image.new("RGB", (2000, 1001), "teal").save(blank, "PNG")
+    page.locator("#file").set_input_files(
+        {"name": "large.png", "mimeType": "image/png", "buffer": blank.getvalue()}
+    )
+    _result_of(page, "large.png")
+    assert fake.asked == [("champion", Options())]
+    expect(page.locator("#numbers")).to_contain_text("2000 \u00d7 1001")
+    expect(page.locator("#states-note")).to_contain_text("up to 2 megapixels")
+
+
+@slow
+def test_a_problem_is_said_in_words_and_can_be_tried_again(
+    opened: Callable[..., Page], fake: Fake
+) -> None:
+    page = opened()
+    fake.problem = BusyError(3)
+    page.get_by_role("button", name="rain").click()
+    told = page.get_by_role("alert")
+    expect(told).to_contain_text(
+        "The service is busy: as many requests wait as may; come back in 3 s"
+    )
+    expect(told).to_contain_text("503 Service Unavailable, request")
+    expect(page.locator("#result")).to_be_hidden()
+    fake.problem = None
+    page.get_by_role("button", name="Try again").click()
+    _result_of(page, "rain.png")
+    expect(told).to_be_hidden()
+
+
+@slow
+def test_a_file_that_is_no_picture_or_too_large(opened: Callable[..., Page], fake: Fake) -> None:
+    page = opened()
+    broken: FilePayload = {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
+    page.locator("#file").set_input_files(broken)
+    expect(page.get_by_role("alert")).to_contain_text("The service refuses:")
+    large: FilePayload = {
+        "name": "large.png",
+        "mimeType": "image/png",
+        "buffer": bytes(1024**2 + 1),
+    }
+    page.locator("#file").set_input_files(large)
+    expect(page.get_by_role("alert")).to_contain_text("The service takes up to 1 MB.")
+    assert not fake.asked
+    page.evaluate(
+        "document.dispatchEvent(new ClipboardEvent('paste', {bubbles: true, "
+        "clipboardData: new DataTransfer()}))"
+    )
+    expect(page.get_by_role("alert")).to_contain_text("That is no file.")
+
+
+@slow
+def test_the_later_picture_wins_and_waiting_can_be_cancelled(
+    opened: Callable[..., Page], fake: Fake, samples: dict[str, Path]
+) -> None:
+    page = opened(reduced_motion="reduce")
+    late = np.asarray(Image.open(samples["dark_street.png"]))
+    fake.seconds = lambda pixels: 1.0 if np.array_equal(pixels, late) else 0.0
+    page.get_by_role("button", name="dark street").click()
+    expect(page.locator("#waiting")).to_contain_text("Restoring dark_street.png")
+    assert page.evaluate("document.getAnimations().length") == 0
+    page.get_by_role("button", name="rain").click()
+    _result_of(page, "rain.png")
+    page.wait_for_timeout(1200)
+    _result_of(page, "rain.png")
+    page.get_by_role("button", name="dark street").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#waiting")).to_be_hidden()
+    page.wait_for_timeout(1200)
+    _result_of(page, "rain.png")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+@slow
+@pytest.mark.parametrize("fake", ["right"], indirect=True)
+@pytest.mark.usefixtures("fake")
+def test_a_key_is_asked_for_and_kept_in_this_tab(opened: Callable[..., Page]) -> None:
+    page = opened()
+    field = page.get_by_label("This service wants an API key")
+    field.fill("wrong")
+    field.press("Enter")
+    expect(page.get_by_role("alert")).to_be_visible()
+    field.fill("right")
+    field.press("Enter")
+    expect(field).to_be_hidden()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    page.reload()
+    page.get_by_role("button", name="rain").click()
+    _result_of(page, "rain.png")
+    expect(field).to_be_hidden()
+    assert page.evaluate("localStorage.length") == 0
+
+
+@slow
+def test_the_metrics_of_the_chosen_model(opened: Callable[..., Page]) -> None:
+    page = opened()
+    row = page.locator("#metrics tbody tr")
+    expect(row.locator("th")).to_have_text("low light")
+    cells = ["12", "+8.64 [8.10, 9.05]", "9.70 → 18.34", "0.400 → 0.710", "7.00 → 5.50"]
+    expect(row.locator("td")).to_have_text(cells)
+    expect(page.locator("#about-what")).to_contain_text("every gate is met")
+    page.get_by_role("combobox", name="Model").select_option("candidate")
+    expect(page.locator("#metrics-note")).to_have_text(
+        "This version was published without metrics."
+    )
+    expect(page.locator("#about-problem")).to_contain_text("its weights are damaged")
+
+
+@slow
+def test_a_model_that_was_swapped_meanwhile(opened: Callable[..., Page], fake: Fake) -> None:
+    page = opened()
+    expect(page.locator("#about-what")).to_contain_text("a1b2c3d4e5f6")
+    fake.versions = {**fake.versions, "champion": "123456abcdef"}
+    page.get_by_role("button", name="rain").click()
+    _result_of(page, "rain.png")
+    expect(page.locator("#about-what")).to_contain_text("123456abcdef")
+
+
+CONTRASTS = """() => {
+  const channel = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const ground = element => {
+    for (; element; element = element.parentElement) {
+      const colour = numbers(getComputedStyle(element).backgroundColor);
+      if (colour.length === 3) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const texts = [...document.querySelectorAll("body *")].filter(e => e.checkVisibility()
+    && !e.disabled && !e.closest(".compare, noscript")
+    && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+  return texts.map(e => {
+    const [a, b] = [numbers(getComputedStyle(e).color), ground(e)].map(luminance);
+    return [e.textContent, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+  });
+}"""
+UNNAMED = """() => [...document.querySelectorAll("button, input, select, a, img")]
+  .filter(e => e.checkVisibility() && !(e.tagName === "IMG" ? e.hasAttribute("alt")
+    : e.textContent.trim() || e.ariaLabel || e.labels?.length)).map(e => e.outerHTML)"""
+
+
+@slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_can_be_read_on_a_phone_and_in_the_dark(
+    opened: Callable[..., Page], fake: Fake, scheme: str
+) -> None:
+    """Text has WCAG's contrast of 4.5 in both schemes; nothing is wider than the screen."""
+    page = opened(viewport={"width": 360, "height": 740}, color_scheme=scheme, has_touch=True)
+    for name in ("dark street", "rain"):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.get_by_role("button", name=name).tap()
+        _result_of(page, f"{name.replace(' ', '_')}.png")
+    fake.problem = UserError("y" * 90)
+    page.get_by_role("button", name="Restore again").tap()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_text("Options").tap()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 30
+    assert not [(text, round(ratio, 2)) for text, ratio in contrasts if ratio < 4.5]
+    assert page.evaluate(UNNAMED) == []
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(re.findall(r"\d+", ground)[0]) < 128) == (scheme == "dark")
