@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from drdd.cli import data, harmonize, presets, tasks
+from drdd.cli import data, harmonize, presets, restore, tasks
 from drdd.cli.presets import PresetOption
 from drdd.errors import TransientError, UserError
 from drdd.registry import cli as models
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 stack.register(app)
 harmonize.register(app)
+restore.register(app)
 app.add_typer(data.app, name="data", help="Corpora and pairs: check.")
 app.add_typer(presets.app, name="presets", help="Params of the paper's tasks: list, write.")
 app.add_typer(tasks.app, name="tasks", help="Tasks and degradations: show, list, add, preview.")
@@ -64,33 +65,6 @@ def run(
     table, places = summary(root, finished, int(os.environ["DRDD_SERVE_PORT"]))
     out.print(table)
     out.print(f"\n{places}\n\n {state.message} ({time.monotonic() - began:.0f} s)", soft_wrap=True)
-
-
-@app.command()
-def restore(
-    picture: Annotated[Path, typer.Argument(help="A picture file (PNG, JPEG, WebP, ...).")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where the restored PNG goes.")],
-    model: Annotated[
-        str, typer.Option(help="An alias, a version's id, or a model folder.")
-    ] = "champion",
-    registry: Annotated[
-        str | None, typer.Option(help="s3://bucket/prefix or a folder; params.yaml's by default.")
-    ] = None,
-) -> None:
-    """Restore one picture with a published model."""
-    from drdd.data.intake import read_picture
-    from drdd.data.pictures import check_format, write_picture
-    from drdd.registry.location import cached, default_registry
-    from drdd.serving.engine import Restorer
-
-    check_format(output)
-    pixels = read_picture(picture)
-    is_folder = (Path(model) / "config.json").is_file()
-    folder = Path(model) if is_folder else cached(model, registry or default_registry())
-    restored = Restorer.from_folder(folder).restore(pixels)
-    write_picture(output, restored.output)
-    height, width = restored.output.shape[:2]
-    out.print(f"{output}  {width} x {height}  by model {folder.name}")
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ def _by_ray(entries: Sequence[Entry], limits: Limits) -> Iterator[pa.Table]:
     try:
         yield from stream.iter_batches(batch_size=None, batch_format="pyarrow")
     except Exception as error:
-        raise _cause(error) from error
+        raise cause(error) from error
 
 
 def _taken_in_by_a_worker(batch: dict[str, Any], limits: Limits) -> pa.Table:
@@ -110,7 +110,7 @@ def _fetcher() -> Fetcher:
     return fetcher.__enter__()
 
 
-def _cause(error: BaseException) -> BaseException:
+def cause(error: BaseException) -> BaseException:
     """What a worker raised for a person to read, out of Ray's wrappings."""
     seen: BaseException | None = error
     while seen is not None:

@@ -1,0 +1,132 @@
+"""`drdd restore`: one picture, or all of a folder, a pattern or a bucket."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from drdd.errors import UserError
+
+out = Console(highlight=False)
+LISTED = 5  # files that could not be restored, at the end
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(restore)
+
+
+def restore(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Picture files, or a folder, a pattern in quotes, or an s3:// prefix."),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o", "--output", help="A file; of many pictures a folder or an s3:// prefix."
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(help="An alias, a version's id, a model folder, or REGISTRY@ALIAS.")
+    ] = "champion",
+    registry: Annotated[
+        str | None, typer.Option(help="s3://bucket/prefix or a folder; params.yaml's by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another one, another noise.", min=0)] = 0,
+    steps: Annotated[
+        int | None, typer.Option(help="Of each of the two parts.", min=1, max=100)
+    ] = None,
+    noise_level: Annotated[float | None, typer.Option(help="s, above 0 and at most 1.")] = None,
+    format: Annotated[Literal["png", "jpg", "webp"], typer.Option(help="Of many outputs.")] = "png",
+    workers: Annotated[int, typer.Option(help="Processes that restore.", min=1)] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads a worker; all of them by default.", min=1)
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Pictures of one size restored together.", min=1)] = 8,
+) -> None:
+    """Restore one picture, or many; what an earlier run has done already is kept."""
+    from drdd.serving.engine import Options
+
+    options = Options(steps, steps, noise_level, seed)
+    folder, named = _model(model, registry)
+    if len(inputs) == 1 and Path(inputs[0]).is_file() and _is_picture(output):
+        _one(Path(inputs[0]), Path(output), folder, options)
+        return
+    cores = threads or max(1, (os.cpu_count() or 1) // workers)
+    _many(inputs, output, folder, named, options, f".{format}", (workers, cores, batch))
+
+
+def _model(model: str, registry: str | None) -> tuple[Path, str]:
+    """The model's folder, and a name by which other machines find the same version too."""
+    from drdd.registry.location import cached, default_registry, folder_of
+
+    if (Path(model) / "config.json").is_file() or "@" in model or "/versions/" in model:
+        folder = folder_of(model)
+    else:
+        registry = registry or default_registry()
+        folder = cached(model, registry)
+    published = registry and "://" in registry
+    return folder, f"{registry}/versions/{folder.name}" if published else str(folder.absolute())
+
+
+def _is_picture(output: str) -> bool:
+    from drdd.data.pictures import FORMATS
+
+    return "://" not in output and Path(output).suffix.lower() in FORMATS
+
+
+def _one(picture: Path, output: Path, folder: Path, options: object) -> None:
+    from drdd.data.intake import read_picture
+    from drdd.data.pictures import write_picture
+    from drdd.serving.engine import Options, Restorer
+
+    assert isinstance(options, Options)
+    pixels = read_picture(picture)
+    restored = Restorer.from_folder(folder).restore(pixels, options)
+    write_picture(output, restored.output)
+    height, width = restored.output.shape[:2]
+    out.print(f"{output}  {width} x {height}  by model {folder.name}", soft_wrap=True)
+
+
+def _many(
+    inputs: list[str],
+    output: str,
+    folder: Path,
+    named: str,
+    options: object,
+    suffix: str,
+    size: tuple[int, int, int],
+) -> None:
+    from drdd.progress import Reporter
+    from drdd.restoring.ledger import FILE, Ledger
+    from drdd.restoring.plan import plan
+    from drdd.restoring.run import restore_all
+    from drdd.restoring.worker import Recipe, weights_of
+    from drdd.serving.engine import Options, Restorer
+    from drdd.store import Store
+
+    assert isinstance(options, Options)
+    Restorer.from_folder(folder).check(options)
+    jobs = plan(inputs, output, suffix)
+    if "://" not in output:
+        output = str(Path(output).absolute())
+    before = Ledger(Store(output)).records
+    recipe = Recipe(named, weights_of(folder), options, suffix)
+    with tempfile.TemporaryDirectory() as scratch:  # nobody watches it from elsewhere
+        reporter = Reporter("restore", Path(scratch))
+        records = restore_all(jobs, output, recipe, reporter, *size)
+        reporter.finish("done")
+    failed = [record for record in records if record.problem]
+    kept = sum(before.get(record.input) == record for record in records if not record.problem)
+    done = len(records) - len(failed) - kept
+    said = f"{output}: {done} restored, {kept} were there already, by model {folder.name}"
+    out.print(said, soft_wrap=True)
+    if failed:
+        listed = "; ".join(f"{record.input}: {record.problem}" for record in failed[:LISTED])
+        more = f"; and {len(failed) - LISTED} more" if len(failed) > LISTED else ""
+        raise UserError(
+            f"{len(failed)} of {len(records)} files could not be restored ({FILE} has all): {listed}{more}"
+        )

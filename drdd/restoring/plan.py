@@ -1,0 +1,107 @@
+"""Which files are restored, and what each becomes: the tree of the inputs, mirrored."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os.path import commonpath
+from pathlib import Path, PurePosixPath
+
+from drdd.errors import UserError
+from drdd.sources.entry import Entry, entries
+
+WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Job:
+    """output: the name below the output's root, "/"-separated."""
+
+    entry: Entry
+    output: str
+
+
+def plan(inputs: Sequence[str], output: str, suffix: str) -> list[Job]:
+    """Every picture that `inputs` hold: files, folders, archives, s3:// prefixes, or patterns of these.
+
+    In a pattern `*` and `?` stand for anything within a name, `**` for any folders. What lies below
+    `output` is no input. Raises UserError when there is nothing to restore, or two inputs would
+    become one file.
+    """
+    found = _files(inputs) if len(inputs) > 1 else _source(inputs[0])
+    root = _absolute(output)
+    jobs = [
+        Job(entry, str(PurePosixPath(entry.name).with_suffix(suffix)))
+        for entry in found
+        if not entry.where.startswith(f"{root}/")
+    ]
+    if not jobs:
+        raise UserError(f"{', '.join(inputs[:3])}: no picture to restore")
+    _refuse_doubles(jobs)
+    return jobs
+
+
+def _source(source: str) -> list[Entry]:
+    """Of a folder, an archive, a prefix, a pattern or a single file."""
+    if WILD.search(source) and not Path(source).exists():
+        return _matching(source)
+    if "://" not in source and Path(source).is_file() and not _is_source(source):
+        return [Entry(Path(source).name, _absolute(source))]
+    return entries(source)
+
+
+def _files(inputs: Sequence[str]) -> list[Entry]:
+    """What a shell made of a pattern: names are below the folder that all of them share."""
+    whole = [_absolute(name) for name in inputs]
+    missing = [name for name, path in zip(inputs, whole, strict=True) if not Path(path).is_file()]
+    if missing:
+        raise UserError(
+            f"{missing[0]}: no such file; several inputs must be files, or name one folder or pattern"
+        )
+    above = commonpath([str(Path(path).parent) for path in whole])
+    return [Entry(str(Path(path).relative_to(above)), path) for path in whole]
+
+
+def _matching(pattern: str) -> list[Entry]:
+    """Names are below the last folder before the first wildcard."""
+    fixed = pattern[: WILD.search(pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    rest = pattern.removeprefix(fixed).lstrip("/")
+    source = fixed or ("/" if pattern.startswith("/") else ".")
+    matches = re.compile(_expression(rest)).fullmatch
+    found = [entry for entry in entries(source) if matches(entry.name)]
+    if not found:
+        raise UserError(f"{pattern}: matches no picture below {source}")
+    return found
+
+
+def _expression(pattern: str) -> str:
+    """A regular expression for a pattern of names."""
+    pieces = re.split(r"(\*\*/|\*|\?|\[[^\]]*\])", pattern)
+    meaning = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return "".join(
+        meaning.get(piece) or (piece if n % 2 and piece[0] == "[" else re.escape(piece))
+        for n, piece in enumerate(pieces)
+        if piece
+    )
+
+
+def _is_source(name: str) -> bool:
+    """Whether a file is one that holds or names others."""
+    from drdd.sources.archives import is_archive
+    from drdd.sources.lists import is_list
+
+    return is_archive(name) or is_list(name)
+
+
+def _absolute(name: str) -> str:
+    return name.rstrip("/") if "://" in name else str(Path(name).absolute())
+
+
+def _refuse_doubles(jobs: Sequence[Job]) -> None:
+    taken: dict[str, str] = {}
+    for job in jobs:
+        other = taken.setdefault(job.output, job.entry.name)
+        if other != job.entry.name:
+            raise UserError(
+                f"{other} and {job.entry.name} would both become {job.output}; "
+                "restore them into folders of their own"
+            )

@@ -1,0 +1,96 @@
+"""Many files through the workers of Ray Data, and a ledger of what became of each."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from drdd.cluster import ray_cluster
+from drdd.data.streaming import cause
+from drdd.progress import Reporter
+from drdd.restoring.ledger import Ledger, Record
+from drdd.restoring.plan import Job
+from drdd.restoring.worker import Recipe, Worker
+from drdd.store import Store
+
+SHARE = 32  # files that a worker is given at once, at most: it reports when all are done
+TURNS = 8  # shares of a worker, at least, where there are enough files
+
+
+def restore_all(
+    jobs: Sequence[Job],
+    output: str,
+    recipe: Recipe,
+    reporter: Reporter,
+    workers: int = 1,
+    threads: int = 1,
+    batch: int = 8,
+) -> list[Record]:
+    """A record of each job; those that an earlier run did and that still are as they were are kept.
+
+    output: a folder or s3://bucket/prefix. Raises TransientError when a store stops answering; what was
+    done till then is in the ledger.
+    """
+    ledger = Ledger(Store(output))
+    known = {
+        job.entry.name: ledger.records[job.entry.name]
+        for job in jobs
+        if job.entry.name in ledger.records
+    }
+    found: list[Record] = []
+    try:
+        with ray_cluster(cpus=workers * threads):
+            for record in _streamed(jobs, output, recipe, known, workers, threads, batch):
+                ledger.add(record)
+                found.append(record)
+                reporter.update(len(found), len(jobs), "pictures", record.input)
+    finally:
+        ledger.write()
+    return found
+
+
+class _OfRay:
+    """A Worker as Ray Data's actors hold it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._worker = Worker(*arguments)
+
+    def __call__(self, share: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for record in self._worker.records(list(share["item"])):
+            yield {name: [value] for name, value in asdict(record).items()}
+
+
+def _streamed(
+    jobs: Sequence[Job],
+    output: str,
+    recipe: Recipe,
+    known: Mapping[str, Record],
+    workers: int,
+    threads: int,
+    batch: int,
+) -> Iterator[Record]:
+    import ray
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised, too
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # wrapped, it would lose what it was raised as
+    share = max(batch, min(SHARE, -(-len(jobs) // (TURNS * workers))))
+    places = [job.entry.where for job in jobs] + [output, recipe.model]
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    items = ray.data.from_items(list(jobs), override_num_blocks=-(-len(jobs) // share))
+    stream = items.map_batches(
+        _OfRay,
+        fn_constructor_args=(recipe, output, known, batch, threads),
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=threads,
+        # Files that only this machine has.
+        label_selector=here if any("://" not in place for place in places) else None,
+    )
+    try:
+        for row in stream.iter_rows():
+            yield Record(**row)
+    except Exception as error:
+        raise cause(error) from error
