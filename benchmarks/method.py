@@ -28,7 +28,7 @@ from drdd.data.pairs import HOLDOUT, TRAIN, Pair
 from drdd.data.split import choose_pairs
 from drdd.evaluation.metrics import score
 from drdd.params import Params, load
-from drdd.serving.engine import Restorer
+from drdd.serving.engine import Options, Restorer
 from drdd.stages.prepared import paired, unpaired, whereabouts
 from drdd.training.job import Job, settings_of
 from drdd.training.learner import Worker
@@ -122,7 +122,7 @@ def measure(overrides: list[str]) -> Judged:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder)
         save_model(model, weights, networks, sampling_of(params), sorted(params.tasks))
-        restorer = Restorer.from_folder(model, params.seed)
+        restorer = Restorer.from_folder(model)
     torch.set_num_threads(1)
     tasks = {}
     held = paired(params.tasks, HOLDOUT)
@@ -130,8 +130,10 @@ def measure(overrides: list[str]) -> Judged:
     for task, pairs in held.items():
         rows = []
         for target, degraded in PicturePairs(library, pairs):
-            restored = restorer.restore(degraded)
-            pictures = {"input": degraded, "estimate": restored.estimate, "output": restored.output}
+            restored = restorer.restore(degraded, Options(seed=params.seed, states=True))
+            states = {state.name: state.pixels for state in restored.states}
+            estimate = states.get("estimate", restored.output)
+            pictures = {"input": degraded, "estimate": estimate, "output": restored.output}
             rows.append({part: judged(pixels, target) for part, pixels in pictures.items()})
         tasks[task] = {
             part: {key: float(np.mean([row[part][key] for row in rows])) for key in rows[0][part]}

@@ -1,4 +1,4 @@
-"""What a run leaves in the Prefect UI: the metrics table, the picture grid, the links."""
+"""What a run leaves in the Prefect UI: the verdicts, the metrics table, the picture grid, the links."""
 
 import base64
 import io
@@ -9,18 +9,20 @@ from typing import Any
 from PIL import Image
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
-from drdd.evaluation.summary import gate_in_words
+from drdd.evaluation.tables import METRICS as SHOWN
+from drdd.evaluation.wording import against_champion, needed, verdict
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
 
 GRID_WIDTH = 900
 
 
 def leave(root: Path) -> None:
-    """Call when evaluate and publish are done."""
+    """Call when judge and publish are done."""
     metrics = json.loads((root / METRICS).read_text())
     published = json.loads((root / PUBLISHED).read_text())
-    verdict = "every task meets its gate" if metrics["passed"] else "a task misses its gate"
-    create_table_artifact(_rows(metrics), key="metrics", description=f"Held-out images: {verdict}.")
+    said = "every gate is passed" if metrics["passed"] else "a gate is missed"
+    create_table_artifact(_rows(metrics), key="metrics", description=f"Held-out images: {said}.")
+    create_table_artifact(_gates(metrics), key="gates", description="What the alias asks for")
     create_image_artifact(
         _data_uri(root / GRID), key="pictures", description="input | de-residual | output | target"
     )
@@ -35,11 +37,25 @@ def _rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
             "images": str(row["images"]),
             "PSNR": f"{row['input']['psnr_rgb']:.2f} → {row['output']['psnr_rgb']:.2f} dB",
             "gain": f"{row['gain']['psnr_rgb']:+.2f} dB",
-            "needed, dB": gate_in_words(row)[0],
+            "95 %": SHOWN["psnr_rgb"].interval(row["intervals"]["gain"]["psnr_rgb"], signed=True),
+            "needed, dB": needed(metrics, task),
             "SSIM": f"{row['input']['ssim_rgb']:.3f} → {row['output']['ssim_rgb']:.3f}",
-            "gate": gate_in_words(row)[1],
+            "against the champion": against_champion(metrics, task),
+            "gates": verdict(metrics, task),
         }
         for task, row in metrics["tasks"].items()
+    ]
+
+
+def _gates(metrics: dict[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "gate": gate["gate"],
+            "task": gate["task"] or "",
+            "verdict": "passed" if gate["passed"] else "missed",
+            "said": gate["said"],
+        }
+        for gate in metrics["gates"]
     ]
 
 

@@ -6,27 +6,21 @@ from pathlib import Path
 from prefect import task
 
 from drdd.cluster import ray_cluster
-from drdd.errors import UserError
 from drdd.params import FILE, load
-from drdd.registry.location import cached
 from drdd.serving.app import deploy
 from drdd.stages.paths import PUBLISHED
 
 
 @task(name="serve", task_run_name="serve", retries=1, retry_delay_seconds=10)
 def deploy_champion(root: Path) -> str:
-    """Serve the version that publish promoted; the running replica swaps to it without a pause.
+    """Serve the aliases of serve.models; the running replicas swap to a new version without a pause.
 
     A version that was not promoted (its gate failed) changes nothing.
     """
     published = json.loads((root / PUBLISHED).read_text())
+    version = published["version"]
     if not published["promoted"]:
-        return f"version {published['version']} was not promoted; the service is left as it is"
-    try:
-        folder = cached(published["version"], published["registry"], root)
-    except UserError as error:
-        remedy = "if the registry lost it, `dvc repro --single-item --force publish` restores it"
-        raise UserError(f"{error}; {remedy}") from error
+        return f"version {version} was not promoted; the service is left as it is"
     with ray_cluster(cpus=1):
-        changed = deploy(folder, published["version"], load(root / FILE).serve.threads)
-    return f"version {published['version']} " + ("now serves" if changed else "serves already")
+        changed = deploy(load(root / FILE).serve, published["registry"], root)
+    return f"version {version} " + ("now serves" if changed else "serves already")

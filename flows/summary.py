@@ -6,12 +6,12 @@ from pathlib import Path
 from prefect.client.schemas.objects import FlowRun
 from rich.table import Table
 
-from drdd.evaluation.summary import gate_in_words
+from drdd.evaluation.wording import needed, verdict
 from drdd.params import FILE, load
 from drdd.stages.paths import METRICS, PUBLISHED, REPORT
 from flows.workspace import RUNS
 
-MARKS = {"passed": "[green]passed[/]", "missed": "[red]missed[/]", "not gated": "not gated"}
+MARKS = {"passed": "[green]passed[/]", "missed": "[red]missed[/]", "fell": "[red]fell[/]"}
 
 
 def summary(root: Path, run: FlowRun, port: int) -> tuple[Table, str]:
@@ -20,25 +20,27 @@ def summary(root: Path, run: FlowRun, port: int) -> tuple[Table, str]:
     metrics = json.loads((folder / METRICS).read_text())
     published = json.loads((folder / PUBLISHED).read_text())
     table = Table(box=None)
-    for heading in ("task", "PSNR, dB", "gain", "needed", "SSIM", "gate"):
+    for heading in ("task", "PSNR, dB", "gain", "needed", "SSIM", "gates"):
         table.add_column(heading, justify="left" if heading == "task" else "right")
     for task, row in metrics["tasks"].items():
         before, after = row["input"], row["output"]
-        needed, verdict = gate_in_words(row)
-        fell = published["tasks"][task]["verdict"] == "fell"
+        word = verdict(metrics, task)
         table.add_row(
             task,
             f"{before['psnr_rgb']:.2f} → {after['psnr_rgb']:.2f}",
             f"{row['gain']['psnr_rgb']:+.2f}",
-            needed,
+            needed(metrics, task),
             f"{before['ssim_rgb']:.3f} → {after['ssim_rgb']:.3f}",
-            "[red]fell[/]" if fell else MARKS[verdict],
+            MARKS.get(word, word),
         )
     alias = published["alias"]
     if not published["promoted"]:
         model, service = f"gate missed, alias {alias} not moved", "left as it was"
     elif alias == load(root / FILE).publish.alias and folder == root:
-        model, service = f"alias {alias}", f"http://127.0.0.1:{port}  (POST /v1/restore, /docs)"
+        model, service = (
+            f"alias {alias}",
+            f"http://127.0.0.1:{port}  (the page; POST /v1/restore, /docs)",
+        )
     else:
         model, service = f"alias {alias}", "left as it was: a trial"
     places = [

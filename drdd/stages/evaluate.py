@@ -1,7 +1,8 @@
 """evaluate: the candidate model, deployed on Ray Serve, restores every held-out picture."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 
 from ray.serve.handle import DeploymentHandle
 
@@ -9,14 +10,18 @@ from drdd.checkpoints.folder import save_model
 from drdd.checkpoints.trained import read_trained
 from drdd.cluster import ray_cluster
 from drdd.data.library import Library
-from drdd.data.pairs import HOLDOUT, Pair
+from drdd.data.pairs import HOLDOUT
 from drdd.data.pictures import covering
+from drdd.data.shards import read_known
+from drdd.evaluation.measures import Measures
 from drdd.params import Params
 from drdd.progress import Reporter
 from drdd.serving.app import candidate
-from drdd.stages.paths import CANDIDATE, NOISE, RESIDUAL, WEIGHTS
+from drdd.serving.engine import Options
+from drdd.stages.held_out import Batch, Restored, batches
+from drdd.stages.paths import CANDIDATE, CORPORA, NOISE, PAIRS, RESIDUAL, WEIGHTS
 from drdd.stages.prepared import paired, whereabouts
-from drdd.stages.results import Restored, write_results
+from drdd.stages.results import Results
 from drdd.stages.run import run_stage
 from drdd.training.networks import sampling_of
 
@@ -25,14 +30,18 @@ def evaluate(params: Params, reporter: Reporter) -> None:
     _assemble(params)
     held = paired(params.tasks, HOLDOUT)
     library = Library(whereabouts(held))
-    total = sum(map(len, held.values()))
-    with ray_cluster(cpus=1), candidate(CANDIDATE, params.serve.threads) as handle:
-        results = []
-        for restored in _restore(handle, held, library):
-            results.append(restored)
-            reporter.update(len(results), total, "pictures", restored.task)
-    expected = {task: [pair.image for pair in pairs] for task, pairs in held.items()}
-    write_results(params, results, expected)
+    corpora = {pair.corpus for pairs in held.values() for pair in pairs}
+    known = read_known([*(PAIRS / task for task in held), *(CORPORA / name for name in corpora)])
+    weights = None if params.metrics.weights is None else Path(params.metrics.weights)
+    results = Results(params.seed, Measures(params.metrics.crop_border, weights))
+    total, done = sum(map(len, held.values())), 0
+    with ray_cluster(cpus=1), candidate(CANDIDATE, params.serve) as handle:
+        for batch in batches(held, known, params.serve.max_batch):
+            for restored in _restored(handle, batch, library):
+                results.add(restored)
+                done += 1
+                reporter.update(done, total, "pictures", batch.task)
+    results.write()
 
 
 def _assemble(params: Params) -> None:
@@ -48,20 +57,15 @@ def _assemble(params: Params) -> None:
     )
 
 
-def _restore(
-    handle: DeploymentHandle, held: Mapping[str, Sequence[Pair]], library: Library
-) -> Iterator[Restored]:
-    """One picture at a time, so that the latency is a picture's own."""
-    first = next(iter(held.values()))[0]
-    handle.restore.remote(library.pixels(first.input)).result()  # warm-up: the first call allocates
-    for task, pairs in held.items():
-        for pair in pairs:
-            degraded, target = library.pixels(pair.input), library.pixels(pair.target)
-            begin = time.monotonic()
-            restoration = handle.restore.remote(degraded).result()
-            seconds = time.monotonic() - begin
-            target = covering(target, degraded.shape)  # of another size where scenes differ
-            yield Restored(task, pair, degraded, target, restoration, seconds)
+def _restored(handle: DeploymentHandle, batch: Batch, library: Library) -> Iterator[Restored]:
+    """One batch at a time; the latency of its pictures is the batch's, as a client would see it."""
+    degraded = [library.pixels(pair.input) for pair in batch.pairs]
+    begin = time.monotonic()
+    restorations = handle.restore_batch.remote(degraded, Options(states=True)).result()
+    seconds = time.monotonic() - begin
+    for pair, pixels, restoration in zip(batch.pairs, degraded, restorations, strict=True):
+        target = covering(library.pixels(pair.target), pixels.shape)  # where scenes differ
+        yield Restored(batch.task, pair, pixels, target, restoration, seconds, len(batch.pairs))
 
 
 if __name__ == "__main__":

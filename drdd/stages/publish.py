@@ -1,37 +1,62 @@
-"""publish: the candidate becomes an immutable version; the alias moves if its gate is passed."""
+"""publish: the candidate becomes an immutable version; the alias moves if its gates are passed."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
+from hashlib import sha256
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from drdd.evaluation.wording import missed, outcome
 from drdd.files import write_json
 from drdd.params import FILE, Params
 from drdd.progress import Reporter
 from drdd.registry.card import model_card
-from drdd.registry.gate import Gate, gate, outcome
 from drdd.registry.location import reachable
 from drdd.registry.registry import Registry
-from drdd.stages.paths import CANDIDATE, CORPORA, METRICS, PAIRS, PUBLISHED, REPORT, SPLIT, START
-from drdd.stages.results import git_revision
+from drdd.stages.paths import (
+    CANDIDATE,
+    IMAGES,
+    METRICS,
+    PUBLISHED,
+    REPORT,
+    START,
+)
+from drdd.stages.provenance import corpus_cards, git_revision, task_cards
+from drdd.stages.results import read_samples
 from drdd.stages.run import run_stage
+from drdd.store import ChangedError
 
-LIBRARIES = ("torch", "ray", "dvc", "prefect", "numpy", "pillow", "safetensors")
+LIBRARIES = (
+    "drdd",
+    "torch",
+    "ray",
+    "dvc",
+    "prefect",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pillow",
+    "safetensors",
+    "torchmetrics",
+    "fastapi",
+    "s3fs",
+    "cryptography",
+)
+CODE = ("drdd/", "flows/", "infra/")  # what dvc.lock hashes besides data
 
 
 def publish(params: Params, reporter: Reporter) -> None:
-    """The alias stays where it is when its gate is missed; the version is published all the same."""
+    """The alias stays where it is when a gate is missed; the version is published all the same."""
     metrics, alias = json.loads(METRICS.read_text()), params.publish.alias
     with reachable(params.publish.registry):
         registry = Registry.open(params.publish.registry)
-        verdict = gate(metrics, registry.pointed(alias))
-        version = registry.publish(_files(params, metrics), _about(metrics, verdict))
-        if verdict.passed:
-            registry.set_alias(alias, version.id)
+        version = registry.publish(_files(params, metrics), _about(params, metrics))
+        reasons = missed(metrics)
+        if not reasons:
+            reasons = _moved(registry, alias, version.id, metrics)
+    said = outcome(metrics, alias, reasons)
     write_json(
         PUBLISHED,
         {
@@ -39,39 +64,70 @@ def publish(params: Params, reporter: Reporter) -> None:
             "registry": params.publish.registry,
             "uri": version.uri,
             "alias": alias,
-            "promoted": verdict.passed,
-            **asdict(verdict),
+            "promoted": not reasons,
+            "against": metrics["against"],
+            "missed": reasons,
+            "notes": metrics["notes"],
         },
     )
-    reporter.finish("done", f"{version.uri}, {outcome(verdict, alias)}")
+    reporter.finish("done", f"{version.uri}, {said}")
+
+
+def _moved(registry: Registry, alias: str, version: str, metrics: dict[str, Any]) -> list[str]:
+    """Why the alias did not move: another publisher moved it since the candidate was judged."""
+    current = registry.aliases.all().get(alias)
+    if current == version:
+        return []
+    try:
+        registry.aliases.move(alias, version, _why(metrics), metrics["against"])
+    except ChangedError:
+        now, then = registry.aliases.all().get(alias), metrics["against"] or "no version"
+        return [
+            f"{alias} points to {now} since this candidate was compared with {then}; "
+            "`dvc repro -f -s judge`, then `dvc repro`, compares it anew"
+        ]
+    return []
+
+
+def _why(metrics: dict[str, Any]) -> str:
+    against = metrics["against"]
+    return f"gates passed against {against}" if against else "gates passed"
 
 
 def _files(params: Params, metrics: dict[str, Any]) -> dict[str, Path | bytes]:
     start = json.loads(START.read_text())["version"]
-    counts = json.loads((SPLIT / "card.json").read_text())
-    corpora = [card | counts[card["corpus"]] for card in _cards(CORPORA, counts)]
-    card = model_card(params, metrics, corpora, _cards(PAIRS, params.tasks), start)
+    card = model_card(params, metrics, corpus_cards(), task_cards(params), start)
     return {
         **{path.name: path for path in sorted(CANDIDATE.iterdir())},
-        **{path.name: path for path in (Path(FILE), METRICS, REPORT)},
+        **{path.name: path for path in (Path(FILE), METRICS, REPORT, IMAGES)},
+        **{f"samples/{task}.jpg": content for task, content in read_samples().items()},
         "dvc.lock": _lock(),
         "README.md": card.encode(),
     }
 
 
-def _about(metrics: dict[str, Any], verdict: Gate) -> dict[str, Any]:
+def _about(params: Params, metrics: dict[str, Any]) -> dict[str, Any]:
+    lock = _lock()
     return {
         "metrics": metrics,
-        "gate": {"passed": verdict.passed, **asdict(verdict)},
+        "params": params.model_dump(mode="json"),
         "start": json.loads(START.read_text()),
         "git": git_revision(),
+        "dvc_lock": sha256(lock).hexdigest(),
+        "data": _data(yaml.safe_load(lock)),
         "libraries": {name: package_version(name) for name in LIBRARIES},
     }
 
 
-def _cards(folder: Path, names: Iterable[str]) -> list[dict[str, Any]]:
-    """What ingest and prepare wrote about each corpus and task."""
-    return [json.loads((folder / name / "card.json").read_text()) for name in sorted(names)]
+def _data(lock: dict[str, Any]) -> dict[str, str]:
+    """The hash that dvc.lock has of everything that a stage read or wrote, but for code."""
+    entries = [
+        entry
+        for stage in lock["stages"].values()
+        for entry in (*stage.get("deps", []), *stage.get("outs", []))
+    ]
+    hashes = {entry["path"]: str(entry.get("md5") or entry.get("etag")) for entry in entries}
+    return {path: hashes[path] for path in sorted(hashes) if not f"{path}/".startswith(CODE)}
 
 
 def _lock() -> bytes:

@@ -1,190 +1,179 @@
-"""What evaluate writes: metrics, scores, latency, pictures and the report."""
+"""What evaluate writes: a row a picture, what is measured of whole sets, and pictures for the report."""
 
-import subprocess
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from drdd.data.intake import Pixels
-from drdd.data.pairs import Pair
-from drdd.evaluation.metrics import score
-from drdd.evaluation.pictures import Example, grid
-from drdd.evaluation.report import Latency, Report, write_report
-from drdd.evaluation.summary import Expected, headline, held_out_digest, summarise
-from drdd.files import atomic_path, write_bytes, write_json
-from drdd.params import FILE, Params
-from drdd.serving.engine import Restoration
-from drdd.stages.paths import EVALUATION, GAIN, GRID, METRICS, NOISE, REPORT, RESIDUAL, SUMMARY
+from drdd.evaluation.findings import Strip
+from drdd.evaluation.measures import Measures
+from drdd.evaluation.metrics import psnr
+from drdd.evaluation.pictures import grid
+from drdd.files import atomic_path, write_json
+from drdd.stages.held_out import Restored
+from drdd.stages.paths import EVALUATION, GRID, IMAGES, SETS, STRIPS
+
+FIRST, WORST = 3, 3  # strips of a task
+SIDE = 640  # pixels, the longest side of a strip's pictures
+IDENTITY = ["task", "corpus", "image", "variant"]
 
 
 @dataclass(frozen=True)
-class Restored:
-    """One held-out pair and what the service made of it in `seconds`; pixels are (H, W, 3) uint8."""
+class _Candidate:
+    """A picture that may become a strip; order: smaller is shown rather."""
 
-    task: str
-    pair: Pair
-    degraded: Pixels
-    target: Pixels
-    restoration: Restoration
-    seconds: float
-
-    @property
-    def corpus(self) -> str:
-        return self.pair.corpus
-
-    @property
-    def image(self) -> str:
-        return self.pair.image
+    order: tuple[Any, ...]
+    strip: Strip
 
 
-def write_results(params: Params, results: Sequence[Restored], held: dict[str, list[str]]) -> None:
-    """held: the images that each task must have."""
-    scores = _scores(results, params.metrics.crop_border)
-    metrics = summarise(scores, _expected(params, results, held), params.metrics.crop_border)
-    latency = _latency(results)
-    examples = _examples(results, scores)
+class Results:
+    """Takes restored pictures one by one, in any order, and keeps no more of them than it shows."""
 
-    EVALUATION.mkdir(parents=True, exist_ok=True)
-    with atomic_path(EVALUATION / "images.parquet") as temporary:
-        scores.to_parquet(temporary, index=False)
-    seconds = pd.DataFrame(
-        [(one.task, one.image, one.seconds) for one in results],
-        columns=["task", "image", "seconds"],
-    )
-    write_bytes(EVALUATION / "latency.csv", seconds.to_csv(index=False).encode())
-    write_json(METRICS, metrics)
-    write_json(SUMMARY, headline(metrics))
-    gains = [(name, row["gain"]["psnr_rgb"]) for name, row in metrics["tasks"].items()]
-    table = pd.DataFrame(gains, columns=["task", "psnr_gain"])
-    write_bytes(GAIN, table.to_csv(index=False).encode())
-    with atomic_path(GRID) as temporary:
-        grid([chosen[0] for chosen in examples.values()]).save(temporary, "PNG")
-    write_report(
-        REPORT,
-        Report(
-            metrics=metrics,
-            scores=scores,
-            examples=examples,
-            curves={stage: pd.read_csv(folder / "curve.csv") for stage, folder in _trained(params)},
-            latency=latency,
-            provenance=_provenance(params),
-            params=Path(FILE).read_text(),
-        ),
-    )
+    def __init__(self, seed: int, measures: Measures) -> None:
+        self._seed, self._measures = seed, measures
+        self._rows: list[dict[str, Any]] = []
+        self._first: dict[str, list[_Candidate]] = {}
+        self._worst: dict[str, list[_Candidate]] = {}
 
-
-def _expected(
-    params: Params, results: Sequence[Restored], held: dict[str, list[str]]
-) -> dict[str, Expected]:
-    """A task is gated when the inputs and targets of all its pairs show the same scenes."""
-    return {
-        name: Expected(
-            images=images,
-            held_out=held_out_digest((r.degraded, r.target) for r in results if r.task == name),
-            min_psnr_gain=params.tasks[name].min_psnr_gain,
-            max_drop_vs_champion=params.tasks[name].max_drop_vs_champion,
-            gated=all(params.paired[paired].aligned for paired in params.tasks[name].paired),
+    def add(self, one: Restored) -> None:
+        before, after = self._measures.pair(
+            one.task, one.degraded, one.restoration.output, one.target
         )
-        for name, images in held.items()
-    }
-
-
-def _scores(results: Sequence[Restored], crop_border: int) -> pd.DataFrame:
-    """One row a picture: task, corpus, image, and each metric of input, de-residual and output."""
-    rows = []
-    for one in results:
-        pictures = {
-            "input": one.degraded,
-            "deresidual": one.restoration.deresidual,
-            "output": one.restoration.output,
-        }
-        row: dict[str, object] = {
+        states = {state.name: state.pixels for state in one.restoration.states}
+        removed = [name for name in states if name.startswith("de-residual")]
+        deresidual = states[removed[-1]] if removed else one.restoration.output
+        row = {
             "task": one.task,
-            "corpus": one.corpus,
-            "image": one.image,
+            "corpus": one.pair.corpus,
+            "image": one.pair.image,
+            "variant": one.pair.variant,
+            "seed": self._seed,
+            "width": one.degraded.shape[1],
+            "height": one.degraded.shape[0],
+            "seconds": one.seconds,
+            "batch": one.batch,
+            "input_id": one.pair.input,
+            "target_id": one.pair.target,
         }
-        for part, pixels in pictures.items():
-            scored = asdict(score(pixels, one.target, crop_border))
-            row |= {f"{part}_{metric}": value for metric, value in scored.items()}
-        rows.append(row)
-    return pd.DataFrame(rows)
+        row |= {f"input_{name}": value for name, value in before.items()}
+        row |= {f"output_{name}": value for name, value in after.items()}
+        row["deresidual_psnr_rgb"] = psnr(deresidual.astype(float), one.target.astype(float))
+        self._rows.append(row)
+        self._show(one, row)
 
+    def write(self) -> None:
+        EVALUATION.mkdir(parents=True, exist_ok=True)
+        scores = pd.DataFrame(self._rows).sort_values(IDENTITY, ignore_index=True)
+        with atomic_path(IMAGES) as temporary:
+            scores.to_parquet(temporary, index=False)
+        write_json(
+            SETS,
+            {
+                "protocol": self._measures.protocol,
+                "not_computed": self._measures.not_computed,
+                "tasks": self._measures.sets(),
+            },
+        )
+        first = {task: [c.strip for c in shown] for task, shown in self._first.items()}
+        # Each task begins with another picture, so that the grid shows several.
+        rows = [shown[turn % len(shown)] for turn, (_, shown) in enumerate(sorted(first.items()))]
+        with atomic_path(GRID) as temporary:
+            grid(rows).save(temporary, "PNG")
+        chosen = [
+            c.strip for kept in (self._first, self._worst) for t in sorted(kept) for c in kept[t]
+        ]
+        with atomic_path(STRIPS) as temporary:
+            pd.DataFrame(_stored(chosen)).to_parquet(temporary, index=False)
 
-def _latency(results: Sequence[Restored]) -> Latency:
-    seconds = np.array([one.seconds for one in results])
-    pixels = sum(one.degraded.shape[0] * one.degraded.shape[1] for one in results)
-    return Latency(
-        median=float(np.median(seconds)),
-        p95=float(np.quantile(seconds, 0.95)),
-        megapixels_per_second=pixels / 1e6 / float(seconds.sum()),
-    )
-
-
-def _examples(results: Sequence[Restored], scores: pd.DataFrame) -> dict[str, list[Example]]:
-    """By task. Each task begins with another picture, so that the grid shows several."""
-    by_task: dict[str, list[Example]] = {}
-    for one, row in zip(results, scores.to_dict("records"), strict=True):
-        by_task.setdefault(one.task, []).append(
-            Example(
+    def _show(self, one: Restored, row: Mapping[str, Any]) -> None:
+        gain = row["output_psnr_rgb"] - row["input_psnr_rgb"]
+        name = (one.pair.image, one.pair.variant)
+        for kept, kind, order, most in (
+            (self._first, "first", name, FIRST),
+            (self._worst, "worst", (gain, *name), WORST),
+        ):
+            strip = Strip(
                 task=one.task,
-                image=one.image,
+                image=one.pair.image,
+                kind=kind,
                 input=one.degraded,
-                deresidual=one.restoration.deresidual,
                 output=one.restoration.output,
                 target=one.target,
+                states=tuple((s.name, s.pixels) for s in one.restoration.states),
                 input_psnr=row["input_psnr_rgb"],
-                deresidual_psnr=row["deresidual_psnr_rgb"],
                 output_psnr=row["output_psnr_rgb"],
             )
+            shown = kept.setdefault(one.task, [])
+            shown.append(_Candidate(order, strip))
+            shown.sort(key=lambda candidate: candidate.order)
+            del shown[most:]
+
+
+def _stored(strips: list[Strip]) -> list[dict[str, Any]]:
+    """A row a picture, in the order in which `read_strips` finds them."""
+    rows = []
+    for number, strip in enumerate(strips):
+        pictures = [("input", strip.input), *strip.states]
+        pictures += [("output", strip.output), ("target", strip.target)]
+        rows += [
+            {
+                "strip": number,
+                "task": strip.task,
+                "image": strip.image,
+                "kind": strip.kind,
+                "input_psnr": strip.input_psnr,
+                "output_psnr": strip.output_psnr,
+                "name": name,
+                "content": _jpeg(pixels),
+            }
+            for name, pixels in pictures
+        ]
+    return rows
+
+
+def read_strips() -> dict[str, list[Strip]]:
+    """By task: the first, then the worst; pictures as they are shown, no longer than SIDE."""
+    found: dict[str, list[Strip]] = {}
+    for _, group in pd.read_parquet(STRIPS).groupby("strip"):
+        rows: Any = group.to_dict("records")
+        one = rows[0]
+        pictures = [(row["name"], _pixels(row["content"])) for row in rows]
+        named = dict(pictures)
+        strip = Strip(
+            task=one["task"],
+            image=one["image"],
+            kind=one["kind"],
+            input=named["input"],
+            output=named["output"],
+            target=named["target"],
+            states=tuple(pictures[1:-2]),
+            input_psnr=float(one["input_psnr"]),
+            output_psnr=float(one["output_psnr"]),
         )
-    return {
-        task: examples[turn % len(examples) :] + examples[: turn % len(examples)]
-        for turn, (task, examples) in enumerate(by_task.items())
-    }
+        found.setdefault(strip.task, []).append(strip)
+    return dict(sorted(found.items()))
 
 
-def _trained(params: Params) -> list[tuple[str, Path]]:
-    """What the method trains, in words, and where."""
-    if params.method != "drdd":
-        return [(f"{params.method} rival, pairs", RESIDUAL)]
-    noise = "pairs" if params.train.noise.data == "pairs" else "unpaired"
-    return [(f"noise stage, {noise}", NOISE), ("residual stage, pairs", RESIDUAL)]
+def read_samples() -> dict[str, bytes]:
+    """A held-out input of each task, JPEG: what a service of the model offers to be tried with."""
+    rows = pd.read_parquet(STRIPS, columns=["task", "kind", "name", "content"])
+    inputs = rows[(rows["kind"] == "first") & (rows["name"] == "input")]
+    first = inputs.drop_duplicates("task").sort_values("task")
+    return dict(zip(first["task"], first["content"], strict=True))
 
 
-def _provenance(params: Params) -> dict[str, str]:
-    train, corpora, tasks = (
-        params.train,
-        ", ".join(sorted(params.corpora)),
-        ", ".join(sorted(params.tasks)),
-    )
-    if params.method != "drdd":
-        images = train.noise.images + train.residual.images
-        trained = {f"{params.method} rival": f"{images} crops from pairs, tasks {tasks}"}
-    else:
-        learns = f"pairs, tasks {tasks}" if train.noise.data == "pairs" else f"corpora {corpora}"
-        trained = {
-            "noise stage": f"{train.noise.images} crops from {learns}, "
-            f"conditioning {train.noise.conditioning}",
-            "residual stage": f"{train.residual.images} crops from pairs, tasks {tasks}",
-        }
-    return trained | {
-        "sampler": f"noise level {params.diffusion.noise_level:g}, {params.diffusion.residual_steps} "
-        f"residual + {params.diffusion.noise_steps} noise steps",
-        "seed": str(params.seed),
-        "git": git_revision() or "not a git checkout",
-    }
+def _jpeg(pixels: Pixels) -> bytes:
+    image = Image.fromarray(pixels)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
 
 
-def git_revision() -> str:
-    """The commit, with "-dirty" when files differ from it; "" outside of a git checkout."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    # The run itself writes dvc.lock, which therefore says nothing about the code.
-    changed = git("status", "--porcelain", "--", ".", ":!dvc.lock")
-    return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+def _pixels(content: bytes) -> Pixels:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))

@@ -19,12 +19,12 @@ PUBLISH = (sys.executable, "-m", "drdd.stages.publish")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Evaluated, and with an S3 server of its own."""
+    """Judged, and with an S3 server of its own."""
     content = tiny_params()
     content["publish"]["registry"] = "s3://drdd/models"
     root = make_project(tmp_path_factory.mktemp("project"), content)
-    must(root, "dvc", "repro", "evaluate")
     stack.up(root, Ports(s3=free_port(10_000)), ("s3",))
+    must(root, "dvc", "repro", "judge", **_aws(root))
     yield root
     stack.down(root)
 
@@ -54,7 +54,7 @@ def test_publish_fails_cleanly_and_then_alone_succeeds(
         monkeypatch.setenv(name, value)
     registry = Registry.open("s3://drdd/models")
     assert registry.versions() == []
-    assert registry.aliases() == {}
+    assert registry.aliases.all() == {}
 
     output = must(project, "dvc", "repro", **_aws(project))
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == [

@@ -55,6 +55,7 @@ def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
         "train_noise",
         "train_residual",
         "evaluate",
+        "judge",
         "publish",
     }
     assert set(found) == corpora | tasks | alone
@@ -63,6 +64,8 @@ def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
     assert found["train_residual"] == tasks
     assert "train_noise" not in found["train_residual"]
     assert {"train_noise", "train_residual"} <= found["evaluate"]
+    assert "evaluate" in found["judge"]
+    assert {"evaluate", "judge"} <= found["publish"]
 
 
 def test_every_stage_comes_after_what_it_needs(project: Path) -> None:

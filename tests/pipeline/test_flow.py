@@ -61,6 +61,7 @@ def test_every_stage_was_a_task_and_the_trainings_ran_at_once(up: Stack) -> None
         "train_noise",
         "train_residual",
         "evaluate",
+        "judge",
         "publish",
         "serve",
     }
@@ -75,6 +76,8 @@ def test_the_run_left_its_artifacts(up: Stack) -> None:
     artifacts = {artifact["key"]: artifact for artifact in listed}
     rows = json.loads(artifacts["metrics"]["data"])
     assert {row["task"] for row in rows} == {"haze", "noise"}
+    gates = json.loads(artifacts["gates"]["data"])
+    assert [gate["verdict"] for gate in gates] == ["passed", "passed"]
     assert artifacts["pictures"]["data"].startswith("data:image/jpeg;base64,")
     assert "s3://drdd/models/versions/" in artifacts["links"]["data"]
     assert str(up.root / "results/report.html") in artifacts["links"]["data"]
@@ -84,7 +87,12 @@ def test_the_champion_is_served_over_http(up: Stack) -> None:
     url = f"http://127.0.0.1:{up.ports.serve}"
     published = json.loads((up.root / "results/published.json").read_text())
     models = httpx.get(f"{url}/v1/models", timeout=30).json()
-    assert models == {"version": published["version"], "tasks": ["haze", "noise"]}
+    (one,) = models["models"]
+    assert (one["alias"], one["version"]) == ("champion", published["version"])
+    assert one["tasks"] == ["haze", "noise"]
+    assert set(one["metrics"]["tasks"]) == {"haze", "noise"}
+    samples = httpx.get(f"{url}/samples", timeout=30).json()["samples"]
+    assert samples == ["haze.jpg", "noise.jpg"]
     picture = (up.root / "data/photographs/nature/chelsea.png").read_bytes()
     answer = httpx.post(f"{url}/v1/restore", content=picture, timeout=60)
     assert answer.status_code == 200
@@ -113,14 +121,14 @@ def test_overrides_change_that_run_alone(up: Stack) -> None:
         for name in ("params.yaml", "dvc.lock", "results/metrics.json", "results/published.json")
     }
     url = f"http://127.0.0.1:{up.ports.serve}/v1/models"
-    champion = httpx.get(url, timeout=30).json()["version"]
+    champion = httpx.get(url, timeout=30).json()["models"][0]["version"]
     must(up.root, *RUN, "-p", 'overrides=["tasks.haze.pairs=0.5"]')
     assert before == {name: (up.root / name).read_bytes() for name in before}
     models = json.loads(must(up.root, "drdd", "models", "list", "--json"))
     aliases = {alias: model["id"] for model in models for alias in model["aliases"]}
     assert aliases["champion"] == champion
     assert aliases["trial"] != champion
-    assert httpx.get(url, timeout=30).json()["version"] == champion
+    assert httpx.get(url, timeout=30).json()["models"][0]["version"] == champion
 
 
 def test_a_bad_override_fails_the_run_before_any_stage(up: Stack) -> None:

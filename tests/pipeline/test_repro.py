@@ -27,7 +27,9 @@ SAME = [
     "results/metrics.json",
     "results/summary.json",
     "results/grid.png",
-    "results/evaluation/images.parquet",
+    "results/evaluation/sets.json",
+    "results/evaluation/strips.parquet",
+    "results/gain.csv",
 ]
 
 
@@ -42,6 +44,11 @@ def test_two_runs_from_nothing_are_the_same_bytes(finished: Path, tmp_path: Path
     must(again, "dvc", "repro")
     for name in SAME:
         assert (again / name).read_bytes() == (finished / name).read_bytes(), name
+    ours, theirs = (
+        pd.read_parquet(root / "results/evaluation/images.parquet").drop(columns="seconds")
+        for root in (again, finished)
+    )
+    pd.testing.assert_frame_equal(ours, theirs)
 
 
 def test_a_second_run_does_nothing(copy: Path) -> None:
@@ -60,6 +67,8 @@ def test_the_model_is_published_and_works(copy: Path) -> None:
         "params.yaml",
         "metrics.json",
         "report.html",
+        "images.parquet",
+        "samples",
         "dvc.lock",
         "README.md",
         "manifest.json",
@@ -90,7 +99,15 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
     noise = (copy / "models/noise/weights.safetensors").read_bytes()
     output = must(copy, "dvc", "repro")
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-    assert ran == {"check", "split", "prepare@rain", "train_residual", "evaluate", "publish"}
+    assert ran == {
+        "check",
+        "split",
+        "prepare@rain",
+        "train_residual",
+        "evaluate",
+        "judge",
+        "publish",
+    }
     assert (copy / "models/noise/weights.safetensors").read_bytes() == noise
     assert set(json.loads((copy / "results/metrics.json").read_text())["tasks"]) == {
         "noise",
@@ -122,7 +139,7 @@ def test_a_rival_goes_the_same_way(copy: Path, method: str, networks: int, parts
     content = tiny_params() | {"method": method}
     content["diffusion"]["coupled_networks"] = networks
     write_params(copy, content)
-    must(copy, "dvc", "repro", "evaluate")
+    must(copy, "dvc", "repro", "judge")
     assert f"{method} rival, pairs" in (copy / "results/report.html").read_text()
     must(copy, "dvc", "plots", "show", "-o", "plots")
     config = json.loads((copy / "models/candidate/config.json").read_text())

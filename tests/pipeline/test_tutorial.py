@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the pipeline, five
 
 BLOCK = re.compile(r"^```(sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 UNPAIRED = ("models/noise/weights.safetensors", "models/noise/curve.csv")
-RAN_BY_A_TASK = {"check", "split", "train_residual", "evaluate", "publish"}
+RAN_BY_A_TASK = {"check", "split", "train_residual", "evaluate", "judge", "publish"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def test_a_new_task_runs_its_own_stages_alone(sections: list[Section]) -> None:
     jpeg, worse, accepted, pairs = sections
     assert sorted(jpeg.ran) == sorted({*RAN_BY_A_TASK, "prepare@jpeg"})
     assert sorted(worse.ran) == sorted(RAN_BY_A_TASK - {"split"})
-    assert sorted(accepted.ran) == sorted({*RAN_BY_A_TASK, "prepare@haze"} - {"train_residual"})
+    assert sorted(accepted.ran) == sorted({"check", "split", "prepare@haze", "judge", "publish"})
     own = {"ingest_pairs@album", "prepare@old_prints"}
     assert sorted(pairs.ran) == sorted({*RAN_BY_A_TASK, *own})
 
@@ -114,7 +114,8 @@ def test_what_is_good_enough_becomes_champion(start: Section, sections: list[Sec
         said = after.published
         assert said["promoted"], said["missed"]
         assert (said["against"], after.champion) == (before.champion, said["version"])
-        verdicts = {task: row["verdict"] for task, row in said["tasks"].items()}
+        rows = after.metrics["tasks"].items()
+        verdicts = {task: row["champion"]["verdict"] for task, row in rows}
         assert verdicts == dict.fromkeys(before.metrics["tasks"], "kept") | {new: "new"}
 
 
@@ -124,7 +125,7 @@ def test_an_old_task_that_got_worse_keeps_the_alias(sections: list[Section]) -> 
     assert said["promoted"] is False
     assert worse.champion == before.champion == said["against"]
     assert said["version"] != worse.champion
-    row = said["tasks"]["haze"]
+    row = worse.metrics["tasks"]["haze"]["champion"]
     then, now = (s.metrics["tasks"]["haze"]["output"]["psnr_rgb"] for s in (before, worse))
     assert row["verdict"] == "fell"
     assert row["drop"] == pytest.approx(then - now, abs=1e-3)
@@ -139,9 +140,9 @@ def test_a_larger_allowance_moves_it(sections: list[Section]) -> None:
     said = accepted.published
     assert said["promoted"], said["missed"]
     assert accepted.champion == said["version"] != worse.champion
-    haze = said["tasks"]["haze"]
+    haze, then = (s.metrics["tasks"]["haze"]["champion"] for s in (accepted, worse))
     assert (haze["verdict"], haze["allowance"]) == ("kept", 4.0)
-    assert haze["drop"] == worse.published["tasks"]["haze"]["drop"]
+    assert (haze["drop"], haze["interval"]) == (then["drop"], then["interval"])
 
 
 def test_a_second_run_does_nothing(root: Path, sections: list[Section]) -> None:

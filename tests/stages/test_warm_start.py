@@ -12,7 +12,8 @@ from drdd.checkpoints.folder import save_model
 from drdd.errors import UserError
 from drdd.nets.families import build, training_format
 from drdd.params import Params, validate
-from drdd.registry.registry import Registry, Version
+from drdd.registry.manifest import Version
+from drdd.registry.registry import Registry
 from drdd.stages.training import run_name
 from drdd.stages.warm_start import find_warm_start
 from drdd.training.job import Job, warm_start_of
@@ -52,7 +53,7 @@ def _publish(params: Params, seed: int, alias: str | None = "champion") -> Versi
     registry = Registry.open(params.publish.registry)
     version = registry.publish({path.name: path for path in folder.iterdir()}, {})
     if alias:
-        registry.set_alias(alias, version.id)
+        registry.aliases.move(alias, version.id)
     return version
 
 

@@ -1,0 +1,86 @@
+"""judge: what was measured becomes verdicts, against the gates and the champion, and a report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from drdd.data.pairs import HOLDOUT
+from drdd.evaluation.findings import Findings
+from drdd.evaluation.judgement import Expected, Former, Latency, headline, judgement
+from drdd.evaluation.report import write_report
+from drdd.files import write_bytes, write_json
+from drdd.params import FILE, Params
+from drdd.progress import Reporter
+from drdd.registry.differences import changes, flat
+from drdd.stages.champion import Champion, find_champion
+from drdd.stages.paths import GAIN, IMAGES, METRICS, REPORT, SETS, SUMMARY
+from drdd.stages.prepared import paired
+from drdd.stages.provenance import corpus_cards, provenance, task_cards, trained
+from drdd.stages.results import read_strips
+from drdd.stages.run import run_stage
+
+
+def judge(params: Params, reporter: Reporter) -> None:
+    scores, measured = pd.read_parquet(IMAGES), json.loads(SETS.read_text())
+    champion = find_champion(params)
+    metrics = judgement(
+        scores,
+        measured,
+        _expected(params),
+        former=None
+        if champion is None
+        else Former(champion.version, champion.metrics, champion.scores),
+        latency=Latency(float(np.quantile(scores["seconds"], 0.95)), params.gates.max_latency_p95),
+    )
+    write_json(METRICS, metrics)
+    write_json(SUMMARY, headline(metrics))
+    gains = [(name, row["gain"]["psnr_rgb"]) for name, row in metrics["tasks"].items()]
+    table = pd.DataFrame(gains, columns=["task", "psnr_gain"])
+    write_bytes(GAIN, table.to_csv(index=False).encode())
+    write_report(REPORT, _findings(params, metrics, scores, champion))
+
+
+def _expected(params: Params) -> dict[str, Expected]:
+    """A task is gated when the inputs and targets of all its pairs show the same scenes."""
+    return {
+        name: Expected(
+            pairs=[(pair.input, pair.target) for pair in pairs],
+            min_psnr_gain=params.tasks[name].min_psnr_gain,
+            max_drop_vs_champion=params.tasks[name].max_drop_vs_champion,
+            gated=all(params.paired[one].aligned for one in params.tasks[name].paired),
+        )
+        for name, pairs in paired(params.tasks, HOLDOUT).items()
+    }
+
+
+def _findings(
+    params: Params, metrics: dict[str, Any], scores: pd.DataFrame, champion: Champion | None
+) -> Findings:
+    return Findings(
+        metrics=metrics,
+        scores=scores,
+        champion_scores=None if champion is None else champion.scores,
+        strips=read_strips(),
+        curves={stage: pd.read_csv(folder / "curve.csv") for stage, folder in trained(params)},
+        corpora=corpus_cards(),
+        tasks=task_cards(params),
+        params_diff=[] if champion is None else _params_diff(champion, params),
+        provenance=provenance(params),
+        params=Path(FILE).read_text(),
+    )
+
+
+def _params_diff(champion: Champion, params: Params) -> list[tuple[str, str, str]]:
+    then, now = flat(champion.params), flat(params.model_dump(mode="json"))
+    return [(one.key, _shown(one.old), _shown(one.new)) for one in changes(then, now)]
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    run_stage("judge", judge)
