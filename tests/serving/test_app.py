@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -234,14 +234,13 @@ def _counted(address: str) -> int:
 
 
 def _replicas() -> set[int]:
-    """Processes of the service's replicas."""
-    own = psutil.Process().pid
-    return {
-        process.pid
-        for process in psutil.process_iter(["cmdline", "environ"])
-        if any("ServeReplica:drdd" in part for part in process.info["cmdline"] or [])
-        and process.pid != own
-    }
+    """Of this test's own cluster, whose processes come from this one."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may end meanwhile
+            if "ServeReplica:drdd" in " ".join(process.cmdline()):
+                found.add(process.pid)
+    return found
 
 
 def test_other_settings_are_taken_over_and_impossible_ones_change_nothing(
