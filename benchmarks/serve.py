@@ -3,8 +3,10 @@
 `python -m benchmarks.serve` (`make bench-serve`) serves the network of params.yaml with random weights on
 a Ray cluster of its own, by serve.* of params.yaml but with one replica. The bare model restores batches
 that are ready as tensors, with their noise, in a process of as many threads and of the nice value of Ray's
-workers. They take turns. --threads: on a machine with other work, 1, since threads that wait for each other
-measure that work. --seconds of each turn, --rounds, --side of a picture, --requests for the memory.
+workers. They take turns, and in both of them a thread sleeps while it waits for another: one that spins is
+many times slower on a machine with other work, which is not what is compared here.
+--threads instead of serve.threads; --seconds of each turn, --rounds, --side of a picture, --requests for
+the memory.
 Results: benchmarks/results/serve/<processor>-<cores>-cores.json.
 """
 
@@ -65,6 +67,7 @@ def main() -> None:
             "api_keys": None,
         }
     )
+    os.environ["OMP_WAIT_POLICY"] = "passive"
     for found in measured(params, settings, given):
         show(found)
         RESULTS.mkdir(parents=True, exist_ok=True)
@@ -139,8 +142,8 @@ def _memory(url: str, requests: int, batch: int) -> dict[str, float]:
     """Resident, of the replica, by the number of requests that it had answered."""
     (replica,) = (
         process
-        for process in psutil.process_iter(["cmdline"])
-        if any("ServeReplica:drdd" in part for part in process.info["cmdline"] or [])
+        for process in psutil.Process().children(recursive=True)
+        if "ServeReplica:drdd" in " ".join(process.cmdline())
     )
     body, found = png(_picture(TINY)), {}
     step = max(1, requests // 10)
