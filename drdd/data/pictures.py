@@ -40,10 +40,21 @@ def check_format(path: Path) -> str:
 
 def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
     """In the format of the suffix. Raises UserError for a suffix that is none of FORMATS."""
-    format_ = check_format(path)
+    write_bytes(path, encoded(pixels, check_format(path)))
+
+
+def encoded(pixels: NDArray[np.uint8], format_: str) -> bytes:
+    """(H, W, 3) uint8 -> a picture file; format_: PNG, JPEG or WEBP, as Pillow calls them.
+
+    What loses anything does so at quality 95 and in full colour. Raises UserError for a picture that
+    is too large for the format: a side beyond 65,500 pixels in JPEG, 16,383 in WebP.
+    """
     if format_ == "PNG":
-        write_bytes(path, png(pixels))
-        return
+        return png(pixels)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format_, quality=95)
-    write_bytes(path, buffer.getvalue())
+    full_colour = {"subsampling": 0} if format_ == "JPEG" else {}
+    try:
+        Image.fromarray(pixels).save(buffer, format_, quality=95, **full_colour)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot be written as {format_}: {error}") from None
+    return buffer.getvalue()

@@ -1,6 +1,5 @@
 """What a worker does with its share of the files: read ahead, restore in batches, write behind."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -8,11 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from drdd.data.intake import Limits, Pixels, decode
 from drdd.data.loader import ahead
-from drdd.data.pictures import png
+from drdd.data.pictures import FORMATS, encoded
 from drdd.errors import UserError
 from drdd.registry.location import folder_of
 from drdd.restoring.ledger import Record
@@ -22,14 +20,14 @@ from drdd.sources.entry import Fetcher, Rejected
 from drdd.store import Store
 
 ANY = Limits(min_side=1, max_side=10**9, max_pixels=10**9)
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that decides the bytes of an output besides its input.
 
-    model: as drdd.registry.location.folder_of takes it; weights: SHA-256 of its files; suffix: of FORMATS.
+    model: as drdd.registry.location.folder_of takes it; weights: SHA-256 of its files; suffix: a key of
+    drdd.data.pictures.FORMATS.
     """
 
     model: str
@@ -126,7 +124,7 @@ class Worker:
 
     def _written(self, read: _Read, pixels: Pixels) -> Record:
         try:
-            content = encoded(pixels, self._recipe.suffix)
+            content = encoded(pixels, FORMATS[self._recipe.suffix])
         except UserError as error:
             return self._record(read.job, read.sha256, problem=str(error))
         self._store.put(read.job.output, content)
@@ -136,18 +134,6 @@ class Worker:
         return Record(
             job.entry.name, digest, self._recipe.digest, self._name, job.output, output, problem
         )
-
-
-def encoded(pixels: Pixels, suffix: str) -> bytes:
-    """A picture file. Raises UserError for a picture that is too large for the format."""
-    if suffix == ".png":
-        return png(pixels)
-    buffer = io.BytesIO()
-    try:
-        Image.fromarray(pixels).save(buffer, FORMATS[suffix], quality=95)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot be written as {FORMATS[suffix]}: {error}") from None
-    return buffer.getvalue()
 
 
 def _done(writing: list[Future[Record]]) -> Iterator[Record]:

@@ -1,23 +1,16 @@
 """From a restoration to the response that carries it."""
 
 import base64
-import io
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
-from PIL import Image
 
-from drdd.data.pictures import png
+from drdd.data.pictures import encoded, png
+from drdd.errors import UserError
 from drdd.serving.engine import Pixels
 from drdd.serving.problems import ProblemError
 from drdd.serving.schema import Format, ModelRef, RestoredOut, RestoreQuery, StateOut
 from drdd.serving.service import Answer
-
-# Quality 95 and full colour: what was restored should not be lost again.
-SAVING: dict[Format, dict[str, int]] = {
-    "jpeg": {"quality": 95, "subsampling": 0},
-    "webp": {"quality": 95},
-}
 
 
 def response_of(answer: Answer, query: RestoreQuery, request_id: str) -> Response:
@@ -50,15 +43,11 @@ def response_of(answer: Answer, query: RestoreQuery, request_id: str) -> Respons
 
 
 def _encoded(pixels: Pixels, format_: Format) -> bytes:
-    if format_ == "png":
-        return png(pixels)
-    buffer = io.BytesIO()
     try:
-        Image.fromarray(pixels).save(buffer, format_, **SAVING[format_])
-    except (OSError, ValueError):  # a side beyond 65,500 pixels in JPEG, 16,383 in WebP
+        return encoded(pixels, format_.upper())
+    except UserError:
         height, width = pixels.shape[:2]
         raise ProblemError(422, f"{width} x {height} pixels are too many for {format_}") from None
-    return buffer.getvalue()
 
 
 def _data_uri(pixels: Pixels) -> str:
