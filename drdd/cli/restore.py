@@ -3,12 +3,15 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from drdd.errors import UserError
+
+if TYPE_CHECKING:
+    from drdd.serving.engine import Options
 
 out = Console(highlight=False)
 LISTED = 5  # files that could not be restored, at the end
@@ -48,11 +51,16 @@ def restore(
     batch: Annotated[int, typer.Option(help="Pictures of one size restored together.", min=1)] = 8,
 ) -> None:
     """Restore one picture, or many; what an earlier run has done already is kept."""
+    from drdd.data.pictures import check_format
+    from drdd.restoring.plan import is_picture
     from drdd.serving.engine import Options
 
     options = Options(steps, steps, noise_level, seed)
+    one = len(inputs) == 1 and is_picture(inputs[0]) and _is_file(output)
+    if one:
+        check_format(Path(output))
     folder, named = _model(model, registry)
-    if len(inputs) == 1 and Path(inputs[0]).is_file() and _is_picture(output):
+    if one:
         _one(Path(inputs[0]), Path(output), folder, options)
         return
     cores = threads or max(1, (os.cpu_count() or 1) // workers)
@@ -72,18 +80,17 @@ def _model(model: str, registry: str | None) -> tuple[Path, str]:
     return folder, f"{registry}/versions/{folder.name}" if published else str(folder.absolute())
 
 
-def _is_picture(output: str) -> bool:
-    from drdd.data.pictures import FORMATS
+def _is_file(output: str) -> bool:
+    """Whether a name is that of a file, there or not: it has a suffix, and is no folder."""
+    path = Path(output)
+    return "://" not in output and bool(path.suffix) and output[-1] != "/" and not path.is_dir()
 
-    return "://" not in output and Path(output).suffix.lower() in FORMATS
 
-
-def _one(picture: Path, output: Path, folder: Path, options: object) -> None:
+def _one(picture: Path, output: Path, folder: Path, options: "Options") -> None:
     from drdd.data.intake import read_picture
     from drdd.data.pictures import write_picture
-    from drdd.serving.engine import Options, Restorer
+    from drdd.serving.engine import Restorer
 
-    assert isinstance(options, Options)
     pixels = read_picture(picture)
     restored = Restorer.from_folder(folder).restore(pixels, options)
     write_picture(output, restored.output)
@@ -96,7 +103,7 @@ def _many(
     output: str,
     folder: Path,
     named: str,
-    options: object,
+    options: "Options",
     suffix: str,
     size: tuple[int, int, int],
 ) -> None:
@@ -105,19 +112,19 @@ def _many(
     from drdd.restoring.plan import plan
     from drdd.restoring.run import restore_all
     from drdd.restoring.worker import Recipe, weights_of
-    from drdd.serving.engine import Options, Restorer
+    from drdd.serving.engine import Restorer
     from drdd.store import Store
 
-    assert isinstance(options, Options)
     Restorer.from_folder(folder).check(options)
     jobs = plan(inputs, output, suffix)
     if "://" not in output:
         output = str(Path(output).absolute())
-    before = Ledger(Store(output)).records
+    ledger = Ledger(Store(output))
+    before = dict(ledger.records)
     recipe = Recipe(named, weights_of(folder), options, suffix)
     with tempfile.TemporaryDirectory() as scratch:  # nobody watches it from elsewhere
         reporter = Reporter("restore", Path(scratch))
-        records = restore_all(jobs, output, recipe, reporter, *size)
+        records = restore_all(jobs, ledger, recipe, reporter, *size)
         reporter.finish("done")
     failed = [record for record in records if record.problem]
     kept = sum(before.get(record.input) == record for record in records if not record.problem)

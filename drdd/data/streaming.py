@@ -2,7 +2,7 @@
 
 import atexit
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -75,27 +75,40 @@ def outcome(entry: Entry, fetcher: Fetcher, limits: Limits) -> Picture | str:
 
 
 def _by_ray(entries: Sequence[Entry], limits: Limits) -> Iterator[pa.Table]:
-    import ray
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised, too
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
-    context.raise_original_map_exception = True  # wrapped, it would lose what it was raised as
-    local = any("://" not in entry.where for entry in entries)  # files that only this machine has
-    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    settle_ray_data(in_order=True)
     items = ray.data.from_items(list(entries), override_num_blocks=-(-len(entries) // BLOCK))
     stream = items.map_batches(
         partial(_taken_in_by_a_worker, limits=limits),
         batch_size=None,
         num_cpus=1,
-        label_selector=here if local else None,
+        label_selector=here_if_local(entry.where for entry in entries),
     )
     try:
         yield from stream.iter_batches(batch_size=None, batch_format="pyarrow")
     except Exception as error:
         raise cause(error) from error
+
+
+def settle_ray_data(in_order: bool) -> None:
+    """Without bars and logs of its own; what a worker raises is raised as it was. in_order: of blocks."""
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised, too
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = in_order
+    context.raise_original_map_exception = True  # wrapped, it would lose what it was raised as
+
+
+def here_if_local(places: Iterable[str]) -> dict[str, str] | None:
+    """The label of this node, for workers that need files which only this machine has; else None."""
+    import ray
+
+    if all("://" in place for place in places):
+        return None
+    return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
 
 
 def _taken_in_by_a_worker(batch: dict[str, Any], limits: Limits) -> pa.Table:

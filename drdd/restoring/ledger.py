@@ -37,6 +37,11 @@ class Ledger:
         self.records = dict(_read(store.get(FILE) or b""))
         self._written, self._pause = time.monotonic(), EVERY_S
 
+    @property
+    def uri(self) -> str:
+        """The output's root."""
+        return self._store.uri
+
     def add(self, record: Record) -> None:
         self.records[record.input] = record
         if time.monotonic() - self._written > self._pause:

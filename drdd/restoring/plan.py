@@ -7,7 +7,9 @@ from os.path import commonpath
 from pathlib import Path, PurePosixPath
 
 from drdd.errors import UserError
+from drdd.sources.archives import is_archive
 from drdd.sources.entry import Entry, entries
+from drdd.sources.lists import is_list
 
 WILD = re.compile(r"[*?\[]")
 
@@ -44,7 +46,7 @@ def _source(source: str) -> list[Entry]:
     """Of a folder, an archive, a prefix, a pattern or a single file."""
     if WILD.search(source) and not Path(source).exists():
         return _matching(source)
-    if "://" not in source and Path(source).is_file() and not _is_source(source):
+    if is_picture(source):
         return [Entry(Path(source).name, _absolute(source))]
     return entries(source)
 
@@ -84,12 +86,10 @@ def _expression(pattern: str) -> str:
     )
 
 
-def _is_source(name: str) -> bool:
-    """Whether a file is one that holds or names others."""
-    from drdd.sources.archives import is_archive
-    from drdd.sources.lists import is_list
-
-    return is_archive(name) or is_list(name)
+def is_picture(source: str) -> bool:
+    """Whether it is one local file, and none that holds or names others."""
+    local = "://" not in source and Path(source).is_file()
+    return local and not is_archive(source) and not is_list(source)
 
 
 def _absolute(name: str) -> str:

@@ -1,17 +1,15 @@
 """Many files through the workers of Ray Data, and a ledger of what became of each."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from drdd.cluster import ray_cluster
-from drdd.data.streaming import cause
+from drdd.data.streaming import cause, here_if_local, settle_ray_data
 from drdd.progress import Reporter
 from drdd.restoring.ledger import Ledger, Record
 from drdd.restoring.plan import Job
 from drdd.restoring.worker import Recipe, Worker
-from drdd.store import Store
 
 SHARE = 32  # files that a worker is given at once, at most: it reports when all are done
 TURNS = 8  # shares of a worker, at least, where there are enough files
@@ -19,7 +17,7 @@ TURNS = 8  # shares of a worker, at least, where there are enough files
 
 def restore_all(
     jobs: Sequence[Job],
-    output: str,
+    ledger: Ledger,
     recipe: Recipe,
     reporter: Reporter,
     workers: int = 1,
@@ -28,10 +26,9 @@ def restore_all(
 ) -> list[Record]:
     """A record of each job; those that an earlier run did and that still are as they were are kept.
 
-    output: a folder or s3://bucket/prefix. Raises TransientError when a store stops answering; what was
-    done till then is in the ledger.
+    ledger: of the output's root. Raises TransientError when a store stops answering; what was done till
+    then is in it.
     """
-    ledger = Ledger(Store(output))
     known = {
         job.entry.name: ledger.records[job.entry.name]
         for job in jobs
@@ -40,7 +37,7 @@ def restore_all(
     found: list[Record] = []
     try:
         with ray_cluster(cpus=workers * threads):
-            for record in _streamed(jobs, output, recipe, known, workers, threads, batch):
+            for record in _streamed(jobs, ledger.uri, recipe, known, workers, threads, batch):
                 ledger.add(record)
                 found.append(record)
                 reporter.update(len(found), len(jobs), "pictures", record.input)
@@ -69,16 +66,11 @@ def _streamed(
     threads: int,
     batch: int,
 ) -> Iterator[Record]:
-    import ray
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised, too
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.raise_original_map_exception = True  # wrapped, it would lose what it was raised as
+    settle_ray_data(in_order=False)
     share = max(batch, min(SHARE, -(-len(jobs) // (TURNS * workers))))
     places = [job.entry.where for job in jobs] + [output, recipe.model]
-    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     items = ray.data.from_items(list(jobs), override_num_blocks=-(-len(jobs) // share))
     stream = items.map_batches(
         _OfRay,
@@ -86,8 +78,7 @@ def _streamed(
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=threads,
-        # Files that only this machine has.
-        label_selector=here if any("://" not in place for place in places) else None,
+        label_selector=here_if_local(places),
     )
     try:
         for row in stream.iter_rows():
