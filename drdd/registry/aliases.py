@@ -164,11 +164,8 @@ def _content(alias: Alias) -> bytes:
 
 
 def _parsed(name: str, content: bytes) -> Alias:
-    """One without history, as older releases wrote it, has made one move."""
     said: dict[str, Any] = json.loads(content)
-    version = said["version"]
-    moves = said.get("history", [{"version": version, "moved": said.get("moved", "")}])
-    history = tuple(Move(**move) for move in moves)
+    version, history = said["version"], tuple(Move(**move) for move in said["history"])
     if not isinstance(version, str) or not history or history[-1].version != version:
         raise ValueError
     return Alias(name, version, history)

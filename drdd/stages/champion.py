@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from drdd.errors import UserError
+from drdd.evaluation.judgement import Former
 from drdd.params import Params
 from drdd.registry.location import reachable
 from drdd.registry.manifest import Version, file_of
@@ -21,12 +22,10 @@ from drdd.stages.paths import CANDIDATE, IMAGES
 
 @dataclass(frozen=True)
 class Champion:
-    """version: its id; metrics, params: as published; scores: images.parquet, None where it has none."""
+    """former: as judgement takes it; params: as published."""
 
-    version: str
-    metrics: Mapping[str, Any]
+    former: Former
     params: Mapping[str, Any]
-    scores: pd.DataFrame | None
 
 
 def find_champion(params: Params) -> Champion | None:
@@ -45,7 +44,8 @@ def find_champion(params: Params) -> Champion | None:
             return None
         about = version.about
         scores = _scores(registry, version)
-        return Champion(version.id, about.get("metrics", {}), about.get("params", {}), scores)
+        former = Former(version.id, about.get("metrics", {}), scores)
+        return Champion(former, about.get("params", {}))
 
 
 def _is_candidate(version: Version) -> bool:

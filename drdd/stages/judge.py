@@ -9,7 +9,7 @@ import pandas as pd
 
 from drdd.data.pairs import HOLDOUT
 from drdd.evaluation.findings import Findings
-from drdd.evaluation.judgement import Expected, Former, Latency, headline, judgement
+from drdd.evaluation.judgement import Expected, Latency, headline, judgement
 from drdd.evaluation.report import write_report
 from drdd.files import write_bytes, write_json
 from drdd.params import FILE, Params
@@ -30,9 +30,7 @@ def judge(params: Params, reporter: Reporter) -> None:
         scores,
         measured,
         _expected(params),
-        former=None
-        if champion is None
-        else Former(champion.version, champion.metrics, champion.scores),
+        former=champion.former if champion else None,
         latency=Latency(float(np.quantile(scores["seconds"], 0.95)), params.gates.max_latency_p95),
     )
     write_json(METRICS, metrics)
@@ -62,7 +60,7 @@ def _findings(
     return Findings(
         metrics=metrics,
         scores=scores,
-        champion_scores=None if champion is None else champion.scores,
+        champion_scores=champion.former.scores if champion else None,
         strips=read_strips(),
         curves={stage: pd.read_csv(folder / "curve.csv") for stage, folder in trained(params)},
         corpora=corpus_cards(),

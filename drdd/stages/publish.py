@@ -50,9 +50,10 @@ CODE = ("drdd/", "flows/", "infra/")  # what dvc.lock hashes besides data
 def publish(params: Params, reporter: Reporter) -> None:
     """The alias stays where it is when a gate is missed; the version is published all the same."""
     metrics, alias = json.loads(METRICS.read_text()), params.publish.alias
+    lock = _lock()
     with reachable(params.publish.registry):
         registry = Registry.open(params.publish.registry)
-        version = registry.publish(_files(params, metrics), _about(params, metrics))
+        version = registry.publish(_files(params, metrics, lock), _about(params, metrics, lock))
         reasons = missed(metrics)
         if not reasons:
             reasons = _moved(registry, alias, version.id, metrics)
@@ -75,15 +76,13 @@ def publish(params: Params, reporter: Reporter) -> None:
 
 def _moved(registry: Registry, alias: str, version: str, metrics: dict[str, Any]) -> list[str]:
     """Why the alias did not move: another publisher moved it since the candidate was judged."""
-    current = registry.aliases.all().get(alias)
-    if current == version:
-        return []
     try:
         registry.aliases.move(alias, version, _why(metrics), metrics["against"])
     except ChangedError:
-        now, then = registry.aliases.all().get(alias), metrics["against"] or "no version"
+        now, then = registry.aliases.get(alias), metrics["against"] or "no version"
+        there = now.version if now else "no version"
         return [
-            f"{alias} points to {now} since this candidate was compared with {then}; "
+            f"{alias} points to {there} since this candidate was compared with {then}; "
             "`dvc repro -f -s judge`, then `dvc repro`, compares it anew"
         ]
     return []
@@ -94,20 +93,19 @@ def _why(metrics: dict[str, Any]) -> str:
     return f"gates passed against {against}" if against else "gates passed"
 
 
-def _files(params: Params, metrics: dict[str, Any]) -> dict[str, Path | bytes]:
+def _files(params: Params, metrics: dict[str, Any], lock: bytes) -> dict[str, Path | bytes]:
     start = json.loads(START.read_text())["version"]
     card = model_card(params, metrics, corpus_cards(), task_cards(params), start)
     return {
         **{path.name: path for path in sorted(CANDIDATE.iterdir())},
         **{path.name: path for path in (Path(FILE), METRICS, REPORT, IMAGES)},
         **{f"samples/{task}.jpg": content for task, content in read_samples().items()},
-        "dvc.lock": _lock(),
+        "dvc.lock": lock,
         "README.md": card.encode(),
     }
 
 
-def _about(params: Params, metrics: dict[str, Any]) -> dict[str, Any]:
-    lock = _lock()
+def _about(params: Params, metrics: dict[str, Any], lock: bytes) -> dict[str, Any]:
     return {
         "metrics": metrics,
         "params": params.model_dump(mode="json"),

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from drdd.data.intake import Pixels
-from drdd.evaluation.findings import Strip
+from drdd.evaluation.findings import DERESIDUAL, FIRST, WORST, Strip
 from drdd.evaluation.measures import Measures
 from drdd.evaluation.metrics import psnr
 from drdd.evaluation.pictures import grid
@@ -18,7 +18,7 @@ from drdd.files import atomic_path, write_json
 from drdd.stages.held_out import Restored
 from drdd.stages.paths import EVALUATION, GRID, IMAGES, SETS, STRIPS
 
-FIRST, WORST = 3, 3  # strips of a task
+SHOWN = {FIRST: 3, WORST: 3}  # strips of a task, by kind
 SIDE = 640  # pixels, the longest side of a strip's pictures
 IDENTITY = ["task", "corpus", "image", "variant"]
 
@@ -37,16 +37,13 @@ class Results:
     def __init__(self, seed: int, measures: Measures) -> None:
         self._seed, self._measures = seed, measures
         self._rows: list[dict[str, Any]] = []
-        self._first: dict[str, list[_Candidate]] = {}
-        self._worst: dict[str, list[_Candidate]] = {}
+        self._shown: dict[str, dict[str, list[_Candidate]]] = {kind: {} for kind in SHOWN}
 
     def add(self, one: Restored) -> None:
         before, after = self._measures.pair(
             one.task, one.degraded, one.restoration.output, one.target
         )
-        states = {state.name: state.pixels for state in one.restoration.states}
-        removed = [name for name in states if name.startswith("de-residual")]
-        deresidual = states[removed[-1]] if removed else one.restoration.output
+        deresidual = one.restoration.last(DERESIDUAL)
         row = {
             "task": one.task,
             "corpus": one.pair.corpus,
@@ -79,39 +76,36 @@ class Results:
                 "tasks": self._measures.sets(),
             },
         )
-        first = {task: [c.strip for c in shown] for task, shown in self._first.items()}
+        strips = {
+            kind: [[one.strip for one in kept[task]] for task in sorted(kept)]
+            for kind, kept in self._shown.items()
+        }
         # Each task begins with another picture, so that the grid shows several.
-        rows = [shown[turn % len(shown)] for turn, (_, shown) in enumerate(sorted(first.items()))]
+        rows = [first[turn % len(first)] for turn, first in enumerate(strips[FIRST])]
         with atomic_path(GRID) as temporary:
             grid(rows).save(temporary, "PNG")
-        chosen = [
-            c.strip for kept in (self._first, self._worst) for t in sorted(kept) for c in kept[t]
-        ]
+        chosen = [strip for tasks in strips.values() for of_task in tasks for strip in of_task]
         with atomic_path(STRIPS) as temporary:
             pd.DataFrame(_stored(chosen)).to_parquet(temporary, index=False)
 
     def _show(self, one: Restored, row: Mapping[str, Any]) -> None:
-        gain = row["output_psnr_rgb"] - row["input_psnr_rgb"]
+        strip = Strip(
+            task=one.task,
+            image=one.pair.image,
+            kind=FIRST,
+            input=one.degraded,
+            output=one.restoration.output,
+            target=one.target,
+            states=tuple((s.name, s.pixels) for s in one.restoration.states),
+            input_psnr=row["input_psnr_rgb"],
+            output_psnr=row["output_psnr_rgb"],
+        )
         name = (one.pair.image, one.pair.variant)
-        for kept, kind, order, most in (
-            (self._first, "first", name, FIRST),
-            (self._worst, "worst", (gain, *name), WORST),
-        ):
-            strip = Strip(
-                task=one.task,
-                image=one.pair.image,
-                kind=kind,
-                input=one.degraded,
-                output=one.restoration.output,
-                target=one.target,
-                states=tuple((s.name, s.pixels) for s in one.restoration.states),
-                input_psnr=row["input_psnr_rgb"],
-                output_psnr=row["output_psnr_rgb"],
-            )
-            shown = kept.setdefault(one.task, [])
-            shown.append(_Candidate(order, strip))
+        for kind, order in ((FIRST, name), (WORST, (strip.gain, *name))):
+            shown = self._shown[kind].setdefault(one.task, [])
+            shown.append(_Candidate(order, replace(strip, kind=kind)))
             shown.sort(key=lambda candidate: candidate.order)
-            del shown[most:]
+            del shown[SHOWN[kind] :]
 
 
 def _stored(strips: list[Strip]) -> list[dict[str, Any]]:
@@ -162,7 +156,7 @@ def read_strips() -> dict[str, list[Strip]]:
 def read_samples() -> dict[str, bytes]:
     """A held-out input of each task, JPEG: what a service of the model offers to be tried with."""
     rows = pd.read_parquet(STRIPS, columns=["task", "kind", "name", "content"])
-    inputs = rows[(rows["kind"] == "first") & (rows["name"] == "input")]
+    inputs = rows[(rows["kind"] == FIRST) & (rows["name"] == "input")]
     first = inputs.drop_duplicates("task").sort_values("task")
     return dict(zip(first["task"], first["content"], strict=True))
 
