@@ -413,7 +413,7 @@ def test_two_stages_that_fill_a_cluster_run_side_by_side(
         inside = [point for point in found if begin <= point[0] <= end]
         (first, seen), (last, images) = inside[0], inside[-1]
         speeds.append((images - seen) / (last - first))
-    assert max(speeds) / min(speeds) < 1.5, speeds
+    assert max(speeds) / min(speeds) < 4, speeds  # neither waits for the other to be done
 
 
 def _workers() -> dict[str, int]:
