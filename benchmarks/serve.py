@@ -1,4 +1,4 @@
-"""The service beside the bare model: throughput, latency under load, memory over many requests.
+"""The service and `drdd restore` beside the bare model: throughput, latency, memory over many requests.
 
 `python -m benchmarks.serve` (`make bench-serve`) serves the network of params.yaml with random weights on
 a Ray cluster of its own, by serve.* of params.yaml but with one replica. The bare model restores batches
@@ -32,6 +32,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.batch import by_batch, enough, write_copies
 from benchmarks.loads import by_handle, closed, offered, summary, throughput
 from benchmarks.train import CORES, machine, told
 from benchmarks.turns import NICE
@@ -106,6 +107,9 @@ def measured(
                 found["latency"][f"{times} x"] = asdict(summary(replies))
             yield found
             found["megabytes after requests"] = _memory(url, given.requests, settings.max_batch)
+            yield found
+        with bare(folder, settings, given.side) as model:
+            found["batch, pictures a second"] = _batch(given, settings, model, folder, picture)
             yield found | {"load at the end": os.getloadavg()}
 
 
@@ -135,6 +139,29 @@ def _rates(
                     replies = closed(url, body, at_once, count)
                 rate = throughput(replies, warm=at_once)
             rates[way].append(rate)
+    return rates
+
+
+def _batch(
+    given: argparse.Namespace,
+    settings: Serve,
+    model: Connection,
+    folder: Path,
+    picture: Pixels,
+) -> dict[str, list[float]]:
+    """Pictures a second by round; the bare model's before and after `drdd restore`, on average."""
+    rates: dict[str, list[float]] = {"bare": [], "batch": []}
+    model.send(given.seconds)
+    before = model.recv()
+    inputs = folder.parent / "pictures"
+    write_copies(inputs, picture, enough(2 * given.seconds * before))
+    for turn in range(given.rounds):
+        told(f"drdd restore, {turn + 1}/{given.rounds}")
+        rates["batch"].append(by_batch(inputs, folder, settings.threads, settings.max_batch))
+        model.send(given.seconds)
+        after = model.recv()
+        rates["bare"].append((before + after) / 2)
+        before = after
     return rates
 
 
@@ -224,7 +251,9 @@ def _restore_for(folder: Path, threads: int, batch: int, side: int, asked: Conne
 def show(found: dict[str, Any]) -> None:
     """The part that was found last."""
     console = Console(width=110, highlight=False)
-    if found["megabytes after requests"]:
+    if "batch, pictures a second" in found:
+        table = _rate_table("drdd restore", found["batch, pictures a second"])
+    elif found["megabytes after requests"]:
         table = _table("requests", "MB resident")
         for count, size in found["megabytes after requests"].items():
             table.add_row(count, f"{size:.1f}")
@@ -239,13 +268,17 @@ def show(found: dict[str, Any]) -> None:
             f"{found['device']}, {found['threads']} threads, batches of {found['batch']}, "
             f"{found['side']} x {found['side']} pixels, load {found['load at the start'][0]:.1f}"
         )
-        rates = found["pictures a second"]
-        table = _table("throughput", "pictures/s", "of the bare model's", "least", "most")
-        for way, by_round in rates.items():
-            ratios = [one / other for one, other in zip(by_round, rates["bare"], strict=True)]
-            shares = (f"{part:.3f}" for part in (median(ratios), min(ratios), max(ratios)))
-            table.add_row(way, f"{median(by_round):.2f}", *shares)
+        table = _rate_table("throughput", found["pictures a second"])
     console.print(table)
+
+
+def _rate_table(title: str, rates: dict[str, list[float]]) -> Table:
+    table = _table(title, "pictures/s", "of the bare model's", "least", "most")
+    for way, by_round in rates.items():
+        ratios = [one / other for one, other in zip(by_round, rates["bare"], strict=True)]
+        shares = (f"{part:.3f}" for part in (median(ratios), min(ratios), max(ratios)))
+        table.add_row(way, f"{median(by_round):.2f}", *shares)
+    return table
 
 
 def _table(*columns: str) -> Table:
