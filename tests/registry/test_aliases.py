@@ -1,6 +1,5 @@
 """Aliases move one at a time, keep every move, and lead back."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -229,15 +228,6 @@ def test_a_damaged_alias_says_what_to_do_and_harms_no_other(tmp_path: Path, cont
         with pytest.raises(UserError, match=r"champion\.json is damaged; delete this object"):
             ask("champion")
     assert registry.resolve("candidate").id == only
-
-
-def test_an_alias_of_an_older_release_has_made_one_move(registry: Registry) -> None:
-    first, second = _versions(registry, 2)
-    old = json.dumps({"version": first, "moved": "2026-01-01T00:00:00+00:00"}).encode()
-    registry.store.put("aliases/champion.json", old)
-    registry.aliases.move("champion", second)
-    assert _history(registry) == [first, second]
-    assert registry.aliases.rollback("champion").version == first
 
 
 def test_a_race_that_never_ends_is_given_up(

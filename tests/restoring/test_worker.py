@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drdd.data.pictures import png
+from drdd.data.pictures import encoded, png
 from drdd.restoring.ledger import FILE, Ledger, Record
 from drdd.restoring.plan import plan
-from drdd.restoring.worker import Recipe, Worker, encoded, weights_of
+from drdd.restoring.worker import Recipe, Worker, weights_of
 from drdd.serving.engine import Options, Restorer
 from drdd.store import Store
 from tests.corpora import scene
@@ -83,7 +83,7 @@ def test_a_picture_too_large_for_its_format_is_said(recipe: Recipe) -> None:
     records = {record.input: record for record in _run(replace(recipe, suffix=".webp"))}
     assert "cannot be written as WEBP" in records["long.png"].problem
     assert Image.open("out/0/0.webp").size == (56, 40)
-    assert Image.open(io.BytesIO(encoded(scene(0), ".jpg"))).format == "JPEG"
+    assert Image.open(io.BytesIO(encoded(scene(0), "JPEG"))).format == "JPEG"
 
 
 def test_a_ledger_is_read_back_and_a_torn_line_is_passed_over(workspace: Path) -> None:
