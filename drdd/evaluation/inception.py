@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics.image.kid import poly_mmd
 
 from drdd.errors import UserError
 from drdd.evaluation.distances import frechet
@@ -43,4 +42,6 @@ def fid(a: Tensor, b: Tensor) -> float:
 
 def kid(a: Tensor, b: Tensor) -> float:
     """The unbiased squared maximum mean discrepancy of all rows, kernel (x y / D + 1)^3."""
+    from torchmetrics.image.kid import poly_mmd  # two seconds
+
     return float(poly_mmd(a.double(), b.double(), degree=3, gamma=None, coef=1.0))

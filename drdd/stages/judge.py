@@ -19,8 +19,8 @@ from drdd.stages.champion import Champion, find_champion
 from drdd.stages.paths import GAIN, IMAGES, METRICS, REPORT, SETS, SUMMARY
 from drdd.stages.prepared import paired
 from drdd.stages.provenance import corpus_cards, provenance, task_cards, trained
-from drdd.stages.results import read_strips
 from drdd.stages.run import run_stage
+from drdd.stages.strips import read_strips
 
 
 def judge(params: Params, reporter: Reporter) -> None:

@@ -24,8 +24,8 @@ from drdd.stages.paths import (
     START,
 )
 from drdd.stages.provenance import corpus_cards, git_revision, task_cards
-from drdd.stages.results import read_samples
 from drdd.stages.run import run_stage
+from drdd.stages.strips import read_samples
 from drdd.store import ChangedError
 
 LIBRARIES = (

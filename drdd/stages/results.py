@@ -1,25 +1,21 @@
-"""What evaluate writes: a row a picture, what is measured of whole sets, and pictures for the report."""
+"""What evaluate finds: a row a picture, what is measured of whole sets, and the strips to be shown."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from PIL import Image
 
-from drdd.data.intake import Pixels
 from drdd.evaluation.findings import DERESIDUAL, FIRST, WORST, Strip
 from drdd.evaluation.measures import Measures
 from drdd.evaluation.metrics import psnr
 from drdd.evaluation.pictures import grid
 from drdd.files import atomic_path, write_json
 from drdd.stages.held_out import Restored
-from drdd.stages.paths import EVALUATION, GRID, IMAGES, SETS, STRIPS
+from drdd.stages.paths import EVALUATION, GRID, IMAGES, SETS
+from drdd.stages.strips import write_strips
 
 SHOWN = {FIRST: 3, WORST: 3}  # strips of a task, by kind
-SIDE = 640  # pixels, the longest side of a strip's pictures
 IDENTITY = ["task", "corpus", "image", "variant"]
 
 
@@ -85,8 +81,7 @@ class Results:
         with atomic_path(GRID) as temporary:
             grid(rows).save(temporary, "PNG")
         chosen = [strip for tasks in strips.values() for of_task in tasks for strip in of_task]
-        with atomic_path(STRIPS) as temporary:
-            pd.DataFrame(_stored(chosen)).to_parquet(temporary, index=False)
+        write_strips(chosen)
 
     def _show(self, one: Restored, row: Mapping[str, Any]) -> None:
         strip = Strip(
@@ -106,68 +101,3 @@ class Results:
             shown.append(_Candidate(order, replace(strip, kind=kind)))
             shown.sort(key=lambda candidate: candidate.order)
             del shown[SHOWN[kind] :]
-
-
-def _stored(strips: list[Strip]) -> list[dict[str, Any]]:
-    """A row a picture, in the order in which `read_strips` finds them."""
-    rows = []
-    for number, strip in enumerate(strips):
-        pictures = [("input", strip.input), *strip.states]
-        pictures += [("output", strip.output), ("target", strip.target)]
-        rows += [
-            {
-                "strip": number,
-                "task": strip.task,
-                "image": strip.image,
-                "kind": strip.kind,
-                "input_psnr": strip.input_psnr,
-                "output_psnr": strip.output_psnr,
-                "name": name,
-                "content": _jpeg(pixels),
-            }
-            for name, pixels in pictures
-        ]
-    return rows
-
-
-def read_strips() -> dict[str, list[Strip]]:
-    """By task: the first, then the worst; pictures as they are shown, no longer than SIDE."""
-    found: dict[str, list[Strip]] = {}
-    for _, group in pd.read_parquet(STRIPS).groupby("strip"):
-        rows: Any = group.to_dict("records")
-        one = rows[0]
-        pictures = [(row["name"], _pixels(row["content"])) for row in rows]
-        named = dict(pictures)
-        strip = Strip(
-            task=one["task"],
-            image=one["image"],
-            kind=one["kind"],
-            input=named["input"],
-            output=named["output"],
-            target=named["target"],
-            states=tuple(pictures[1:-2]),
-            input_psnr=float(one["input_psnr"]),
-            output_psnr=float(one["output_psnr"]),
-        )
-        found.setdefault(strip.task, []).append(strip)
-    return dict(sorted(found.items()))
-
-
-def read_samples() -> dict[str, bytes]:
-    """A held-out input of each task, JPEG: what a service of the model offers to be tried with."""
-    rows = pd.read_parquet(STRIPS, columns=["task", "kind", "name", "content"])
-    inputs = rows[(rows["kind"] == FIRST) & (rows["name"] == "input")]
-    first = inputs.drop_duplicates("task").sort_values("task")
-    return dict(zip(first["task"], first["content"], strict=True))
-
-
-def _jpeg(pixels: Pixels) -> bytes:
-    image = Image.fromarray(pixels)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=92)
-    return buffer.getvalue()
-
-
-def _pixels(content: bytes) -> Pixels:
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))

@@ -15,7 +15,7 @@ from drdd.registry.registry import Registry
 from drdd.stages.judge import judge
 from drdd.stages.paths import GAIN, GRID, IMAGES, METRICS, REPORT, STRIPS, SUMMARY
 from drdd.stages.publish import publish
-from drdd.stages.results import read_strips
+from drdd.stages.strips import read_strips
 from drdd.store import Store
 from tests.project import tiny_params, write_params
 from tests.stages.evaluated import evaluate, prepare
