@@ -64,7 +64,7 @@ def make_api(service: Service, limits: ApiLimits, samples: Mapping[str, Path]) -
         redirect_slashes=False,  # such a redirect would lead to any host that the client names
     )
     explain_all(api)
-    meters = Meters(service.models)
+    meters = Meters(service)
     allowed = [Depends(guard(limits.api_keys))] if limits.api_keys else []
     room = room_for(int(limits.max_megabytes * MIB), limits.max_pixels)
 

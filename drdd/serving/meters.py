@@ -5,14 +5,14 @@ into one folder and each of them tells the sum.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from drdd.serving.service import Answer, Served
+from drdd.serving.service import Answer, Service
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -20,8 +20,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Meters:
-    def __init__(self, models: Callable[[], Sequence[Served]]) -> None:
-        """models: what is served now."""
+    def __init__(self, service: Service) -> None:
         self._registry = own = CollectorRegistry()
         self._requests = Counter(
             "drdd_requests", "Requests to restore", ["status", "model"], registry=own
@@ -48,7 +47,7 @@ class Meters:
             registry=own,
             multiprocess_mode="livesum",
         )
-        self._served = _Served(models)
+        self._now = _Now(service)
 
     def answered(self, status: int, seconds: float, answer: Answer | None = None) -> None:
         """A request to restore is over. answer: where there is one."""
@@ -68,26 +67,29 @@ class Meters:
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)
-        return generate_latest(registry) + generate_latest(self._served)
+        return generate_latest(registry) + generate_latest(self._now)
 
 
-class _Served(Collector):
-    """Not counted but looked up: the models of this replica."""
+class _Now(Collector):
+    """Not counted but looked up: the queue and the models of this replica."""
 
-    def __init__(self, models: Callable[[], Sequence[Served]]) -> None:
-        self._models = models
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
     def collect(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily(
+            "drdd_requests_waiting", "Requests that no batch has taken yet", self._service.waiting()
+        )
         served = GaugeMetricFamily("drdd_model", "Served now", labels=["alias", "version"])
         problem = GaugeMetricFamily(
             "drdd_model_problem",
             "1 when the alias points to what cannot be served",
             labels=["alias"],
         )
-        for one in self._models():
+        for one in self._service.models():
             served.add_metric([one.alias, one.version], 1)
             problem.add_metric([one.alias], int(one.problem is not None))
-        yield from (served, problem)
+        yield from (waiting, served, problem)
 
     def describe(self) -> Iterable[Metric]:
         return []

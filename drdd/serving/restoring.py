@@ -68,6 +68,10 @@ class Restoring:
     def ready(self) -> str | None:
         return self._models.ready()
 
+    def waiting(self) -> int:
+        """Requests that no batch has taken yet."""
+        return self._batcher.waiting
+
     def problems(self) -> dict[str, str]:
         """By alias: why it is not served as it is."""
         return self._models.problems()

@@ -57,6 +57,9 @@ class Fake:
     def ready(self) -> str | None:
         return None
 
+    def waiting(self) -> int:
+        return 0
+
     def models(self) -> list[Served]:
         return [
             Served(

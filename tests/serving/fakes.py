@@ -56,6 +56,9 @@ class FakeService:
     def ready(self) -> str | None:
         return self._unready
 
+    def waiting(self) -> int:
+        return 2
+
 
 @contextmanager
 def running(api: FastAPI) -> Iterator[str]:

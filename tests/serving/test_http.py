@@ -252,6 +252,7 @@ def test_what_is_counted() -> None:
         "drdd_batch_pictures_sum 6.0",
         f"drdd_pixels_total {2 * 40 * 56}.0",
         "drdd_requests_in_flight 0.0",
+        "drdd_requests_waiting 2.0",
         f'drdd_model{{alias="champion",version="{SERVED.version}"}} 1.0',
         'drdd_model_problem{alias="champion"} 0.0',
     ):
