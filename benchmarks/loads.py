@@ -82,10 +82,19 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
     return moments
 
 
-def throughput(replies: Sequence[Reply], warm: int) -> float:
-    """Answers with a picture a second, from the end of the first `warm` of them on."""
+def throughput(replies: Sequence[Reply], warm: int, batch: int) -> float:
+    """Answers with a picture a second, from the end of the batch in which the first `warm` are done.
+
+    The answers of a batch come together, so to begin within one would count some whose time is not.
+    Raises ValueError when there is no pause between batches.
+    """
     ends = sorted(reply.began + reply.seconds for reply in replies if reply.status == 200)
-    return (len(ends) - warm) / (ends[-1] - ends[warm - 1])
+    pause = batch * (ends[-1] - ends[0]) / len(ends) / 4
+    bounds = (i for i in range(warm, len(ends)) if ends[i] - ends[i - 1] > pause)
+    first = next(bounds, None)
+    if first is None:
+        raise ValueError(f"the answers do not come in batches of up to {batch}")
+    return (len(ends) - first) / (ends[-1] - ends[first - 1])
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _rates(
                     replies = by_handle(handle, picture, at_once, count)
                 else:
                     replies = closed(url, body, at_once, count)
-                rate = throughput(replies, warm=at_once)
+                rate = throughput(replies, at_once, settings.max_batch)
             rates[way].append(rate)
     return rates
 

@@ -34,4 +34,18 @@ def test_latency_is_of_the_answers_with_a_picture_and_shares_are_of_all() -> Non
 def test_throughput_leaves_out_the_start_and_what_was_refused() -> None:
     slow = [Reply(200, 0.0, 10.0)] * 4
     steady = [Reply(200, 10.0 + n / 8, 1 / 8) for n in range(80)]
-    assert throughput([*slow, *steady, *[Reply(503, 5.0, 0.0)] * 99], warm=4) == pytest.approx(8)
+    assert throughput([*slow, *steady, *[Reply(503, 5.0, 0.0)] * 99], warm=4, batch=1) == pytest.approx(8)
+
+
+@pytest.mark.parametrize("first", range(1, 9))
+def test_throughput_is_that_of_whole_batches(first: int) -> None:
+    """However many the first batch held, after which the others are full: 8 in 4 s."""
+    sizes = [first, *[8] * 6]
+    ends = [4.0 * turn + n / 100 for turn, size in enumerate(sizes) for n in range(size)]
+    rate = throughput([Reply(200, 0.0, end) for end in ends], warm=24, batch=8)
+    assert rate == pytest.approx(2, rel=0.02)
+
+
+def test_answers_without_batches_have_no_such_throughput() -> None:
+    with pytest.raises(ValueError, match="batches of up to 8"):
+        throughput([Reply(200, 0.0, float(n)) for n in range(50)], warm=24, batch=8)
