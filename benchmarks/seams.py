@@ -3,7 +3,7 @@
 `python -m benchmarks.seams` takes the model of `drdd run` or `dvc repro` (or --model FOLDER) and
 photographs scaled to --side pixels and degraded by each task of params.yaml. It prints the
 difference of the outputs in grey levels (of 255): the mean, the 99th percentile, the largest, and the mean
-where tiles fade into each other beside the mean elsewhere. Whole, 2000 pixels a side need 6 GB.
+where tiles fade into each other beside the mean elsewhere. Whole, 1200 pixels a side need 2 GB.
 Results: benchmarks/results/seams.json.
 """
 
@@ -34,7 +34,7 @@ PHOTOGRAPHS = ("skimage/data/retina.jpg", "skimage/data/rocket.jpg", "skimage/da
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seams")
     parser.add_argument("--model", type=Path, default=CANDIDATE)
-    parser.add_argument("--side", type=int, default=2000, help="the longer one, in pixels")
+    parser.add_argument("--side", type=int, default=1200, help="the longer one, in pixels")
     given = parser.parse_args()
     if given.side <= Tiles().size:
         parser.error(f"--side must be above {Tiles().size}, else nothing is tiled")

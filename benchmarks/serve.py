@@ -6,7 +6,7 @@ that are ready as tensors, with their noise, in a process of as many threads and
 workers. They take turns, and in both of them a thread sleeps while it waits for another: one that spins is
 many times slower on a machine with other work, which is not what is compared here.
 --threads instead of serve.threads; --seconds of each turn, --rounds, --side of a picture, --requests for
-the memory.
+the memory; --parts alone are measured, and what the results hold of others stays.
 Results: benchmarks/results/serve/<processor>-<cores>-cores.json.
 """
 
@@ -34,6 +34,7 @@ from rich.table import Table
 
 from benchmarks.batch import by_batch, enough, write_copies
 from benchmarks.loads import by_handle, closed, offered, summary, throughput
+from benchmarks.model import device_name
 from benchmarks.train import CORES, machine, told
 from benchmarks.turns import NICE
 from drdd.checkpoints.folder import load_model, save_model
@@ -46,6 +47,7 @@ from drdd.serving.engine import Pixels
 from drdd.training.networks import noise_network, residual_networks, sampling_of
 
 RESULTS = Path("benchmarks/results/serve")
+PARTS = ("throughput", "latency", "memory", "batch")
 LOADS = (1, 2, 5)
 TINY = 32  # pixels a side of the pictures that memory is measured with
 
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256, help="of a picture, in pixels")
     parser.add_argument("--requests", type=int, default=10_000, help="for the memory")
     parser.add_argument("--threads", type=int, help="instead of serve.threads")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args()
     params = load()
     settings = params.serve.model_copy(
@@ -69,48 +72,48 @@ def main() -> None:
         }
     )
     os.environ["OMP_WAIT_POLICY"] = "passive"
-    for found in measured(params, settings, given):
-        show(found)
+    device = f"{device_name(torch.device('cpu'))}, {CORES} cores"
+    path = RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', device.lower()).strip('-')}.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    for part, values in measured(params, settings, given, found.get("throughput")):
+        found |= {"device": device, **about(settings, given), part: values}
+        show(part, found)
         RESULTS.mkdir(parents=True, exist_ok=True)
-        name = re.sub(r"[^a-z0-9]+", "-", found["device"].lower()).strip("-")
-        path = RESULTS / f"{name}.json"
         path.write_text(json.dumps(found, indent=1) + "\n")
     print(path)
 
 
-def measured(
-    params: Params, settings: Serve, given: argparse.Namespace
-) -> Iterator[dict[str, Any]]:
-    """What was found, after each part of it."""
-    from benchmarks.model import device_name
-
-    found: dict[str, Any] = {
-        "device": f"{device_name(torch.device('cpu'))}, {CORES} cores",
+def about(settings: Serve, given: argparse.Namespace) -> dict[str, Any]:
+    return {
         **machine(),
         "threads": settings.threads,
-        "batch": settings.max_batch,
+        "max_batch": settings.max_batch,
         "side": given.side,
-        "load at the start": os.getloadavg(),
     }
+
+
+def measured(
+    params: Params,
+    settings: Serve,
+    given: argparse.Namespace,
+    rates: dict[str, list[float]] | None,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each part and what was found. rates: the throughput as it was found before, if it was."""
     picture = _picture(given.side)
     with TemporaryDirectory() as scratch:
         folder = random_model(params, Path(scratch) / "model")
         with bare(folder, settings, given.side) as model, served(settings, folder) as service:
             url, handle = service
-            rates = _rates(given, settings, model, handle, url, picture)
-            capacity = median(rates["http"])
-            found |= {"pictures a second": rates, "latency": {}, "megabytes after requests": {}}
-            yield found
-            for times in LOADS:
-                told(f"{times} x capacity")
-                replies = offered(url, png(picture), times * capacity, 2 * given.seconds)
-                found["latency"][f"{times} x"] = asdict(summary(replies))
-            yield found
-            found["megabytes after requests"] = _memory(url, given.requests, settings.max_batch)
-            yield found
-        with bare(folder, settings, given.side) as model:
-            found["batch, pictures a second"] = _batch(given, settings, model, folder, picture)
-            yield found | {"load at the end": os.getloadavg()}
+            if "throughput" in given.parts or rates is None:
+                rates = _rates(given, settings, model, handle, url, picture)
+                yield "throughput", rates
+            if "latency" in given.parts:
+                yield "latency", _latency(given, url, png(picture), median(rates["http"]))
+            if "memory" in given.parts:
+                yield "memory", _memory(url, given.requests, settings.max_batch)
+        if "batch" in given.parts:
+            with bare(folder, settings, given.side) as model:
+                yield "batch", _batch(given, settings, model, folder, picture)
 
 
 def _rates(
@@ -140,6 +143,18 @@ def _rates(
                 rate = throughput(replies, at_once, settings.max_batch)
             rates[way].append(rate)
     return rates
+
+
+def _latency(
+    given: argparse.Namespace, url: str, body: bytes, capacity: float
+) -> dict[str, dict[str, Any]]:
+    """By how many times what the service can take was offered."""
+    found = {}
+    for times in LOADS:
+        told(f"{times} x capacity")
+        replies = offered(url, body, times * capacity, 2 * given.seconds)
+        found[f"{times} x"] = asdict(summary(replies))
+    return found
 
 
 def _batch(
@@ -248,27 +263,24 @@ def _restore_for(folder: Path, threads: int, batch: int, side: int, asked: Conne
         asked.send(done / taken)
 
 
-def show(found: dict[str, Any]) -> None:
-    """The part that was found last."""
+def show(part: str, found: dict[str, Any]) -> None:
     console = Console(width=110, highlight=False)
-    if "batch, pictures a second" in found:
-        table = _rate_table("drdd restore", found["batch, pictures a second"])
-    elif found["megabytes after requests"]:
+    if part == "memory":
         table = _table("requests", "MB resident")
-        for count, size in found["megabytes after requests"].items():
+        for count, size in found[part].items():
             table.add_row(count, f"{size:.1f}")
-    elif found["latency"]:
+    elif part == "latency":
         table = _table("HTTP, offered", "p50 s", "p95 s", "p99 s", "restored", "503", "failed")
-        for offer, of in found["latency"].items():
+        for offer, of in found[part].items():
             seconds = (f"{of[name]:.2f}" for name in ("p50", "p95", "p99"))
             shares = (f"{of[name]:.1%}" for name in ("answered", "refused", "failed"))
             table.add_row(f"{offer} ({of['requests']} requests)", *seconds, *shares)
     else:
         console.print(
-            f"{found['device']}, {found['threads']} threads, batches of {found['batch']}, "
-            f"{found['side']} x {found['side']} pixels, load {found['load at the start'][0]:.1f}"
+            f"{found['device']}, {found['threads']} threads, batches of {found['max_batch']}, "
+            f"{found['side']} x {found['side']} pixels"
         )
-        table = _rate_table("throughput", found["pictures a second"])
+        table = _rate_table(part, found[part])
     console.print(table)
 
 

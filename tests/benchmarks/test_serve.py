@@ -34,7 +34,9 @@ def test_latency_is_of_the_answers_with_a_picture_and_shares_are_of_all() -> Non
 def test_throughput_leaves_out_the_start_and_what_was_refused() -> None:
     slow = [Reply(200, 0.0, 10.0)] * 4
     steady = [Reply(200, 10.0 + n / 8, 1 / 8) for n in range(80)]
-    assert throughput([*slow, *steady, *[Reply(503, 5.0, 0.0)] * 99], warm=4, batch=1) == pytest.approx(8)
+    assert throughput(
+        [*slow, *steady, *[Reply(503, 5.0, 0.0)] * 99], warm=4, batch=1
+    ) == pytest.approx(8)
 
 
 @pytest.mark.parametrize("first", range(1, 9))
