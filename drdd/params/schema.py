@@ -48,7 +48,7 @@ class Serve(Section):
     max_waiting: Count = Field(
         default=64, description="requests that may wait for a replica; more are told to come back"
     )
-    timeout_s: Positive = Field(default=120.0, description="seconds that a request may take")
+    timeout_s: Positive = Field(default=600.0, description="seconds that a request may take")
     max_megabytes: Positive = Field(default=32.0, description="of a request's body")
     max_pixels: Count = Field(default=50_000_000, description="of a picture that is sent")
     api_keys: str | None = Field(
