@@ -16,7 +16,7 @@ demo: setup ## train, evaluate, publish and serve a model from the bundled photo
 	@drdd run
 
 test: setup ## the quick tests
-	@pytest
+	@pytest -n logical --dist worksteal
 
 test-slow: setup ## what takes minutes: the pipeline end to end, killed processes, several workers
 	@pytest -m slow

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import copy
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from drdd.params import read
 from infra.local import stack
 from infra.local.settings import Ports, environment, free_port
 
+# Where readline is loaded first (in pytest-xdist's workers), it sets them; Rich would never look again.
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
 ROOT = Path(__file__).resolve().parent.parent
 Content = dict[str, Any]
 
