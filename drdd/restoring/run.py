@@ -1,5 +1,6 @@
 """Many files through the workers of Ray Data, and a ledger of what became of each."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -35,6 +36,8 @@ def restore_all(
         if job.entry.name in ledger.records
     }
     found: list[Record] = []
+    # Else Ray says on stderr, of every pool of Ray Data's own making, that it might lose its arguments.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         with ray_cluster(cpus=workers * threads):
             for record in _streamed(jobs, ledger.uri, recipe, known, workers, threads, batch):

@@ -66,8 +66,11 @@ def read_samples() -> dict[str, bytes]:
     """A held-out input of each task, JPEG: what a service of the model offers to be tried with."""
     rows = pd.read_parquet(STRIPS, columns=["task", "kind", "name", "content"])
     inputs = rows[(rows["kind"] == FIRST) & (rows["name"] == "input")]
-    first = inputs.drop_duplicates("task").sort_values("task")
-    return dict(zip(first["task"], first["content"], strict=True))
+    tasks = {str(task): list(of_task["content"]) for task, of_task in inputs.groupby("task")}
+    # Each task begins with another picture, so that the service shows several.
+    return {
+        task: contents[turn % len(contents)] for turn, (task, contents) in enumerate(tasks.items())
+    }
 
 
 def _jpeg(pixels: Pixels) -> bytes:

@@ -43,6 +43,7 @@ def _outputs(root: Path) -> dict[str, bytes]:
 def test_one_that_is_killed_goes_on_and_ends_with_the_same_bytes(folder: Path) -> None:
     said = must(folder, *_restore("in", "whole"))
     assert f"{COUNT} restored, 0 were there already" in said
+    assert "core_worker" not in said
     whole = _outputs(folder / "whole")
     assert len(whole) == COUNT
     process = subprocess.Popen(
