@@ -37,7 +37,7 @@ def find_champion(params: Params) -> Champion | None:
     with reachable(params.publish.registry):
         registry = Registry.open(params.publish.registry)
         version = registry.pointed(params.publish.alias)
-        if version is not None and _is_candidate(version):
+        if version is not None and is_candidate(version):
             against = version.about.get("metrics", {}).get("against")
             version = registry.version(against) if against else None
         if version is None:
@@ -48,7 +48,8 @@ def find_champion(params: Params) -> Champion | None:
         return Champion(former, about.get("params", {}))
 
 
-def _is_candidate(version: Version) -> bool:
+def is_candidate(version: Version) -> bool:
+    """Whether it holds the very model that evaluate left, whatever else it was published with."""
     listed = {path.name: file_of(path) for path in sorted(CANDIDATE.iterdir())}
     return all(version.files.get(name) == file for name, file in listed.items())
 

@@ -15,6 +15,7 @@ from drdd.progress import Reporter
 from drdd.registry.card import model_card
 from drdd.registry.location import reachable
 from drdd.registry.registry import Registry
+from drdd.stages.champion import is_candidate
 from drdd.stages.paths import (
     CANDIDATE,
     IMAGES,
@@ -76,8 +77,9 @@ def publish(params: Params, reporter: Reporter) -> None:
 
 def _moved(registry: Registry, alias: str, version: str, metrics: dict[str, Any]) -> list[str]:
     """Why the alias did not move: another publisher moved it since the candidate was judged."""
+    expected = _expected(registry, alias, metrics["against"])
     try:
-        registry.aliases.move(alias, version, _why(metrics), metrics["against"])
+        registry.aliases.move(alias, version, _why(metrics), expected)
     except ChangedError:
         now, then = registry.aliases.get(alias), metrics["against"] or "no version"
         there = now.version if now else "no version"
@@ -86,6 +88,19 @@ def _moved(registry: Registry, alias: str, version: str, metrics: dict[str, Any]
             "`dvc repro -f -s judge`, then `dvc repro`, compares it anew"
         ]
     return []
+
+
+def _expected(registry: Registry, alias: str, against: str | None) -> str | None:
+    """What the alias may be moved from: what the candidate was compared with.
+
+    Or the same model, published with other params or metrics: judge compared it with what that was
+    compared with. Or a version that is lost.
+    """
+    found = registry.aliases.get(alias)
+    if found is None:
+        return against
+    current = registry.version(found.version)
+    return found.version if current is None or is_candidate(current) else against
 
 
 def _why(metrics: dict[str, Any]) -> str:

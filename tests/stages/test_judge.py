@@ -118,6 +118,35 @@ def test_judging_the_champion_again_gives_the_same_bytes(params: Params) -> None
     assert _publish(params) == published
 
 
+def test_the_same_model_with_other_params_takes_over_from_itself(
+    params: Params, workspace: Path
+) -> None:
+    evaluate(b"one", GOOD)
+    _judge(params)
+    first = _publish(params)
+    content = tiny_params()
+    content["tasks"]["haze"]["min_psnr_gain"] = -50.0
+    write_params(workspace, content)
+    assert _judge(load())["against"] is None
+    second = _publish(load())
+    assert second["promoted"] is True
+    assert second["version"] != first["version"]
+    registry = Registry.open(params.publish.registry)
+    assert registry.aliases.all() == {"champion": second["version"]}
+    evaluate(b"two", BETTER)
+    assert _judge(load())["against"] == second["version"]
+
+
+def test_an_alias_whose_version_is_lost_is_moved(params: Params) -> None:
+    registry = Registry.open(params.publish.registry)
+    lost = registry.publish({"model.safetensors": b"lost"}, {})
+    registry.aliases.move("champion", lost.id)
+    Store(registry.uri).delete(f"versions/{lost.id}/manifest.json")
+    evaluate(b"one", GOOD)
+    assert _judge(params)["against"] is None
+    assert _publish(params)["promoted"] is True
+
+
 def test_the_report_says_which_settings_differ(params: Params, workspace: Path) -> None:
     evaluate(b"one", GOOD)
     _judge(params)
