@@ -1,9 +1,12 @@
 """The private cluster: started ahead or not, it ends with its process and leaves no trace in it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -54,9 +57,11 @@ def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 
 
 @pytest.fixture
-def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ray's sockets are below it, and their paths may not be long."""
-    return tmp_path_factory.mktemp("r")
+def short() -> Iterator[Path]:
+    """Ray's sockets are below it, and their paths may not be long: pytest's own folders are too deep."""
+    folder = tempfile.mkdtemp(prefix="r", dir="/tmp")
+    yield Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("cpus", [1, 99], ids=["is used", "is replaced where it is too small"])
