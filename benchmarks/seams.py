@@ -73,7 +73,7 @@ def difference(tiled: Restorer, whole: Restorer, pixels: Pixels) -> NDArray[np.f
 
 
 def described(error: NDArray[np.float64]) -> dict[str, float]:
-    seams = near_seams(error.shape[0], error.shape[1])
+    seams = near_seams(error.shape, Tiles())
     return {
         "mean": float(error.mean()),
         "p99": float(np.quantile(error, 0.99)),
@@ -83,10 +83,10 @@ def described(error: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-def near_seams(height: int, width: int) -> NDArray[np.bool_]:
-    """(H, W): where a tile fades into the next, and as far again on both sides."""
-    sizes, near = Tiles(), np.zeros((height, width), bool)
-    for axis, length in enumerate((height, width)):
+def near_seams(shape: tuple[int, ...], sizes: Tiles) -> NDArray[np.bool_]:
+    """(H, W), of a picture's shape: where a tile fades into the next, and as far again on both sides."""
+    near = np.zeros(shape[:2], bool)
+    for axis, length in enumerate(shape[:2]):
         for tile in tiles(length + -length % 32, sizes.size, sizes.overlap, 8)[1:]:
             band = slice(tile.inner - sizes.blend, tile.inner + sizes.blend)
             near[(band, slice(None)) if axis == 0 else (slice(None), band)] = True

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.seams import near_seams
 from drdd.checkpoints.folder import Model, load_model
 from drdd.serving import tiling
 from drdd.serving.engine import Options, Pixels, Restorer
@@ -182,12 +183,7 @@ def test_a_photograph_in_tiles_is_the_whole_one_without_seams(model: Model, name
     picture = _photograph(name)
     error = _errors(model, picture)
     assert error.mean() < 0.5
-    height, width = picture.shape[:2]
-    near = np.zeros((height, width), bool)
-    for axis, length in enumerate((height, width)):
-        for tile in tiles(length + -length % 32, SMALL.size, SMALL.overlap, 8)[1:]:
-            band = slice(tile.inner - SMALL.blend, tile.inner + SMALL.blend)
-            near[(band, slice(None)) if axis == 0 else (slice(None), band)] = True
+    near = near_seams(picture.shape, SMALL)
     assert near.any()
     assert error[near].mean() < 1.3 * error[~near].mean() + 0.05
 
