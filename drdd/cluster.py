@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -33,7 +34,10 @@ PRIVATE = {
 
 @contextmanager
 def ray_cluster(cpus: int) -> Iterator[None]:
-    """Connect for the duration of the block. A private cluster has at least `cpus` logical CPUs."""
+    """Connect for the duration of the block. A private cluster has at least `cpus` logical CPUs.
+
+    On a shared one, the number of the job is written to the file that DRDD_RAY_JOB names, if any.
+    """
     terminate = signal.getsignal(signal.SIGTERM)
     private = _Private.claim(cpus) if is_private() else None
     import ray
@@ -45,6 +49,8 @@ def ray_cluster(cpus: int) -> Iterator[None]:
             _set(QUIET | OPEN)
             address = os.environ["RAY_ADDRESS"]
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            if note := os.environ.get("DRDD_RAY_JOB"):
+                Path(note).write_text(ray.get_runtime_context().get_job_id())
         if threading.current_thread() is threading.main_thread():
             # Ray's own handler prints a native stack trace.
             signal.signal(signal.SIGTERM, terminate)

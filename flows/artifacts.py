@@ -1,45 +1,114 @@
-"""What a run leaves in the Prefect UI: the verdicts, the metrics table, the picture grid, the links."""
+"""What a run leaves in the Prefect UI: progress, verdicts, tables, pictures, links, and what failed."""
 
 import base64
+import html
 import io
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from PIL import Image
-from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 
 from drdd.evaluation.tables import METRICS as SHOWN
 from drdd.evaluation.wording import against_champion, needed, verdict
+from drdd.progress import Status, describe
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
 
 GRID_WIDTH = 900
+DASHBOARD = "DRDD_RAY_DASHBOARD"  # such as http://127.0.0.1:8265
 
 
-def leave(root: Path) -> None:
-    """Call when judge and publish are done."""
-    metrics = json.loads((root / METRICS).read_text())
-    published = json.loads((root / PUBLISHED).read_text())
+def progress(artifact: UUID | None, status: Status) -> UUID:
+    """The bar of a stage's task: images done, ETA, loss."""
+    percent = 100 * status.done / status.total
+    if artifact is None:
+        return cast(UUID, create_progress_artifact(percent, description=describe(status)))
+    update_progress_artifact(artifact, percent, description=describe(status))
+    return artifact
+
+
+def ray_job(stage: str, number: str) -> bool:
+    """The link to a stage's job on the Ray cluster; returns True."""
+    dashboard = os.environ.get(DASHBOARD)
+    said = f"{stage} is job {number} of the Ray cluster"
+    if dashboard:
+        create_link_artifact(
+            f"{dashboard}/#/jobs/{number}", number, key="ray-job", description=said
+        )
+    else:
+        create_markdown_artifact(f"{said} at {os.environ.get('RAY_ADDRESS', '')}", key="ray-job")
+    return True
+
+
+def failure(stage: str, word: str, advice: str, lines: Iterable[str]) -> None:
+    text = "\n".join(html.escape(line, quote=False) for line in lines)
+    create_markdown_artifact(
+        f"**{stage}**: {html.escape(word, quote=False)}\n\n```\n{text}\n```\n\n{advice}\n",
+        key="failure",
+        description=f"{stage}: its last lines, and what is likely to help",
+    )
+
+
+def judged(root: Path) -> dict[str, Any]:
+    """What the evaluation says, when judge is done. Returns its metrics."""
+    metrics: dict[str, Any] = json.loads((root / METRICS).read_text())
     said = "every gate is passed" if metrics["passed"] else "a gate is missed"
     create_table_artifact(_rows(metrics), key="metrics", description=f"Held-out images: {said}.")
     create_table_artifact(_gates(metrics), key="gates", description="What the alias asks for")
     create_image_artifact(
         _data_uri(root / GRID), key="pictures", description="input | de-residual | output | target"
     )
-    create_markdown_artifact(_links(root, published), key="links", description="Where things are")
+    return metrics
 
 
-def _rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
+def links(root: Path, experiment: str | None, notes: Iterable[str]) -> None:
+    """Where things are: the report, the version, the experiment, the folder."""
+    places = [f"report: {_linked((root / REPORT).resolve())}"] if (root / REPORT).exists() else []
+    if (root / PUBLISHED).exists():
+        published = json.loads((root / PUBLISHED).read_text())
+        moved = "moved to it" if published["promoted"] else "not moved"
+        places += [
+            f"model: {published['uri']}",
+            f"its report: {published['uri']}/{REPORT.name}",
+            f"alias {published['alias']}: {moved}",
+            *published["missed"],
+            *published["notes"],
+        ]
+    places += [f"experiment: {experiment} (`dvc exp show`, `dvc exp apply {experiment}`)"] * bool(
+        experiment
+    )
+    places += [f"workspace: {_linked(root.resolve())}", *notes]
+    create_markdown_artifact("\n".join(f"- {place}" for place in places), key="links")
+
+
+def _linked(path: Path) -> str:
+    return f"[{path}]({path.as_uri()})"
+
+
+def _rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """One row a task: PSNR in dB and SSIM of the degraded input and of the output, RGB."""
     return [
         {
             "task": task,
-            "images": str(row["images"]),
-            "PSNR": f"{row['input']['psnr_rgb']:.2f} → {row['output']['psnr_rgb']:.2f} dB",
-            "gain": f"{row['gain']['psnr_rgb']:+.2f} dB",
+            "images": row["images"],
+            "PSNR of the input, dB": round(row["input"]["psnr_rgb"], 2),
+            "PSNR, dB": round(row["output"]["psnr_rgb"], 2),
+            "gain, dB": round(row["gain"]["psnr_rgb"], 2),
             "95 %": SHOWN["psnr_rgb"].interval(row["intervals"]["gain"]["psnr_rgb"], signed=True),
             "needed, dB": needed(metrics, task),
-            "SSIM": f"{row['input']['ssim_rgb']:.3f} → {row['output']['ssim_rgb']:.3f}",
+            "SSIM of the input": round(row["input"]["ssim_rgb"], 3),
+            "SSIM": round(row["output"]["ssim_rgb"], 3),
             "against the champion": against_champion(metrics, task),
             "gates": verdict(metrics, task),
         }
@@ -66,13 +135,3 @@ def _data_uri(path: Path) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _links(root: Path, published: dict[str, Any]) -> str:
-    report = (root / REPORT).resolve()
-    return (
-        f"- report: [{report}]({report.as_uri()})\n"
-        f"- published model: `{published['uri']}`\n"
-        f"- alias `{published['alias']}`: {'moved to it' if published['promoted'] else 'not moved'}"
-        + "".join(f"\n- {said}" for said in (*published["missed"], *published["notes"]))
-    )

@@ -1,29 +1,41 @@
 """No stage outlives the run that started it."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
 
-GRACE_S = 15.0
+ENDING = threading.Event()  # this process ends: nothing is to be started, or tried again
+GRACE_S = 7.0  # for a last checkpoint; a cancelled run is over within ten seconds
 
 
 @contextmanager
 def stopping_children() -> Iterator[None]:
-    """When the block is left by an exception (a cancelled run), stop the processes under this one.
-
-    They are asked first, so that Ray jobs end and checkpoints stay whole, and killed if they stay.
-    """
+    """When the block is left by an exception (a cancelled run), stop the processes under this one."""
     try:
         yield
     except BaseException:
-        children = psutil.Process().children(recursive=True)
-        for child in children:
-            _signal(child, "terminate")
-        _, alive = psutil.wait_procs(children, timeout=GRACE_S)
-        for child in alive:
-            _signal(child, "kill")
+        ENDING.set()
+        stop(child.pid for child in psutil.Process().children())
         raise
+
+
+def stop(pids: Iterable[int]) -> None:
+    """End these processes and all that they started.
+
+    They are asked first, so that Ray jobs end and checkpoints stay whole, and killed if they stay.
+    """
+    processes = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            processes += [process, *process.children(recursive=True)]
+    for process in processes:
+        _signal(process, "terminate")
+    _, alive = psutil.wait_procs(processes, timeout=GRACE_S)
+    for process in alive:
+        _signal(process, "kill")
 
 
 def _signal(process: psutil.Process, how: str) -> None:

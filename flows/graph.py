@@ -1,19 +1,21 @@
 """The stage graph, read from dvc.yaml through DVC itself: nothing about it is repeated here."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import networkx as nx
-from dvc.exceptions import DvcException, ReproductionError
+from dvc.exceptions import DvcException
 from dvc.lock import LockError
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
+from dvc.stage import Stage as DvcStage
 
 from drdd.errors import UserError
+from drdd.params.errors import nearest
 
-BUSY_POLL_S = 0.5
+BUSY_POLL_S = 0.2
 BUSY_PATIENCE_S = 900.0
 
 
@@ -25,53 +27,59 @@ class Stage:
     upstream: tuple[str, ...]
 
 
-class StageError(Exception):
-    """DVC could not reproduce a stage."""
-
-
-def stages(root: Path) -> list[Stage]:
+def stages(root: Path, target: str = "", without: Sequence[str] = ()) -> list[Stage]:
     """Every stage of the workspace `root`, each after those it depends on.
 
-    Raises UserError when dvc.yaml cannot be read.
+    target: only this one and what it depends on; without: but for these, which are not run.
+    Raises UserError when dvc.yaml cannot be read, or when it has no such stage.
     """
-    with _repo(root) as repo:
+    with opened(root) as repo:
         try:
             graph = repo.index.graph
         except DvcException as error:
             raise UserError(f"dvc.yaml: {error}") from error
         names = {stage: stage.name for stage in graph}
+        for name in filter(None, (target, *without)):
+            if name not in names.values():
+                near = nearest(name, list(names.values()))
+                raise UserError(f"dvc.yaml has no stage {name!r}{near}")
+        if target:
+            (wanted,) = (stage for stage in graph if stage.name == target)
+            graph = graph.subgraph({wanted, *nx.descendants(graph, wanted)})
         order = nx.lexicographical_topological_sort(graph.reverse(), key=names.__getitem__)
         return [
             Stage(names[stage], tuple(sorted(names[up] for up in graph.successors(stage))))
             for stage in order
+            if names[stage] not in without
         ]
 
 
-def reproduce(stage: str) -> bool:
-    """`dvc repro --single-item STAGE`; False when nothing had changed. Raises StageError.
-
-    In the current folder: DVC resolves paths against it, whatever repository it is given.
-
-    Stages that run at the same time collide on DVC's lock now and then; that is waited for.
-    """
-    give_up = time.monotonic() + BUSY_PATIENCE_S
-    while True:
-        try:
-            with _repo(Path()) as repo:
-                return bool(repo.reproduce(stage, single_item=True))
-        except (LockError, ReproductionError) as error:
-            busy = isinstance(error, LockError) or isinstance(error.__cause__, LockError)
-            if not busy or time.monotonic() > give_up:
-                raise StageError(f"{stage}: {error.__cause__ or error}") from error
-            time.sleep(BUSY_POLL_S)
-        except DvcException as error:
-            raise StageError(f"{stage}: {error}") from error
-
-
 @contextmanager
-def _repo(root: Path) -> Iterator[Repo]:
+def opened(root: Path) -> Iterator[Repo]:
     repo = Repo(str(root))
     try:
         yield repo
     finally:
         repo.close()
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[Repo]:
+    """With DVC's lock of the workspace, which is waited for: stages that run at once collide on it."""
+    give_up = time.monotonic() + BUSY_PATIENCE_S
+    with opened(root) as repo, ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(lock_repo(repo))
+                break
+            except LockError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(BUSY_POLL_S)
+        yield repo
+
+
+def found(repo: Repo, stage: str) -> tuple[DvcStage, list[DvcStage]]:
+    """DVC's own stage, and those whose outputs it reads."""
+    (one,) = repo.stage.collect(stage)
+    return one, list(repo.index.graph.successors(one))

@@ -1,66 +1,122 @@
-"""The flow `drdd`: every stage of dvc.yaml as a task, then the published model into service."""
+"""The flow `drdd`: the stages of dvc.yaml as tasks, in a workspace of the run's own."""
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture, wait
-from prefect.states import Completed
+from prefect.futures import wait
+from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field
 
-from flows import artifacts, graph
+from drdd.errors import UserError
+from drdd.evaluation.wording import missed
+from flows import artifacts, ends, experiments, graph
 from flows.children import stopping_children
+from flows.forms import (
+    Force,
+    Keep,
+    Overrides,
+    Presets,
+    Promote,
+    Publish,
+    Rev,
+    Stall,
+    Target,
+    Timeout,
+)
+from flows.reproduce import current
 from flows.service import deploy_champion
-from flows.stages import run_stage
-from flows.workspace import trial_overrides, workspace
+from flows.stages import KEPT, UNCHANGED, Plan, run_stage
+from flows.workspace import Workspace, trial_overrides, workspace
 
-ROOT = Path(__file__).resolve().parent.parent
-DEPLOYMENT = "full-pipeline"
-
-Overrides = Annotated[
-    list[str],
-    Field(
-        title="Overrides",
-        description="Params for this run alone, such as train.noise.images=4000. Such a run works "
-        "in a copy of the project and publishes under the alias `trial`, unless it overrides "
-        "publish.alias too.",
-    ),
-]
-
-
-Presets = Annotated[
-    list[str],
-    Field(
-        title="Presets",
-        description="Presets for this run alone, applied in order before the overrides, such as "
-        "all-in-one-5; `drdd presets list` shows them.",
-    ),
-]
-
-
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=4)
+STARTS = 5  # of one run, after crashes and lost machines
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=8)
+PUBLISH = "publish"
 
 
 @flow(name="drdd", task_runner=RUNNER)
-def pipeline(overrides: Overrides = [], presets: Presets = []) -> State[None]:  # noqa: B006 - Prefect shows the defaults in its form
-    """Train, evaluate, publish and serve; what has not changed since the last run is kept."""
-    trial = trial_overrides(ROOT, overrides, presets)
-    root = workspace(ROOT, str(runtime.flow_run.id), trial, presets)
-    os.chdir(root)  # a run is a process of its own
-    with stopping_children():
-        done: dict[str, PrefectFuture[str]] = {}
-        for stage in graph.stages(root):
-            upstream = [done[name] for name in stage.upstream]
-            done[stage.name] = run_stage.submit(stage.name, wait_for=upstream, return_state=False)
-        wait(list(done.values()))  # a failure must not stop what runs beside it
+def pipeline(
+    rev: Rev = "",
+    overrides: Overrides = [],  # noqa: B006 - Prefect shows the defaults in its form
+    presets: Presets = [],  # noqa: B006
+    target: Target = "",
+    keep: Keep = [],  # noqa: B006
+    force: Force = False,
+    publish: Publish = True,
+    promote: Promote = True,
+    stall_minutes: Stall = 60,
+    timeout_minutes: Timeout = 0,
+) -> State[None]:
+    """Train, evaluate, publish and serve; what was made before, in whatever run, is not made again."""
+    root, started = Path.cwd(), int(runtime.flow_run.run_count or 1)
+    if started > STARTS:
+        raise UserError(
+            f"given up: the run's process was lost {STARTS} times; see the worker's log"
+        )
+    asked = trial_overrides(overrides, presets)
+    changed = asked if promote else [*asked, "publish.promote=false"]
+    with workspace(root, str(runtime.flow_run.id), rev, changed, presets) as place:
+        os.chdir(place.path)  # a run is a process of its own
+        listed = graph.stages(Path(), target, () if publish else (PUBLISH,))
+        names = [stage.name for stage in listed]
+        unknown = sorted(set(keep) - set(names))
+        if unknown:
+            raise UserError(
+                f"keep: {', '.join(unknown)} is no stage of this run ({', '.join(names)})"
+            )
+        plan = Plan(
+            current=frozenset() if force else current(names),
+            keep=frozenset(keep),
+            force=force,
+            stall_s=60 * stall_minutes,
+            timeout_s=60 * timeout_minutes,
+        )
+        with stopping_children():
+            outcomes = _run(listed, plan)
+        return _end(root, place, outcomes, served=not asked and not rev and promote)
+
+
+def _run(listed: Sequence[graph.Stage], plan: Plan) -> dict[str, str]:
+    """What it took with each stage. Raises what the first one that failed raised."""
+    done: dict[str, Any] = {}
+    for stage in listed:
+        upstream = {name: done[name] for name in stage.upstream if name in done}
+        done[stage.name] = run_stage.submit(stage.name, plan, upstream)
+    wait(list(done.values()))  # a failure must not stop what runs beside it
     outcomes = {name: future.result() for name, future in done.items()}
-    artifacts.leave(root)
-    if not overrides and not presets:
-        deploy_champion(root)
-    ran = sum(outcome == "run" for outcome in outcomes.values())
-    kept = len(outcomes) - ran
-    said = f"{ran} of {len(outcomes)} stages ran, {kept} were up to date"
-    return Completed(message=said if ran else "nothing has changed: every stage is up to date")
+    if PUBLISH in outcomes and outcomes[PUBLISH] == UNCHANGED and ends.is_unpublished():
+        # dvc.lock speaks of another registry, or of a version that is gone.
+        again = run_stage.submit(PUBLISH, replace(plan, force=True, keep=frozenset()), {})
+        outcomes[PUBLISH] = again.result()
+    return outcomes
+
+
+def _end(root: Path, place: Workspace, outcomes: Mapping[str, str], served: bool) -> State[None]:
+    """The run's last state; nothing is Completed of which anything is missing."""
+    ends.demand(outcomes)
+    experiment = experiments.save(place.path, place.baseline, str(runtime.flow_run.name))
+    metrics = artifacts.judged(place.path) if "judge" in outcomes else None
+    notes = []
+    if served and PUBLISH in outcomes and ends.serves_here():
+        fresh = any(outcome not in (UNCHANGED, KEPT) for outcome in outcomes.values())
+        notes.append(f"service: {deploy_champion(root, fresh)}")
+    artifacts.links(place.path, experiment, notes)
+    said = _said(outcomes)
+    if metrics and PUBLISH in outcomes and (reasons := ends.not_promoted(missed(metrics))):
+        return Failed(name="GateMissed", message=f"{'; '.join(reasons)} ({said})")
+    return Completed(message=said)
+
+
+def _said(outcomes: Mapping[str, str]) -> str:
+    count = {word: list(outcomes.values()).count(word) for word in ("ran", "restored")}
+    if not any(count.values()):
+        return "nothing has changed: every stage is up to date"
+    rest = len(outcomes) - sum(count.values())
+    return (
+        f"{count['ran']} of {len(outcomes)} stages ran, {count['restored']} were restored from the "
+        f"cache, {rest} were up to date"
+    )

@@ -1,26 +1,40 @@
 """Puts the published champion into service on the cluster that the run used."""
 
 import json
+import os
 from pathlib import Path
 
+import httpx
 from prefect import task
 
 from drdd.cluster import ray_cluster
 from drdd.params import FILE, load
-from drdd.serving.app import deploy
 from drdd.stages.paths import PUBLISHED
 
 
-@task(name="serve", task_run_name="serve", retries=1, retry_delay_seconds=10)
-def deploy_champion(root: Path) -> str:
+@task(task_run_name="serve", retries=2, retry_delay_seconds=[5, 20])
+def deploy_champion(root: Path, fresh: bool) -> str:
     """Serve the aliases of serve.models; the running replicas swap to a new version without a pause.
 
-    A version that was not promoted (its gate failed) changes nothing.
+    root: the project, which a registry that is a folder belongs to; fresh: whether the run has made
+    anything, so that what serves may have to change. A version that was not promoted changes nothing.
     """
-    published = json.loads((root / PUBLISHED).read_text())
+    published = json.loads(PUBLISHED.read_text())
     version = published["version"]
     if not published["promoted"]:
         return f"version {version} was not promoted; the service is left as it is"
-    with ray_cluster(cpus=1):
-        changed = deploy(load(root / FILE).serve, published["registry"], root)
-    return f"version {version} " + ("now serves" if changed else "serves already")
+    address = f"http://127.0.0.1:{os.environ['DRDD_SERVE_PORT']}"
+    if fresh or not _serves(address, published["alias"], version):
+        from drdd.serving.app import deploy
+
+        with ray_cluster(cpus=1):
+            deploy(load(FILE).serve, published["registry"], root)
+    return f"{address} serves version {version}"
+
+
+def _serves(address: str, alias: str, version: str) -> bool:
+    try:
+        models = httpx.get(f"{address}/v1/models", timeout=5).raise_for_status().json()["models"]
+    except (httpx.HTTPError, ValueError, KeyError):
+        return False
+    return any(one["alias"] == alias and one["version"] == version for one in models)

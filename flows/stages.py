@@ -1,19 +1,49 @@
-"""One Prefect task for each stage, with its progress, its retries and its failure in a sentence."""
+"""One Prefect task for each stage, with its progress, its log, its retries and its failure in words."""
 
+import os
+import subprocess
+import sys
 import threading
-from concurrent.futures import Future, wait
-from typing import cast
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
-from prefect import task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from drdd.progress import Status, describe, read_status
-from flows import graph
+from drdd.errors import UserError
+from drdd.progress import Status, read_status
+from flows import artifacts
+from flows.children import ENDING, stop
+from flows.remedies import remedy
+from flows.reproduce import RAN, RESTORED, current, is_had
 
-POLL_S = 2.0
+POLL_S = 1.0
+LAST_LINES = 20
+LOGS = Path(".drdd/logs")
+JOB = "DRDD_RAY_JOB"  # where a stage writes which job of the Ray cluster it is
+UNCHANGED, KEPT = "unchanged", "kept"
+OUTCOMES = {RAN: "ran", RESTORED: "restored"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run treats its stages.
+
+    current: those that had nothing to do when it began; keep: those whose outputs are taken as they
+    are; force: make all others anew; stall_s: how long a stage may say nothing; timeout_s: may take, 0 is
+    for ever.
+    """
+
+    current: frozenset[str] = frozenset()
+    keep: frozenset[str] = frozenset()
+    force: bool = False
+    stall_s: float = 0
+    timeout_s: float = 0
 
 
 class StageFailedError(Exception):
@@ -26,53 +56,110 @@ class StageFailedError(Exception):
 
 def _may_pass(task: Task[..., object], run: TaskRun, state: State) -> bool:
     error = state.result(raise_on_failure=False)
-    return not (isinstance(error, StageFailedError) and not error.retry)
+    refused = isinstance(error, StageFailedError) and not error.retry
+    return not (refused or isinstance(error, UserError) or ENDING.is_set())
 
 
 @task(
     task_run_name="{stage}",
-    retries=2,
-    retry_delay_seconds=[5, 20],
+    retries=3,
+    retry_delay_seconds=[5, 20, 60],
     retry_jitter_factor=0.5,
     retry_condition_fn=_may_pass,
 )
-def run_stage(stage: str) -> str:
-    """Reproduce `stage` in the current folder; "run", or "unchanged" when there was nothing to do."""
-    running = _in_thread(stage)
-    before = read_status(stage)
-    artifact: UUID | None = None
-    shown = before
-    while not wait([running], timeout=POLL_S).done:
-        status = read_status(stage)
-        if status is not None and status != shown and status.total:
-            artifact = _show(artifact, status)
+def run_stage(stage: str, plan: Plan, upstream: Mapping[str, str]) -> str:
+    """Bring the outputs of `stage` up to date in the current folder; what that took.
+
+    upstream: what it took with the stages that this one reads. Raises StageFailedError.
+    """
+    if stage in plan.keep:
+        if is_had(stage):
+            return KEPT
+        raise UserError(f"{stage} is to be kept, but what it made is nowhere to be had; let it run")
+    if not plan.force:
+        untouched = set(upstream.values()) <= {UNCHANGED, KEPT}
+        if (stage in plan.current and untouched) or current([stage]):
+            return UNCHANGED
+    return _Running(stage, plan).outcome()
+
+
+@dataclass
+class _Running:
+    """The process of a stage, and what is known of it."""
+
+    stage: str
+    plan: Plan
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    heard: float = field(default_factory=time.monotonic)
+
+    def outcome(self) -> str:
+        before = read_status(self.stage)
+        job = LOGS / f"{self.stage}.job"
+        LOGS.mkdir(parents=True, exist_ok=True)
+        job.unlink(missing_ok=True)
+        force = ["--force"] if self.plan.force else []
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "flows.reproduce", self.stage, *force],
+            env=os.environ | {JOB: str(job.absolute())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        logger = get_run_logger()
+        reader = threading.Thread(target=self._read, args=(process, logger.info), daemon=True)
+        reader.start()
+        why = self._watch(process, before, job)
+        reader.join()
+        if process.returncode == 0:
+            return OUTCOMES[self.last.pop()]
+        raise self._failure(why, before)
+
+    def _read(self, process: "subprocess.Popen[str]", log: "object") -> None:
+        assert process.stdout is not None
+        with (LOGS / f"{self.stage}.log").open("a", buffering=1) as kept:
+            for line in process.stdout:
+                said = line.rstrip()
+                if said:
+                    self.heard = time.monotonic()
+                    self.last.append(said)
+                    kept.write(f"{said}\n")
+                    log(said)  # type: ignore[operator]
+
+    def _watch(
+        self, process: "subprocess.Popen[str]", before: Status | None, job: Path
+    ) -> str | None:
+        """Until the process ends. Why it was ended, if it was."""
+        began = self.heard
+        shown, linked = before, False
+        artifact: UUID | None = None
+        while True:
+            try:
+                process.wait(POLL_S)
+                return None
+            except subprocess.TimeoutExpired:
+                pass
+            status = read_status(self.stage)
+            if status is not None and status != shown and status.total:
+                artifact = artifacts.progress(artifact, status)
+                self.heard = time.monotonic()
             shown = status
-    try:
-        ran = running.result()
-    except graph.StageError as error:
-        status = read_status(stage)
-        if status is None or status == before or status.state != "failed":
-            raise StageFailedError(str(error), retry=True) from error
-        raise StageFailedError(f"{stage}: {status.note}", status.retry) from error
-    return "run" if ran else "unchanged"
+            if not linked and job.exists() and (number := job.read_text()):
+                linked = artifacts.ray_job(self.stage, number)
+            now = time.monotonic()
+            if 0 < self.plan.stall_s < now - self.heard:
+                stop([process.pid])
+                return f"it said nothing for {self.plan.stall_s / 60:g} minutes"
+            if 0 < self.plan.timeout_s < now - began:
+                stop([process.pid])
+                return f"it took longer than {self.plan.timeout_s / 60:g} minutes"
 
-
-def _in_thread(stage: str) -> Future[bool]:
-    future: Future[bool] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(graph.reproduce(stage))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
-
-
-def _show(artifact: UUID | None, status: Status) -> UUID:
-    percent = 100 * status.done / status.total
-    if artifact is None:
-        return cast(UUID, create_progress_artifact(percent, description=describe(status)))
-    update_progress_artifact(artifact, percent, description=describe(status))
-    return artifact
+    def _failure(self, why: str | None, before: Status | None) -> StageFailedError:
+        status = read_status(self.stage)
+        said = status.note if status and status != before and status.state == "failed" else ""
+        retry = why is None and (status.retry if said and status else True)
+        word = why or said or (self.last[-1] if self.last else "it ended without a word")
+        advice = remedy([word, *self.last])
+        artifacts.failure(self.stage, word, advice, self.last)
+        return StageFailedError(f"{self.stage}: {word}", retry)

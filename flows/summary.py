@@ -1,53 +1,57 @@
-"""What a finished run made, for the terminal: the metric table and where things are."""
+"""What a finished run made, for the terminal, from what it left in Prefect: wherever it ran."""
 
 import json
-from pathlib import Path
+import re
+from typing import Any
+from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.sorting import ArtifactSort
 from rich.table import Table
 
-from drdd.evaluation.wording import needed, verdict
-from drdd.params import FILE, load
-from drdd.stages.paths import METRICS, PUBLISHED, REPORT
-from flows.workspace import RUNS
-
 MARKS = {"passed": "[green]passed[/]", "missed": "[red]missed[/]", "fell": "[red]fell[/]"}
+SHOWN = {"PSNR of the input, dB": "input, dB", "PSNR, dB": "PSNR, dB", "gain, dB": "gain, dB"}
 
 
-def summary(root: Path, run: FlowRun, port: int) -> tuple[Table, str]:
-    """The metric table, and the lines that say where things are; port: of the service."""
-    folder = root / RUNS / str(run.id) if run.parameters.get("overrides") else root
-    metrics = json.loads((folder / METRICS).read_text())
-    published = json.loads((folder / PUBLISHED).read_text())
-    table = Table(box=None)
-    for heading in ("task", "PSNR, dB", "gain", "needed", "SSIM", "gates"):
-        table.add_column(heading, justify="left" if heading == "task" else "right")
-    for task, row in metrics["tasks"].items():
-        before, after = row["input"], row["output"]
-        word = verdict(metrics, task)
-        table.add_row(
-            task,
-            f"{before['psnr_rgb']:.2f} → {after['psnr_rgb']:.2f}",
-            f"{row['gain']['psnr_rgb']:+.2f}",
-            needed(metrics, task),
-            f"{before['ssim_rgb']:.3f} → {after['ssim_rgb']:.3f}",
-            MARKS.get(word, word),
-        )
-    alias = published["alias"]
-    if not published["promoted"]:
-        model, service = f"gate missed, alias {alias} not moved", "left as it was"
-    elif alias == load(root / FILE).publish.alias and folder == root:
-        model, service = (
-            f"alias {alias}",
-            f"http://127.0.0.1:{port}  (the page; POST /v1/restore, /docs)",
-        )
-    else:
-        model, service = f"alias {alias}", "left as it was: a trial"
-    places = [
-        *(("missed", said) for said in published["missed"]),
-        *(("note", said) for said in published["notes"]),
-        ("report", str((folder / REPORT).resolve())),
-        ("model", f"{published['uri']}  ({model})"),
-        ("service", service),
-    ]
-    return table, "\n".join(f" {name:9}{place}" for name, place in places)
+def metrics(client: SyncPrefectClient, run: UUID) -> list[dict[str, Any]]:
+    """A row a task, as flows.artifacts makes them; [] when the run did not come so far."""
+    found = _artifact(client, run, "metrics")
+    return json.loads(found) if found else []
+
+
+def places(client: SyncPrefectClient, run: UUID) -> list[str]:
+    """Such as "report: PATH": where things are, and what is to be said of them."""
+    found = _artifact(client, run, "links") or ""
+    lines = [line.removeprefix("- ") for line in found.splitlines()]
+    return [re.sub(r"\[(.*?)\]\(.*?\)", r"\1", line).replace("`", "") for line in lines]
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    made = Table(box=None)
+    made.add_column("task")
+    for heading in (*SHOWN.values(), "95 %", "needed, dB", "SSIM", "gates"):
+        made.add_column(heading, justify="right")
+    for row in rows:
+        numbers = [f"{row[name]:.2f}" for name in SHOWN]
+        numbers[-1] = f"{row['gain, dB']:+.2f}"
+        word = MARKS.get(row["gates"], row["gates"])
+        rest = (row["95 %"], row["needed, dB"], f"{row['SSIM']:.3f}", word)
+        made.add_row(row["task"], *numbers, *rest)
+    return made
+
+
+def _artifact(client: SyncPrefectClient, run: UUID, key: str) -> str | None:
+    found = client.read_artifacts(
+        artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])),
+        sort=ArtifactSort.CREATED_DESC,
+        limit=1,
+        offset=0,
+    )
+    return str(found[0].data) if found else None

@@ -1,9 +1,10 @@
 """Start a run of the deployment and show it to the end: one line a stage, with progress and ETA."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -25,8 +26,8 @@ from rich.table import Table
 
 from drdd.errors import TransientError, UserError
 from flows.graph import stages
-from flows.pipeline import DEPLOYMENT
 
+DEPLOYMENT = "full-pipeline"
 POLL_S = 1.0
 LIMIT = 200  # artifacts, or tasks, of one run
 LINE_EVERY_S = 20.0
@@ -43,13 +44,12 @@ class Row:
     seconds: float
 
 
-def start(overrides: Sequence[str], presets: Sequence[str] = ()) -> FlowRun:
-    """Raises UserError when no Prefect server is up or it does not know the deployment."""
+def start(parameters: Mapping[str, Any], tags: Sequence[str] = ()) -> FlowRun:
+    """A run of drdd/full-pipeline. Raises UserError when the server does not know the deployment."""
     name = f"drdd/{DEPLOYMENT}"
-    parameters = {"overrides": list(overrides), "presets": list(presets)}
     try:
         return run_deployment(  # type: ignore[return-value]
-            name, parameters=parameters, timeout=0, as_subflow=False
+            name, parameters=dict(parameters), tags=tags, timeout=0, as_subflow=False
         )
     except ObjectNotFound:
         raise UserError(f"Prefect knows no deployment {name}; `drdd up` registers it") from None

@@ -1,92 +1,138 @@
-"""Where a run works: the project folder itself, or a snapshot of it with other params.
+"""Where a run works: a git worktree of its own, of a commit or of the project folder as it is now.
 
-A run with overrides or presets must not touch the user's files, so it gets a git worktree that
-holds the project folder as it is now (uncommitted changes included), shares DVC's cache and so
-reuses every result that they leave valid.
+It shares DVC's cache and the checkpoints of training with the project, so it makes nothing anew that was
+made before, and goes on where a run that was stopped left off. The user's files see nothing of it.
 """
 
+import fcntl
 import os
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from dvc.config import Config, merge
 from dvc.repo import Repo
 
-from drdd.errors import UserError
+from drdd.errors import TransientError, UserError
 from drdd.params import FILE, Params, load, overridden
+from flows import experiments
+from flows.git import git, worktree_tree
 
 RUNS = Path(".drdd/runs")
+SHARED = (Path(".drdd/checkpoints"), Path(".drdd/tensorboard"))
+DONE = Path(".drdd/done")  # in the workspace of a run that has ended well
 KEEP = 5
+CACHE = "DRDD_DVC_CACHE"  # a folder for DVC's cache, such as one that several machines mount
+KEYS = ("access_key_id", "secret_access_key", "session_token", "endpointurl")
 
 
-def workspace(root: Path, run: str, overrides: Sequence[str], presets: Sequence[str] = ()) -> Path:
-    """The folder in which run `run` (any unique name) works.
+@dataclass(frozen=True)
+class Workspace:
+    """path: the folder; baseline: the commit that the run's experiment belongs to."""
 
-    Raises UserError on a bad override or an unknown preset.
+    path: Path
+    baseline: str
+
+
+@contextmanager
+def workspace(
+    root: Path, run: str, rev: str, overrides: Sequence[str], presets: Sequence[str] = ()
+) -> Iterator[Workspace]:
+    """The folder in which run `run` (any unique name) works, and it alone until the block ends.
+
+    rev: a commit, tag or branch; "" for the project folder as it is, uncommitted changes included.
+    A run that is started again finds the folder as it left it. Raises UserError on a bad override, an
+    unknown preset or rev; TransientError when the run has another process that works in the folder.
     """
-    if not overrides and not presets:
-        load(root / FILE)
-        return root
-    content = overridden(root / FILE, overrides, presets)  # refused before anything is made
-    path = root / RUNS / run
-    if not path.exists():
+    path = (root / RUNS / run).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f"{run}.lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TransientError(f"{path}: another process of this run works in it") from None
+        if not (path / ".drdd").exists():
+            with _one_at_a_time(root):
+                _make(root, path, rev, overrides, presets)
+        # Of processes that are gone. Nobody else works here, and their numbers may be others' now.
+        (path / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+        baseline = git(path, "rev-parse", "HEAD")
+        yield Workspace(path, baseline)
+        (path / DONE).touch()
+    with _one_at_a_time(root):
         _prune(root)
-        _git(root, "worktree", "add", "--quiet", "--detach", str(path), _snapshot(root))
+
+
+def trial_overrides(overrides: Sequence[str], presets: Sequence[str] = ()) -> list[str]:
+    """A run with overrides or presets is a trial: it must not move the champion unless it says so."""
+    trial = overrides or presets
+    named = any(item.startswith("publish.alias=") for item in overrides)
+    return [*overrides, "publish.alias=trial"] if trial and not named else list(overrides)
+
+
+def _make(
+    root: Path, path: Path, rev: str, overrides: Sequence[str], presets: Sequence[str]
+) -> None:
+    commit, tree = _source(root, rev)
+    shutil.rmtree(path, ignore_errors=True)  # what a run left that was killed just here
+    git(root, "worktree", "prune")
+    git(root, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), commit)
+    try:
+        git(path, "read-tree", "--reset", "-u", tree)
+        if overrides or presets:
+            (path / FILE).write_text(overridden(path / FILE, overrides, presets))
+        params = load(path / FILE)
         _share_cache(root, path)
-        _link_sources(root, path, load(root / FILE, overrides, presets))
-    (path / FILE).write_text(content)
-    return path
+        _link_sources(root, path, params)
+        experiments.resume(path, commit)
+        for shared in SHARED:
+            (root / shared).mkdir(parents=True, exist_ok=True)
+            (path / shared).parent.mkdir(parents=True, exist_ok=True)
+            (path / shared).symlink_to(root / shared)
+    except BaseException:
+        _remove(root, path)
+        raise
 
 
-def trial_overrides(root: Path, overrides: Sequence[str], presets: Sequence[str] = ()) -> list[str]:
-    """A run with overrides or presets is a trial: it must not move the champion unless it says so.
-
-    A registry that is a folder of the project stays that folder.
-    """
-    if not overrides and not presets:
-        return []
-    publish = load(root / FILE, overrides, presets).publish
-    added = []
-    if not any(item.startswith("publish.alias=") for item in overrides):
-        added.append("publish.alias=trial")
-    if "://" not in publish.registry and not Path(publish.registry).is_absolute():
-        added.append(f"publish.registry={root.resolve() / publish.registry}")
-    return [*overrides, *added]
-
-
-def _snapshot(root: Path) -> str:
-    """A commit of the files as they are now, on no branch; the user's index is left alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        _git(root, "read-tree", "HEAD", env=index)
-        _git(root, "add", "--all", env=index)
-        tree = _git(root, "write-tree", env=index)
-    if tree == _git(root, "rev-parse", "HEAD^{tree}"):
-        return "HEAD"
-    identity = {
-        f"GIT_{who}_{what}": value
-        for who in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "drdd"), ("EMAIL", "drdd@localhost"))
-    }
-    return _git(root, "commit-tree", tree, "-p", "HEAD", "-m", "run snapshot", env=identity)
+def _source(root: Path, rev: str) -> tuple[str, str]:
+    """The commit of a run's experiment, and the files it begins with."""
+    if not rev:
+        return git(root, "rev-parse", "HEAD"), worktree_tree(root)
+    if git(root, "remote"):
+        git(root, "fetch", "--quiet", "--all", "--tags")
+    for name in (f"origin/{rev}", rev):
+        found = git(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", or_else="")
+        if found:
+            return found, found
+    raise UserError(f"{root}: git knows no commit, branch or tag {rev!r}")
 
 
 def _share_cache(root: Path, path: Path) -> None:
-    """DVC's settings of the project, the local ones and its remote's keys included, and its cache."""
+    """DVC's settings of the project, and its cache; but keys that the environment has stay there."""
     local = path / ".dvc/config.local"
     local.touch(0o600)
     with Repo(str(root)) as repo, Config(str(path / ".dvc")).edit("local") as settings:
         for level in ("repo", "local"):
             merge(settings, repo.config.load_one(level))  # its paths are not relative to ours
-        settings["cache"]["dir"] = repo.cache.local_cache_dir
+        for remote in settings["remote"].values():
+            if remote.get("access_key_id") == os.environ.get("AWS_ACCESS_KEY_ID"):
+                for name in KEYS:
+                    remote.pop(name, None)
+        settings["cache"]["dir"] = os.environ.get(CACHE) or repo.cache.local_cache_dir
+        settings["cache"].setdefault("type", "reflink,hardlink,copy")
 
 
 def _link_sources(root: Path, path: Path, params: Params) -> None:
-    """What lies in ignored folders of the project is in no snapshot: link to corpora and checkpoints."""
-    sources = {corpus.source for corpus in params.corpora.values()}
+    """What lies in ignored folders of the project is in no commit: link to it.
+
+    That is, to corpora, checkpoints to start from, and a registry that is a folder.
+    """
+    registry = params.publish.registry
+    if "://" not in registry:
+        (root / registry).mkdir(parents=True, exist_ok=True)
+    sources = {registry, *(corpus.source for corpus in params.corpora.values())}
     sources |= {side for pairs in params.paired.values() for side in (pairs.input, pairs.target)}
     # In order of path, so that a folder is linked before what is inside it.
     for named in sorted(sources | {params.train.noise.start}, key=Path):
@@ -99,21 +145,25 @@ def _link_sources(root: Path, path: Path, params: Params) -> None:
             (path / source).symlink_to(root / source)
 
 
+@contextmanager
+def _one_at_a_time(root: Path) -> Iterator[None]:
+    """git's list of worktrees, and who is to go, are not for two at once."""
+    with (root / RUNS / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _prune(root: Path) -> None:
-    """Only the newest few run folders are kept."""
-    runs = sorted((root / RUNS).glob("*"), key=lambda path: path.stat().st_mtime)
-    for path in runs[: -(KEEP - 1)]:
-        shutil.rmtree(path, ignore_errors=True)
-    _git(root, "worktree", "prune")
-
-
-def _git(root: Path, *arguments: str, env: dict[str, str] | None = None) -> str:
-    result = subprocess.run(
-        ["git", *arguments], cwd=root, env=os.environ | (env or {}), capture_output=True, text=True
+    """Of runs that have ended well the newest few are kept; a stopped one is kept to be gone on with."""
+    done = sorted(
+        (path.parent.parent for path in (root / RUNS).glob(f"*/{DONE}")),
+        key=lambda path: (path / DONE).stat().st_mtime,
     )
-    if result.returncode != 0:
-        raise UserError(
-            f"git {arguments[0]} failed in {root}: {result.stderr.strip()}; "
-            "a run with overrides or presets needs a git checkout with at least one commit"
-        )
-    return result.stdout.strip()
+    for path in done[:-KEEP]:
+        _remove(root, path)
+        path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+
+
+def _remove(root: Path, path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    git(root, "worktree", "prune")

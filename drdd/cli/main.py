@@ -46,11 +46,13 @@ def run(
     """Run drdd/full-pipeline on the local stack and watch it to the end."""
     root = Path.cwd()
     os.environ.update(environment(root))
-    from flows.summary import summary
+    from prefect.client.orchestration import get_client
+
+    from flows.summary import metrics, places, table
     from flows.watch import start, watch
 
     began = time.monotonic()
-    started = start(override or [], preset or [])
+    started = start({"overrides": override or [], "presets": preset or []})
     page = os.environ["PREFECT_API_URL"].removesuffix("/api")
     out.print(f"run {started.name}: {page}/runs/flow-run/{started.id}", soft_wrap=True)
     try:
@@ -58,13 +60,16 @@ def run(
     except KeyboardInterrupt:
         out.print("\nno longer watching; the run itself goes on")
         raise
+    with get_client(sync_client=True) as client:
+        if rows := metrics(client, finished.id):
+            out.print(table(rows))
+        for line in places(client, finished.id):
+            out.print(f" {line}", soft_wrap=True, markup=False)
     state = finished.state
+    said = state.message if state else ""
     if state is None or not state.is_completed():
-        said = state.message if state else ""
         raise UserError(f"run {finished.name} ended as {finished.state_name}: {said}")
-    table, places = summary(root, finished, int(os.environ["DRDD_SERVE_PORT"]))
-    out.print(table)
-    out.print(f"\n{places}\n\n {state.message} ({time.monotonic() - began:.0f} s)", soft_wrap=True)
+    out.print(f"\n {said} ({time.monotonic() - began:.0f} s)", soft_wrap=True)
 
 
 def main() -> None:

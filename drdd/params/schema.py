@@ -69,6 +69,7 @@ class Serve(Section):
 class Publish(Section):
     registry: str = Field(min_length=1, description="s3://bucket/prefix or a folder")
     alias: Name = Field(default="champion", description="moved when the gate is passed")
+    promote: bool = Field(default=True, description="whether it is moved at all")
 
 
 class Params(Section):

@@ -51,14 +51,15 @@ CODE = ("drdd/", "flows/", "infra/")  # what dvc.lock hashes besides data
 def publish(params: Params, reporter: Reporter) -> None:
     """The alias stays where it is when a gate is missed; the version is published all the same."""
     metrics, alias = json.loads(METRICS.read_text()), params.publish.alias
+    asked = params.publish.promote
     lock = _lock()
     with reachable(params.publish.registry):
         registry = Registry.open(params.publish.registry)
         version = registry.publish(_files(params, metrics, lock), _about(params, metrics, lock))
         reasons = missed(metrics)
-        if not reasons:
+        if asked and not reasons:
             reasons = _moved(registry, alias, version.id, metrics)
-    said = outcome(metrics, alias, reasons)
+    said = outcome(metrics, alias, reasons) if asked else f"alias {alias} left as it is"
     write_json(
         PUBLISHED,
         {
@@ -66,7 +67,8 @@ def publish(params: Params, reporter: Reporter) -> None:
             "registry": params.publish.registry,
             "uri": version.uri,
             "alias": alias,
-            "promoted": not reasons,
+            "asked": asked,
+            "promoted": asked and not reasons,
             "against": metrics["against"],
             "missed": reasons,
             "notes": metrics["notes"],

@@ -19,6 +19,9 @@ STATE_STYLES = {"running": "green", "starting": "yellow", "stopped": "dim", "fai
 S3Port = Annotated[int | None, typer.Option("--s3-port", help="S3 server [8333]")]
 PrefectPort = Annotated[int | None, typer.Option("--prefect-port", help="Prefect server [4200]")]
 RayPort = Annotated[int | None, typer.Option("--ray-port", help="Ray head [6379]")]
+DashboardPort = Annotated[
+    int | None, typer.Option("--dashboard-port", help="Ray's dashboard [8265]")
+]
 ServePort = Annotated[int | None, typer.Option("--serve-port", help="the restoring service [8000]")]
 
 
@@ -27,12 +30,19 @@ def start(
     prefect_port: PrefectPort = None,
     ray_port: RayPort = None,
     serve_port: ServePort = None,
+    dashboard_port: DashboardPort = None,
 ) -> None:
-    """Start the local stack: S3, Prefect, Ray and the deployment, all on loopback.
+    """Start the local stack: S3, Prefect, Ray and a worker for the flows, all on loopback.
 
-    Ports may also come from DRDD_S3_PORT, DRDD_PREFECT_PORT, DRDD_RAY_PORT, DRDD_SERVE_PORT.
+    Ports may also come from DRDD_S3_PORT, DRDD_PREFECT_PORT and so on.
     """
-    ports = Ports.chosen(s3=s3_port, prefect=prefect_port, ray=ray_port, serve=serve_port)
+    ports = Ports.chosen(
+        s3=s3_port,
+        prefect=prefect_port,
+        ray=ray_port,
+        serve=serve_port,
+        dashboard=dashboard_port,
+    )
     began = time.monotonic()
     result = up(Path(), ports, report=lambda line: out.print(line, soft_wrap=True))
     if result.changed:

@@ -33,7 +33,7 @@ class Service:
 
 def services(root: Path, state: State) -> dict[str, Service]:
     """By name, in the order in which they are started."""
-    listed = [_s3(root, state), _prefect(root, state), _ray(root, state), _deployment(root, state)]
+    listed = [_s3(root, state), _prefect(root, state), _ray(root, state), _worker(root, state)]
     return {service.name: service for service in listed}
 
 
@@ -117,7 +117,9 @@ def _ray(root: Path, state: State) -> Service:
         f"--num-cpus={max(2, os.cpu_count() or 1)}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
         f"--temp-dir={ray_folder(root)}",
-        "--include-dashboard=false",
+        "--include-dashboard=true",
+        f"--dashboard-host={LOOPBACK}",
+        f"--dashboard-port={state.ports.dashboard}",
         f"--dashboard-agent-listen-port={agent}",
         f"--ray-client-server-port={state.hidden['ray_client']}",
         f"--metrics-export-port={state.hidden['ray_metrics']}",
@@ -131,18 +133,18 @@ def _ray(root: Path, state: State) -> Service:
     return Service("ray", command, f"{LOOPBACK}:{state.ports.ray}", root.resolve(), healthy)
 
 
-def _deployment(root: Path, state: State) -> Service:
-    """The process that runs the flow; its name is that of the deployment in flows/serve.py."""
+def _worker(root: Path, state: State) -> Service:
+    """The process that runs the flows; ready when the server has seen it and knows the deployments."""
     url = f"http://{LOOPBACK}:{state.ports.prefect}/api/deployments/name/drdd/full-pipeline"
 
     def healthy() -> bool:
         answer = httpx.get(url, timeout=5)
-        return answer.status_code == 200 and not json.loads(answer.text)["paused"]
+        return answer.status_code == 200 and json.loads(answer.text)["status"] == "READY"
 
     return Service(
-        "deployment",
-        [sys.executable, "-m", "flows.serve"],
-        "drdd/full-pipeline",
+        "worker",
+        [sys.executable, "-m", "flows.worker"],
+        "work pool drdd",
         root.resolve(),
         healthy,
         needs=("s3", "prefect", "ray"),

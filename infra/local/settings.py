@@ -28,6 +28,7 @@ class Ports:
     prefect: int = 4200
     ray: int = 6379
     serve: int = 8000
+    dashboard: int = 8265  # Ray's
 
     @classmethod
     def chosen(cls, **flags: int | None) -> "Ports | None":
@@ -139,6 +140,11 @@ def quiet_environment() -> dict[str, str]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_CLI_COLORS": "false",
+        # How soon a run begins, and how soon one whose machine is lost is missed.
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # A server that is away for a minute ends no run.
+        "PREFECT_CLIENT_MAX_RETRIES": "12",
         "PYTHONWARNINGS": "ignore",
     }
 
@@ -159,5 +165,7 @@ def environment(root: Path) -> dict[str, str]:
         "PREFECT_HOME": str(folder(root) / "prefect"),
         "RAY_ADDRESS": f"{LOOPBACK}:{ports.ray}",
         "RAY_AUTH_MODE": "disabled",
+        "DRDD_RAY_DASHBOARD": f"http://{LOOPBACK}:{ports.dashboard}",
         "DRDD_SERVE_PORT": str(ports.serve),
+        "DRDD_PROJECT": str(root.resolve()),
     }

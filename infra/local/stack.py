@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -29,7 +29,7 @@ from infra.local.settings import (
 )
 from infra.local.supervisor import Supervisor
 
-COMPONENTS = ("s3", "prefect", "ray", "deployment")
+COMPONENTS = ("s3", "prefect", "ray", "worker")
 PATIENCE_S = 180.0
 POLL_S = 0.2
 Report = Callable[[str], None]
@@ -176,7 +176,7 @@ def _begin(root: Path, supervisor: Supervisor, ports: Ports, components: Sequenc
 
 def _refuse_taken(ports: Ports, components: Sequence[str]) -> None:
     """Of the services about to start. The restoring service's port is opened by Ray."""
-    needed = {"s3": "s3", "prefect": "prefect", "ray": "ray", "serve": "ray"}
+    needed = {"s3": "s3", "prefect": "prefect", "ray": "ray", "serve": "ray", "dashboard": "ray"}
     taken = []
     for name, component in needed.items():
         port = getattr(ports, name)
@@ -267,7 +267,7 @@ def _write_prefect_toml(root: Path) -> None:
 
 
 def _said(ports: Ports) -> str:
-    return f"s3 {ports.s3}, prefect {ports.prefect}, ray {ports.ray}, serve {ports.serve}"
+    return ", ".join(f"{name} {port}" for name, port in asdict(ports).items())
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+"""What must be true before a run may say that it is completed."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from drdd.errors import TransientError
+from drdd.registry.location import reachable
+from drdd.registry.registry import Registry
+from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
+from drdd.storage import explained
+from flows import cache
+from flows.graph import found, locked
+
+LOOKED_AT = (METRICS, REPORT, GRID, PUBLISHED)
+
+
+def demand(names: Iterable[str]) -> None:
+    """Of the stages `names`: every output is to be had, and what a person looks at is in the workspace.
+
+    Raises TransientError with what is missing.
+    """
+    missing = []
+    with locked(Path()) as repo:
+        for name in names:
+            one, _ = found(repo, name)
+            missing += [str(out) for out in one.outs if not out.hash_info] + cache.lost(repo, one)
+        if not missing:
+            with explained("DVC's remote"):
+                made = {out.fs_path for name in names for out in found(repo, name)[0].outs}
+                here = [path for path in LOOKED_AT if str(path.absolute()) in made]
+                cache.show(repo, [str(path) for path in here if not path.exists()])
+    if missing:
+        raise TransientError(f"neither here nor in DVC's remote: {', '.join(sorted(set(missing)))}")
+
+
+def is_unpublished() -> bool:
+    """Whether the version that publish left word of is not whole in the registry."""
+    with locked(Path()) as repo:
+        cache.show(repo, [str(PUBLISHED)])
+    published = json.loads(PUBLISHED.read_text())
+    with reachable(published["registry"]):
+        registry = Registry.open(published["registry"])
+        version = registry.version(published["version"])
+        if version is None:
+            return True
+        there = set(registry.store.names(f"versions/{version.id}"))
+        return not {f"versions/{version.id}/{name}" for name in version.files} <= there
+
+
+def not_promoted(gates: Sequence[str]) -> list[str]:
+    """Why the alias was not moved, if the run was to move it."""
+    published = json.loads(PUBLISHED.read_text())
+    return list(published["missed"]) if published["asked"] else []
+
+
+def serves_here() -> bool:
+    """Whether the service is this stack's own, and not one that looks after itself."""
+    return "DRDD_SERVE_PORT" in os.environ

@@ -1,0 +1,52 @@
+"""What a run has made, as a DVC experiment: a commit on no branch, which `dvc exp show` lists.
+
+It is written beside DVC rather than by `dvc exp save`, which needs every output in the workspace and
+keeps notes in refs that all worktrees of a repository share, so that two runs could not end at once.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dvc.repo.experiments.refs import ExpRefInfo
+
+from flows.git import commit_tree, git, worktree_tree
+
+LOCK = "dvc.lock"
+
+
+def save(workspace: Path, baseline: str, name: str) -> str | None:
+    """The experiment's name; another's that is the same; None when nothing differs from the commit."""
+    tree = worktree_tree(workspace)
+    if tree == git(workspace, "rev-parse", f"{baseline}^{{tree}}"):
+        return None
+    taken = {}
+    for known, commit in _known(workspace, baseline):
+        if git(workspace, "rev-parse", f"{commit}^{{tree}}") == tree:
+            return known
+        taken[known] = commit
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    commit = commit_tree(workspace, tree, baseline, f"drdd: {free}")
+    git(workspace, "update-ref", str(ExpRefInfo(baseline, free)), commit, "")
+    return free
+
+
+def resume(workspace: Path, baseline: str) -> None:
+    """Begin with what a run from the same files has made already, if there was one: its dvc.lock."""
+    tree = worktree_tree(workspace)
+    for _, commit in _known(workspace, baseline):
+        changed = git(workspace, "diff-tree", "-r", "--name-only", tree, f"{commit}^{{tree}}")
+        if changed == LOCK:
+            git(workspace, "restore", f"--source={commit}", "--", LOCK)
+            return
+
+
+def _known(root: Path, baseline: str) -> Iterator[tuple[str, str]]:
+    """Names and commits of the experiments of a commit, the newest first."""
+    prefix = str(ExpRefInfo(baseline))
+    how = ("--sort=-committerdate", "--format=%(objectname) %(refname)")
+    for line in git(root, "for-each-ref", *how, f"{prefix}/").splitlines():
+        commit, name = line.split(" ", 1)
+        yield name.removeprefix(f"{prefix}/"), commit

@@ -1,0 +1,61 @@
+"""The few things that runs ask of git."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from drdd.errors import UserError
+
+
+def git(root: Path, *arguments: str, or_else: str | None = None, **settings: str) -> str:
+    """What git says. settings: environment variables; or_else: the answer when git fails.
+
+    Raises UserError when git fails.
+    """
+    result = subprocess.run(
+        ["git", *arguments], cwd=root, env=os.environ | settings, capture_output=True, text=True
+    )
+    if result.returncode == 0:
+        return result.stdout.strip()
+    if or_else is not None:
+        return or_else
+    raise UserError(
+        f"git {arguments[0]} failed in {root}: {result.stderr.strip()}; "
+        "a run needs a git checkout with at least one commit"
+    )
+
+
+def worktree_tree(root: Path) -> str:
+    """The tree of the files as they are now, new ones included; the user's index is left alone.
+
+    But for new links to a place on this machine: nobody else could follow them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git(root, "read-tree", "HEAD", **index)
+        new = git(root, "ls-files", "-z", "--others", "--exclude-standard", **index).split("\0")
+        links = [name for name in new if name and _leads_away(root / name)]
+        git(
+            root,
+            "add",
+            "--all",
+            "--",
+            ".",
+            *(f":(exclude,literal){name}" for name in links),
+            **index,
+        )
+        return git(root, "write-tree", **index)
+
+
+def _leads_away(path: Path) -> bool:
+    return path.is_symlink() and path.readlink().is_absolute()
+
+
+def commit_tree(root: Path, tree: str, parent: str, message: str) -> str:
+    identity = {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "drdd"), ("EMAIL", "drdd@localhost"))
+    }
+    return git(root, "commit-tree", tree, "-p", parent, "-m", message, **identity)

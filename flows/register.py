@@ -1,0 +1,58 @@
+"""`python -m flows.register`: the work pool, the deployments of prefect.yaml and the automations.
+
+In the project's folder; done again, it changes nothing.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectNotFound
+
+from drdd.errors import TransientError
+from flows import automations
+
+POOL = "drdd"
+PREFECT = str(Path(sys.executable).with_name("prefect"))
+
+
+def register(kind: str, template: Path | None = None) -> None:
+    """kind: of the pool, process or kubernetes; template: a base job template, JSON.
+
+    Raises TransientError with Prefect's own words when the deployments are refused.
+    """
+    with get_client(sync_client=True) as client:
+        _pool(client, kind, template)
+        automations.install(client)
+    done = subprocess.run(
+        [PREFECT, "--no-prompt", "deploy", "--all"], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise TransientError(f"prefect deploy: {done.stdout.strip()} {done.stderr.strip()}")
+
+
+def _pool(client: SyncPrefectClient, kind: str, template: Path | None) -> None:
+    given = {"base_job_template": json.loads(template.read_text())} if template else {}
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type=kind, **given))
+        return
+    if given:
+        client.update_work_pool(POOL, WorkPoolUpdate(**given))
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--type", default="process", choices=["process", "kubernetes"])
+    parser.add_argument("--base-job-template", type=Path)
+    given = parser.parse_args()
+    register(given.type, given.base_job_template)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,138 @@
+"""`python -m flows.reproduce STAGE`: one stage of the workspace that is the current folder.
+
+In a process of its own, whose output is the stage's, and which ends the stage when it is told to end.
+The last line is RAN or RESTORED. Exit status: 75 when trying again may help, else 1.
+"""
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
+from dvc.ui import ui
+
+from drdd.errors import TransientError, UserError
+from drdd.stages.run import EXIT_TRANSIENT
+from drdd.storage import explained
+from flows import cache
+from flows.graph import BUSY_PATIENCE_S, BUSY_POLL_S, found, locked
+
+RAN, RESTORED = "drdd: ran", "drdd: restored"
+REMOTE = "DVC's remote"
+
+
+def current(stages: Iterable[str]) -> frozenset[str]:
+    """Those with nothing to do: their outputs are those of their inputs as they are, and are to be had."""
+    with locked(Path()) as repo:
+        both = {name: found(repo, name) for name in stages}
+        return frozenset(
+            name
+            for name, (one, upstream) in both.items()
+            if not one.changed(allow_missing=True, upstream=upstream) and not cache.lost(repo, one)
+        )
+
+
+def is_had(stage: str) -> bool:
+    """Whether outputs that dvc.lock names are to be had, whatever they were made of."""
+    with locked(Path()) as repo:
+        one, _ = found(repo, stage)
+        return all(out.hash_info for out in one.outs) and not cache.lost(repo, one)
+
+
+def reproduce(stage: str, force: bool) -> str:
+    """RAN, or RESTORED when the same was made before, in whatever workspace.
+
+    Of runs that would make the same at once, one makes it and the others wait for it. Raises
+    TransientError when a store does not answer, DvcException when the stage fails.
+    """
+    with locked(Path()) as repo:
+        one, _ = found(repo, stage)
+        with explained(REMOTE):
+            cache.bring(repo, one)
+        name = cache.key(one)
+        flights = Path(repo.cache.legacy.path) / "flights"
+    with _alone(flights / name):
+        with locked(Path()) as repo:
+            one, upstream = found(repo, stage)
+            with explained(REMOTE):
+                made = not force and cache.recall(repo, one, name)
+            again = force or (not made and bool(cache.lost(repo, one)))
+            if one.reproduce(force=again, allow_missing=True, upstream=upstream):
+                one.dump(update_pipeline=False)
+        with explained(REMOTE):
+            cache.push(repo, one, name)
+    return RESTORED if made else RAN
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time of all that share DVC's cache."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    said = False
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not said:
+                    print("another run makes the same; waiting for it", flush=True)  # noqa: T201
+                said = True
+                time.sleep(BUSY_POLL_S)
+                continue
+            if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                continue  # whoever had it has just taken it away
+            try:
+                yield
+            finally:
+                path.unlink()
+        return
+
+
+def _patiently(stage: str, force: bool) -> str:
+    """Stages of one workspace that run at once collide on DVC's locks now and then; that passes."""
+    give_up = time.monotonic() + BUSY_PATIENCE_S
+    while True:
+        try:
+            return reproduce(stage, force)
+        except (RWLockFileCorruptedError, RWLockFileFormatError):
+            Path(".dvc/tmp/rwlock").unlink(missing_ok=True)  # its writer was killed
+        except LockError:
+            if time.monotonic() > give_up:
+                raise
+        time.sleep(BUSY_POLL_S)
+
+
+def _ask_to_end(*_: object) -> None:
+    """A stage is told by whoever tells us, and ends in order; without one there is nothing to wait for."""
+    if not psutil.Process().children():
+        sys.exit(EXIT_TRANSIENT)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("stage")
+    parser.add_argument("--force", action="store_true")
+    given = parser.parse_args()
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(asked, _ask_to_end)
+    try:
+        print(_patiently(given.stage, given.force), flush=True)  # noqa: T201
+    except (TransientError, LockError) as error:
+        ui.error_write(f"{given.stage}: {error}")
+        sys.exit(EXIT_TRANSIENT)
+    except (UserError, DvcException) as error:
+        ui.error_write(f"{error.__cause__ or error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _main()

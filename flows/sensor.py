@@ -1,0 +1,117 @@
+"""The deployment `drdd-watch/watch`: new data and new params start a run, once per change."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.deployments import run_deployment
+from prefect.states import Completed
+from prefect.variables import Variable
+from pydantic import Field
+
+from drdd.params import FILE, Params, load
+from drdd.storage import explained, open_filesystem
+from flows.git import git
+
+STATE = "drdd_watch"  # the Prefect variable that holds what was seen
+VERSIONED = ("params.yaml", "dvc.yaml", "*.dvc")
+
+Prefixes = Annotated[
+    list[str],
+    Field(
+        title="Prefixes",
+        description="What to watch on S3, s3://bucket/prefix. Empty: every source in params that is there.",
+    ),
+]
+Branch = Annotated[
+    str,
+    Field(
+        title="Branch",
+        description="Whose commits to watch and to run. Empty: the commit that the project folder is at.",
+    ),
+]
+Deployment = Annotated[
+    str, Field(title="Deployment", description="What to start: of the flow drdd.")
+]
+
+
+@flow(name="drdd-watch")
+def watch(
+    prefixes: Prefixes = [],  # noqa: B006 - Prefect shows the default in its form
+    branch: Branch = "",
+    deployment: Deployment = "full-pipeline",
+) -> State[None]:
+    """Compare what is there with what was there. A change must hold still from one look to the next, so an
+    upload of many objects starts one run; the first look of all starts none.
+    """
+    root = Path.cwd()
+    digest = look(root, prefixes, branch)
+    name = f"{STATE}_{sha256(json.dumps([sorted(prefixes), branch, deployment]).encode()).hexdigest()[:8]}"
+    known: Any = Variable.get(name, default=None)
+    after, start = step(known, digest)
+    said = "nothing has changed"
+    if start:
+        # Before the state is written: a look that dies in between is repeated with the same key.
+        key = f"{name}-{after['count']}-{digest}"
+        rev = {"rev": branch} if branch else {}
+        run: Any = run_deployment(
+            f"drdd/{deployment}", parameters=rev, idempotency_key=key, timeout=0, as_subflow=False
+        )
+        said = f"what is watched has changed: started {run.name}"
+    elif known is None:
+        said = "this is what will be compared with"
+    elif after["pending"]:
+        said = "what is watched is changing"
+    if after != known:
+        Variable.set(name, after, overwrite=True)
+    return Completed(message=said)
+
+
+def look(root: Path, prefixes: list[str], branch: str) -> str:
+    """A digest of the watched objects' names, sizes and ETags, and of the commit's data and params.
+
+    Raises UserError when a store refuses, TransientError when it does not answer.
+    """
+    if branch and git(root, "remote"):
+        git(root, "fetch", "--quiet", "origin", branch)
+        commit = git(root, "rev-parse", "FETCH_HEAD")
+    else:
+        commit = git(root, "rev-parse", f"{branch or 'HEAD'}^{{commit}}")
+    versioned = [
+        line
+        for line in git(root, "ls-tree", "-r", commit).splitlines()
+        if any(Path(line.split("\t", 1)[1]).match(pattern) for pattern in VERSIONED)
+    ]
+    objects = {uri: _objects(uri) for uri in prefixes or _sources(load(root / FILE))}
+    return sha256(json.dumps([versioned, objects], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def step(known: Mapping[str, Any] | None, digest: str) -> tuple[dict[str, Any], bool]:
+    """What is known after this look, and whether a run is to be started.
+
+    seen: what the last run was for; pending: what the last look saw, if that was another; count: of runs.
+    """
+    if known is None:
+        return {"seen": digest, "pending": None, "count": 0}, False
+    if digest == known["seen"]:
+        return {**known, "pending": None}, False
+    if digest != known["pending"]:
+        return {**known, "pending": digest}, False
+    return {"seen": digest, "pending": None, "count": known["count"] + 1}, True
+
+
+def _sources(params: Params) -> list[str]:
+    named = {corpus.source for corpus in params.corpora.values()}
+    named |= {side for pairs in params.paired.values() for side in (pairs.input, pairs.target)}
+    return sorted(source for source in named if source.startswith("s3://"))
+
+
+def _objects(uri: str) -> list[tuple[str, int, str]]:
+    filesystem, path = open_filesystem(uri)
+    with explained(uri):
+        found = filesystem.find(path, detail=True)
+    return sorted((name, info["size"], str(info.get("ETag"))) for name, info in found.items())
