@@ -5,7 +5,7 @@ import html
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -20,7 +20,6 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from drdd.evaluation.tables import METRICS as SHOWN
 from drdd.evaluation.wording import against_champion, needed, verdict
 from drdd.progress import Status, describe
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
@@ -105,7 +104,7 @@ def _rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
             "PSNR of the input, dB": round(row["input"]["psnr_rgb"], 2),
             "PSNR, dB": round(row["output"]["psnr_rgb"], 2),
             "gain, dB": round(row["gain"]["psnr_rgb"], 2),
-            "95 %": SHOWN["psnr_rgb"].interval(row["intervals"]["gain"]["psnr_rgb"], signed=True),
+            "95 %": _interval(row["intervals"]["gain"]["psnr_rgb"]),
             "needed, dB": needed(metrics, task),
             "SSIM of the input": round(row["input"]["ssim_rgb"], 3),
             "SSIM": round(row["output"]["ssim_rgb"], 3),
@@ -114,6 +113,10 @@ def _rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for task, row in metrics["tasks"].items()
     ]
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else " to ".join(f"{end:+.2f}" for end in ends)
 
 
 def _gates(metrics: dict[str, Any]) -> list[dict[str, str]]:

@@ -48,12 +48,16 @@ def bring(repo: Repo, stage: Stage) -> None:
 
 
 def show(repo: Repo, paths: Iterable[str]) -> None:
-    """Outputs at, below or above these paths are in the workspace afterwards, undamaged."""
+    """Outputs at, below or above these paths are in the workspace afterwards, undamaged.
+
+    Raises DvcException when one is nowhere to be had.
+    """
     wanted = [str(Path(path).absolute()) for path in paths]
     outs = [out for out in repo.index.outs if any(_overlap(out.fs_path, path) for path in wanted)]
-    if outs:
-        mend(repo, outs)
-        repo.pull([out.fs_path for out in outs])
+    mend(repo, outs)
+    repo.cloud.pull({info for info in _infos(outs) if not repo.cache.local.exists(info.value)})
+    for out in outs:
+        out.checkout()
 
 
 def mend(repo: Repo, outs: Iterable[Any]) -> list[str]:
@@ -93,6 +97,7 @@ def recall(repo: Repo, stage: Stage, name: str) -> bool:
         for path in remote.fs.find(url) if remote.fs.exists(url) else []:
             folder.mkdir(parents=True, exist_ok=True)
             remote.fs.get_file(path, str(folder / Path(path).name))
+    stage.save_deps()
     made = repo.stage_cache._load(stage)
     if not made:
         return False

@@ -37,8 +37,6 @@ def demand(names: Iterable[str]) -> None:
 
 def is_unpublished() -> bool:
     """Whether the version that publish left word of is not whole in the registry."""
-    with locked(Path()) as repo:
-        cache.show(repo, [str(PUBLISHED)])
     published = json.loads(PUBLISHED.read_text())
     with reachable(published["registry"]):
         registry = Registry.open(published["registry"])

@@ -81,5 +81,5 @@ def locked(root: Path) -> Iterator[Repo]:
 
 def found(repo: Repo, stage: str) -> tuple[DvcStage, list[DvcStage]]:
     """DVC's own stage, and those whose outputs it reads."""
-    (one,) = repo.stage.collect(stage)
+    (one,) = (one for one in repo.index.stages if getattr(one, "name", None) == stage)
     return one, list(repo.index.graph.successors(one))

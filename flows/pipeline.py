@@ -81,23 +81,27 @@ def pipeline(
 
 
 def _run(listed: Sequence[graph.Stage], plan: Plan) -> dict[str, str]:
-    """What it took with each stage. Raises what the first one that failed raised."""
+    """What it took with each stage; all that they make is there afterwards, the version too.
+
+    Raises what the first stage that failed raised.
+    """
     done: dict[str, Any] = {}
     for stage in listed:
         upstream = {name: done[name] for name in stage.upstream if name in done}
         done[stage.name] = run_stage.submit(stage.name, plan, upstream)
     wait(list(done.values()))  # a failure must not stop what runs beside it
     outcomes = {name: future.result() for name, future in done.items()}
-    if PUBLISH in outcomes and outcomes[PUBLISH] == UNCHANGED and ends.is_unpublished():
+    ends.demand(outcomes)
+    if outcomes.get(PUBLISH) == UNCHANGED and ends.is_unpublished():
         # dvc.lock speaks of another registry, or of a version that is gone.
         again = run_stage.submit(PUBLISH, replace(plan, force=True, keep=frozenset()), {})
         outcomes[PUBLISH] = again.result()
+        ends.demand(outcomes)
     return outcomes
 
 
 def _end(root: Path, place: Workspace, outcomes: Mapping[str, str], served: bool) -> State[None]:
-    """The run's last state; nothing is Completed of which anything is missing."""
-    ends.demand(outcomes)
+    """The run's last state."""
     experiment = experiments.save(place.path, place.baseline, str(runtime.flow_run.name))
     metrics = artifacts.judged(place.path) if "judge" in outcomes else None
     notes = []

@@ -61,10 +61,10 @@ def reproduce(stage: str, force: bool) -> str:
         name = cache.key(one)
         flights = Path(repo.cache.legacy.path) / "flights"
     with _alone(flights / name):
+        with locked(Path()) as repo, explained(REMOTE):
+            made = not force and cache.recall(repo, found(repo, stage)[0], name)
         with locked(Path()) as repo:
             one, upstream = found(repo, stage)
-            with explained(REMOTE):
-                made = not force and cache.recall(repo, one, name)
             again = force or (not made and bool(cache.lost(repo, one)))
             if one.reproduce(force=again, allow_missing=True, upstream=upstream):
                 one.dump(update_pipeline=False)
