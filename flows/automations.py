@@ -1,14 +1,12 @@
 """What the Prefect server does by itself: it starts lost runs again, and tells how runs end."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 from prefect.automations import AutomationCore, EventTrigger, Posture
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import StateType
-from prefect.events.actions import CallWebhook, ChangeFlowRunState
+from prefect.events.actions import CallWebhook
 from pydantic import SecretStr
 
 FLOW = "drdd"
@@ -26,25 +24,6 @@ PAYLOAD = {
     "deployment": "{{ deployment.name }}",
     "page": "{{ flow_run|ui_url }}",
 }
-
-
-def install(client: SyncPrefectClient) -> None:
-    """Those that every installation has; done again, it changes nothing."""
-    again = ChangeFlowRunState(
-        state=StateType.SCHEDULED,
-        name="AwaitingRetry",
-        message="its process was lost; another worker goes on with it",
-        force=True,
-    )
-    silent = _trigger(
-        after={"prefect.flow-run.heartbeat"},
-        expect={"prefect.flow-run.heartbeat", *_events(ENDS), *_events(("AwaitingRetry",))},
-        posture=Posture.Proactive,
-        within=timedelta(seconds=SILENCE_S),
-    )
-    _put(client, AutomationCore(name="drdd: lost runs", trigger=silent, actions=[again]))
-    crashed = _trigger(expect=_events(("Crashed",)), posture=Posture.Reactive)
-    _put(client, AutomationCore(name="drdd: crashed runs", trigger=crashed, actions=[again]))
 
 
 def notify(client: SyncPrefectClient, url: str) -> None:

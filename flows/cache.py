@@ -8,6 +8,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 from dvc.exceptions import CollectCacheError
 from dvc.repo import Repo
 from dvc.stage import Stage
@@ -42,9 +43,14 @@ def _is_there(repo: Repo, out: Any) -> bool:
 
 def bring(repo: Repo, stage: Stage) -> None:
     """What the stage depends on and is not in the workspace, from the cache, else from the remote."""
-    for dep in stage.deps:
-        if dep.protocol == "local" and not dep.exists:
-            show(repo, [dep.fs_path])
+    show(repo, [dep.fs_path for dep in stage.deps if dep.protocol == "local" and not dep.exists])
+
+
+def bring_all(repo: Repo, stage: Stage) -> None:
+    """What any of the stages before it made: tables that it reads name pictures that lie elsewhere."""
+    before = nx.descendants(repo.index.graph, stage)
+    absent = [out.fs_path for one in before for out in one.outs if not out.exists]
+    show(repo, absent)
 
 
 def show(repo: Repo, paths: Iterable[str]) -> None:

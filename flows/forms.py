@@ -16,8 +16,8 @@ Overrides = Annotated[
     list[str],
     Field(
         title="Overrides",
-        description="Params for this run alone, such as train.noise.images=4000. Such a run "
-        "publishes under the alias `trial`, unless it overrides publish.alias too.",
+        description="Params for this run alone, such as train.noise.images=4000. Such a run is "
+        "a trial: it publishes a version and moves no alias, unless it overrides publish.* too.",
     ),
 ]
 Presets = Annotated[

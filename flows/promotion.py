@@ -14,9 +14,7 @@ from drdd.registry.location import default_registry, open_registry
 
 Version = Annotated[
     str,
-    Field(
-        title="Version", description="A version's id, or an alias that points to it, such as trial."
-    ),
+    Field(title="Version", description="A version's id, or an alias that points to it."),
 ]
 Alias = Annotated[
     str, Field(title="Alias", description="What is to point to it. Empty: publish.alias of params.")
@@ -29,7 +27,7 @@ Anyway = Annotated[
 
 @flow(name="drdd")
 def promote(
-    version: Version = "trial", alias: Alias = "", why: Why = "", anyway: Anyway = False
+    version: Version, alias: Alias = "", why: Why = "", anyway: Anyway = False
 ) -> State[None]:
     """Verify every hash of a version, then move the alias to it; the service follows by itself."""
     root = Path.cwd()

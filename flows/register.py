@@ -1,4 +1,4 @@
-"""`python -m flows.register`: the work pool, the deployments of prefect.yaml and the automations.
+"""`python -m flows.register`: the work pool and the deployments of prefect.yaml.
 
 In the project's folder; done again, it changes nothing.
 """
@@ -14,7 +14,6 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectNotFound
 
 from drdd.errors import TransientError
-from flows import automations
 
 POOL = "drdd"
 PREFECT = str(Path(sys.executable).with_name("prefect"))
@@ -27,7 +26,6 @@ def register(kind: str, template: Path | None = None) -> None:
     """
     with get_client(sync_client=True) as client:
         _pool(client, kind, template)
-        automations.install(client)
     done = subprocess.run(
         [PREFECT, "--no-prompt", "deploy", "--all"], capture_output=True, text=True, check=False
     )
@@ -46,13 +44,13 @@ def _pool(client: SyncPrefectClient, kind: str, template: Path | None) -> None:
         client.update_work_pool(POOL, WorkPoolUpdate(**given))
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments(about: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--type", default="process", choices=["process", "kubernetes"])
-    parser.add_argument("--base-job-template", type=Path)
-    given = parser.parse_args()
-    register(given.type, given.base_job_template)
+    parser.add_argument("--base-job-template", type=Path, help="JSON")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    _main()
+    given = arguments(__doc__)
+    register(given.type, given.base_job_template)

@@ -63,6 +63,8 @@ def reproduce(stage: str, force: bool) -> str:
     with _alone(flights / name):
         with locked(Path()) as repo, explained(REMOTE):
             made = not force and cache.recall(repo, found(repo, stage)[0], name)
+            if not made:
+                cache.bring_all(repo, found(repo, stage)[0])
         with locked(Path()) as repo:
             one, upstream = found(repo, stage)
             again = force or (not made and bool(cache.lost(repo, one)))

@@ -1,12 +1,22 @@
-"""`python -m flows.worker`: registers, then becomes the worker of the pool on this machine."""
+"""`python -m flows.worker`: registers, then is the worker of the pool, and looks after lost runs."""
 
 import os
+import signal
+import subprocess
+import sys
+import threading
 
-from flows.register import POOL, PREFECT, register
+from flows.lost import look_after
+from flows.register import POOL, PREFECT, arguments, register
 
-LIMIT = 4  # runs at once
+LIMIT = "DRDD_RUNS_AT_ONCE"
 
 if __name__ == "__main__":
-    register("process")
-    command = (PREFECT, "worker", "start", "--pool", POOL, "--type", "process")
-    os.execv(PREFECT, (*command, "--limit", str(LIMIT)))
+    given = arguments(__doc__)
+    register(given.type, given.base_job_template)
+    command = [PREFECT, "worker", "start", "--pool", POOL, "--type", given.type]
+    worker = subprocess.Popen([*command, "--limit", os.environ.get(LIMIT, "4")])
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(asked, lambda number, _: worker.send_signal(number))
+    threading.Thread(target=look_after, daemon=True).start()
+    sys.exit(worker.wait())

@@ -7,10 +7,12 @@ made before, and goes on where a run that was stopped left off. The user's files
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from dvc.config import Config, merge
 from dvc.repo import Repo
@@ -24,6 +26,7 @@ RUNS = Path(".drdd/runs")
 SHARED = (Path(".drdd/checkpoints"), Path(".drdd/tensorboard"))
 DONE = Path(".drdd/done")  # in the workspace of a run that has ended well
 KEEP = 5
+PATIENCE_S = 600.0
 CACHE = "DRDD_DVC_CACHE"  # a folder for DVC's cache, such as one that several machines mount
 KEYS = ("access_key_id", "secret_access_key", "session_token", "endpointurl")
 
@@ -49,10 +52,7 @@ def workspace(
     path = (root / RUNS / run).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f"{run}.lock").open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TransientError(f"{path}: another process of this run works in it") from None
+        _lock(held, path)
         if not (path / ".drdd").exists():
             with _one_at_a_time(root):
                 _make(root, path, rev, overrides, presets)
@@ -65,11 +65,24 @@ def workspace(
         _prune(root)
 
 
+def _lock(file: IO[str], path: Path) -> None:
+    """A process of the same run that is only cut off from the server is left to finish."""
+    give_up = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                raise TransientError(f"{path}: another process of this run works in it") from None
+            time.sleep(1)
+
+
 def trial_overrides(overrides: Sequence[str], presets: Sequence[str] = ()) -> list[str]:
-    """A run with overrides or presets is a trial: it must not move the champion unless it says so."""
-    trial = overrides or presets
-    named = any(item.startswith("publish.alias=") for item in overrides)
-    return [*overrides, "publish.alias=trial"] if trial and not named else list(overrides)
+    """A run with overrides or presets is a trial: it moves no alias, unless they say what is published."""
+    trial = bool(overrides or presets)
+    said = any(item.startswith("publish.") for item in overrides)
+    return [*overrides, "publish.promote=false"] if trial and not said else list(overrides)
 
 
 def _make(

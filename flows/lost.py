@@ -1,0 +1,98 @@
+"""Runs whose process is gone: their machine died, or the process was killed. They are started again.
+
+A run tells the server that it lives, every HEARTBEAT_S. Whoever waits for work looks after the others.
+"""
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.events.filters import (
+    EventFilter,
+    EventNameFilter,
+    EventOccurredFilter,
+    EventResourceFilter,
+)
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.states import AwaitingRetry, Cancelled
+from prefect.types import DateTime
+
+FLOW = "drdd"
+SILENCE_S = 95.0  # three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY) and a little
+OLD = timedelta(days=1)  # a crash that nobody waits for any more
+LOOK_EVERY_S = 10.0
+WORD = "its process was lost; it goes on where it stopped"
+log = logging.getLogger("drdd.lost")
+
+
+def look_after() -> None:
+    """For ever. Time in which the server did not answer is no silence of anybody's."""
+    answered = time.monotonic()
+    with get_client(sync_client=True) as client:
+        while True:
+            try:
+                take_up(client, min(SILENCE_S, time.monotonic() - answered))
+            except (httpx.TransportError, PrefectHTTPStatusError) as error:
+                log.warning("the Prefect server does not answer: %s", error)
+                answered = time.monotonic()
+            time.sleep(LOOK_EVERY_S)
+
+
+def take_up(client: SyncPrefectClient, watched_s: float) -> list[str]:
+    """The names of the runs that are to be started again, or are over.
+
+    watched_s: for how long the server has answered; who is silent for no longer may be alive.
+    """
+    taken = []
+    for run in _unfinished(client):
+        state = run.state
+        if state is None:
+            continue
+        if state.is_crashed():
+            if datetime.now(UTC) - state.timestamp > OLD:
+                continue
+            client.set_flow_run_state(run.id, AwaitingRetry(message=WORD), force=True)
+        elif watched_s < SILENCE_S or _lives(client, run):
+            continue
+        elif state.is_cancelling():
+            client.set_flow_run_state(run.id, Cancelled(message="its process was lost"), force=True)
+        else:
+            client.set_flow_run_state(run.id, AwaitingRetry(message=WORD), force=True)
+        log.warning("run %s: %s", run.name, WORD)
+        taken.append(run.name)
+    return taken
+
+
+def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
+    kinds = [StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED]
+    return client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=kinds))
+        ),
+        limit=200,
+    )
+
+
+def _lives(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether anything was heard of it lately."""
+    now = DateTime.now("UTC")
+    since = now.subtract(seconds=SILENCE_S)
+    if run.state is not None and run.state.timestamp > since:
+        return True
+    heard = EventFilter(
+        occurred=EventOccurredFilter(since=since, until=now),
+        event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+    )
+    return bool(client.read_events(heard, limit=1).events)
