@@ -10,8 +10,7 @@ from pathlib import Path
 from dvc.repo.experiments.refs import ExpRefInfo
 
 from flows.git import commit_tree, git, worktree_tree
-
-LOCK = "dvc.lock"
+from flows.graph import LOCK
 
 
 def save(workspace: Path, baseline: str, name: str) -> str | None:
@@ -38,8 +37,8 @@ def resume(workspace: Path, baseline: str) -> None:
     tree = worktree_tree(workspace)
     for _, commit in _known(workspace, baseline):
         changed = git(workspace, "diff-tree", "-r", "--name-only", tree, f"{commit}^{{tree}}")
-        if changed == LOCK:
-            git(workspace, "restore", f"--source={commit}", "--", LOCK)
+        if changed == str(LOCK):
+            git(workspace, "restore", f"--source={commit}", "--", str(LOCK))
             return
 
 

@@ -13,8 +13,10 @@ from dvc.repo import Repo, lock_repo
 from dvc.stage import Stage as DvcStage
 
 from drdd.errors import UserError
+from drdd.files import write_bytes
 from drdd.params.errors import nearest
 
+LOCK, COPY = Path("dvc.lock"), Path(".drdd/dvc.lock")
 BUSY_POLL_S = 0.2
 BUSY_PATIENCE_S = 900.0
 
@@ -76,7 +78,30 @@ def locked(root: Path) -> Iterator[Repo]:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(BUSY_POLL_S)
+        _mend(root)
         yield repo
+
+
+def dump(stage: DvcStage, root: Path) -> None:
+    """Note in dvc.lock what the stage was made of. With DVC's lock.
+
+    DVC writes the file in place, so a process that is killed leaves a part of it. There is a copy then,
+    from which the next one that has the lock puts it back.
+    """
+    lock, copy = root / LOCK, root / COPY
+    write_bytes(copy, lock.read_bytes() if lock.exists() else b"")
+    stage.dump(update_pipeline=False)
+    copy.unlink()
+
+
+def _mend(root: Path) -> None:
+    lock, copy = root / LOCK, root / COPY
+    if copy.exists():
+        if copy.stat().st_size:
+            write_bytes(lock, copy.read_bytes())
+        else:
+            lock.unlink(missing_ok=True)
+        copy.unlink()
 
 
 def found(repo: Repo, stage: str) -> tuple[DvcStage, list[DvcStage]]:

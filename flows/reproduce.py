@@ -24,7 +24,7 @@ from drdd.errors import TransientError, UserError
 from drdd.stages.run import EXIT_TRANSIENT
 from drdd.storage import explained
 from flows import cache
-from flows.graph import BUSY_PATIENCE_S, BUSY_POLL_S, found, locked
+from flows.graph import BUSY_PATIENCE_S, BUSY_POLL_S, dump, found, locked
 
 RAN, RESTORED = "drdd: ran", "drdd: restored"
 REMOTE = "DVC's remote"
@@ -69,7 +69,7 @@ def reproduce(stage: str, force: bool) -> str:
             one, upstream = found(repo, stage)
             again = force or (not made and bool(cache.lost(repo, one)))
             if one.reproduce(force=again, allow_missing=True, upstream=upstream):
-                one.dump(update_pipeline=False)
+                dump(one, Path())
         with explained(REMOTE):
             cache.push(repo, one, name)
     return RESTORED if made else RAN

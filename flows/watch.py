@@ -31,6 +31,7 @@ DEPLOYMENT = "full-pipeline"
 POLL_S = 1.0
 LIMIT = 200  # artifacts, or tasks, of one run
 LINE_EVERY_S = 20.0
+PASSING = ("Scheduled", "Pending", "Submitting", "Late")
 MARKS = {"COMPLETED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CRASHED": "[red]✗[/]", "RUNNING": "▸"}
 
 
@@ -72,6 +73,26 @@ def watch(run: FlowRun, console: Console) -> FlowRun:
                         return run
                     time.sleep(POLL_S)
         return _watch_lines(client, run.id, order, console)
+
+
+def watch_all(runs: Sequence[FlowRun], said: Sequence[str], console: Console) -> list[FlowRun]:
+    """Until all have ended, in the order given; said: what is special about each."""
+    began, shown = time.monotonic(), dict.fromkeys((run.id for run in runs), "")
+    with get_client(sync_client=True) as client:
+        while True:
+            now = [client.read_flow_run(run.id) for run in runs]
+            over = sum(run.state is not None and run.state.is_final() for run in now)
+            for run, word in zip(now, said, strict=True):
+                name = run.state_name or ""
+                if name != shown[run.id] and name not in PASSING:
+                    shown[run.id] = name
+                    eta = (time.monotonic() - began) / over * (len(runs) - over) if over else 0
+                    left = f", ETA {eta / 60:.0f} min" if eta else ""
+                    line = f"{run.name}  {word}  {name.lower()}  ({over}/{len(runs)}{left})"
+                    console.print(line, soft_wrap=True, highlight=False)
+            if over == len(runs):
+                return now
+            time.sleep(POLL_S)
 
 
 def _watch_lines(

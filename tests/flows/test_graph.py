@@ -1,46 +1,20 @@
-"""The flow's tasks are dvc.yaml's stages, whatever params say; stages are reproduced once."""
+"""The flow's tasks are dvc.yaml's stages, whatever params say."""
 
-import subprocess
-import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from dvc.repo import Repo
 
 from drdd.errors import UserError
 from drdd.params import load
-from flows.graph import StageError, reproduce, stages
+from flows.graph import stages
 from tests.conftest import ROOT
-
-DVC_YAML = """
-stages:
-  first:
-    cmd: echo one >> log && echo 1 > a
-    deps: [in]
-    outs: [a]
-  second:
-    cmd: sleep 0.5 && cp a b
-    deps: [a]
-    outs: [b]
-  beside:
-    cmd: sleep 0.5 && cp a c
-    deps: [a]
-    outs: [c]
-  broken:
-    cmd: "false"
-    deps: [a]
-    outs: [d]
-"""
+from tests.flows.toy import make
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    Repo.init(str(tmp_path)).close()
-    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
-    (tmp_path / "in").write_text("x")
-    return tmp_path
+def project(tmp_path: Path) -> Path:
+    return make(tmp_path)
 
 
 def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
@@ -76,38 +50,16 @@ def test_every_stage_comes_after_what_it_needs(project: Path) -> None:
     assert seen == {"first", "second", "beside", "broken"}
 
 
-def test_a_stage_runs_once(project: Path) -> None:
-    assert reproduce("first") is True
-    assert reproduce("first") is False
-    assert (project / "log").read_text() == "one\n"
-    (project / "in").write_text("y")
-    assert reproduce("first") is True
+def test_a_target_brings_what_it_depends_on_and_no_more(project: Path) -> None:
+    assert [stage.name for stage in stages(project, "second")] == ["first", "second"]
+    without = stages(project, without=["second"])
+    assert [stage.name for stage in without] == ["first", "beside", "broken"]
 
 
-def test_independent_stages_run_at_the_same_time(project: Path) -> None:
-    reproduce("first")
-    errors: list[BaseException] = []
-
-    def run(stage: str) -> None:
-        try:
-            assert reproduce(stage)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=[stage]) for stage in ("second", "beside")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert not reproduce("second")
-    assert not reproduce("beside")
-
-
-def test_a_failing_stage_is_said(project: Path) -> None:
-    reproduce("first")
-    with pytest.raises(StageError, match="broken: failed to run: false, exited with 1"):
-        reproduce("broken")
+@pytest.mark.parametrize("names", [{"target": "secnd"}, {"without": ["secnd"]}])
+def test_an_unknown_stage_is_the_users(project: Path, names: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="no stage 'secnd', did you mean 'second'"):
+        stages(project, **names)
 
 
 def test_a_broken_dvc_yaml_is_the_users(project: Path) -> None:

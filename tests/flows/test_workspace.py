@@ -1,15 +1,20 @@
-"""A run with overrides sees the project as it is now, and the user's files see nothing of it."""
+"""A run sees the project as it is, or as it was at a revision; the user's files see nothing of it."""
 
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.repo import Repo
 
-from drdd.errors import UserError
+from drdd.errors import TransientError, UserError
 from drdd.params import load
-from flows.workspace import KEEP, RUNS, trial_overrides, workspace
+from flows.git import worktree_tree
+from flows.workspace import DONE, KEEP, RUNS, trial_overrides, workspace
 from tests.conftest import ROOT
 
 
@@ -28,26 +33,42 @@ def project(tmp_path: Path) -> Path:
     Repo.init(str(root)).close()
     for name in ("params.yaml", ".gitignore"):
         shutil.copy(ROOT / name, root / name)
-    (root / "code.py").write_text("committed")
+    for name in ("code.py", "gone.py"):
+        (root / name).write_text("committed")
     _git(root, "add", "--all")
     _git(root, "commit", "-qm", "first")
     return root
 
 
-def test_without_overrides_a_run_works_in_the_project(project: Path) -> None:
-    assert workspace(project, "run", []) == project
+@contextmanager
+def _worked(project: Path, run: str, *overrides: str, **more: Any) -> Iterator[Path]:
+    with workspace(project, run, more.pop("rev", ""), overrides, **more) as place:
+        yield place.path
 
 
-def test_a_run_with_overrides_gets_a_snapshot(project: Path) -> None:
+def _made(project: Path, run: str, *overrides: str, **more: Any) -> Path:
+    with _worked(project, run, *overrides, **more) as path:
+        return path
+
+
+def _killed(project: Path, run: str, *overrides: str) -> Path:
+    with suppress(KeyboardInterrupt), _worked(project, run, *overrides) as path:
+        raise KeyboardInterrupt
+    return path
+
+
+def test_a_run_works_in_a_snapshot_of_the_project(project: Path) -> None:
     (project / "code.py").write_text("changed, not committed")
     (project / "new.py").write_text("not even added")
+    (project / "gone.py").unlink()
     (project / "data").mkdir()
     (project / "data/ignored").write_text("")
     before = _git(project, "status", "--porcelain"), (project / "params.yaml").read_bytes()
-    path = workspace(project, "run", ["seed=5"])
+    path = _made(project, "run", "seed=5")
     assert load(path / "params.yaml").seed == 5
     assert (path / "code.py").read_text() == "changed, not committed"
     assert (path / "new.py").read_text() == "not even added"
+    assert not (path / "gone.py").exists()
     assert not (path / "data").exists()
     assert before == (
         _git(project, "status", "--porcelain"),
@@ -57,9 +78,23 @@ def test_a_run_with_overrides_gets_a_snapshot(project: Path) -> None:
         assert ours.cache.local.path == theirs.cache.local.path
 
 
-def test_the_snapshot_of_a_clean_project_is_its_commit(project: Path) -> None:
-    path = workspace(project, "run", ["seed=5"])
-    assert _git(path, "rev-parse", "HEAD") == _git(project, "rev-parse", "HEAD")
+def test_a_run_of_a_revision_has_its_files(project: Path) -> None:
+    (project / "code.py").write_text("of the second commit")
+    _git(project, "commit", "-qam", "second")
+    path = _made(project, "run", rev="HEAD~1")
+    assert (path / "code.py").read_text() == "committed"
+    assert _git(path, "rev-parse", "HEAD") == _git(project, "rev-parse", "HEAD~1")
+    with pytest.raises(UserError, match="git knows no commit, branch or tag 'nothing'"):
+        _made(project, "other", rev="nothing")
+
+
+def test_a_branch_is_that_of_the_remote(project: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    _git(project, "clone", "-q", str(project), str(clone))
+    branch = _git(project, "branch", "--show-current")
+    (project / "code.py").write_text("pushed later")
+    _git(project, "commit", "-qam", "later")
+    assert (_made(clone, "run", rev=branch) / "code.py").read_text() == "pushed later"
 
 
 def test_an_ignored_corpus_of_the_project_is_linked(project: Path) -> None:
@@ -68,7 +103,7 @@ def test_an_ignored_corpus_of_the_project_is_linked(project: Path) -> None:
     (project / "params.yaml").write_text(changed)
     (project / "data/mine").mkdir(parents=True)
     (project / "data/mine/a.png").write_bytes(b"x")
-    path = workspace(project, "run", ["seed=5"])
+    path = _made(project, "run", "seed=5")
     assert (path / "data/mine/a.png").read_bytes() == b"x"
 
 
@@ -77,7 +112,7 @@ def test_a_run_with_a_preset_has_it_in_its_params_and_its_benchmarks_linked(proj
     for name in names:
         (project / "data/benchmarks/Snow100K" / name).mkdir(parents=True)
         (project / "data/benchmarks/Snow100K" / name / "a.jpg").write_bytes(b"x")
-    path = workspace(project, "run", ["tasks.snow.pairs=0.5"], ["snow"])
+    path = _made(project, "run", "tasks.snow.pairs=0.5", presets=["snow"])
     tasks = load(path / "params.yaml").tasks
     assert set(tasks) == {"snow"}
     assert tasks["snow"].pairs == 0.5
@@ -94,41 +129,84 @@ def test_a_source_inside_another_is_linked_with_it(project: Path) -> None:
     for name in ("sky.png", "nature/nature.png"):
         (project / "data/mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (project / "data/mine" / name).write_bytes(b"x")
-    path = workspace(project, "run", ["seed=5"])
+    path = _made(project, "run", "seed=5")
     assert (path / "data/mine/sky.png").exists()
     assert (path / "data/mine/nature/nature.png").exists()
 
 
-def test_a_bad_override_is_refused_before_anything_is_made(project: Path) -> None:
+def test_a_registry_that_is_a_folder_is_the_projects(project: Path) -> None:
+    path = _made(project, "run", "publish.registry=published")
+    (path / "published/alias").write_text("x")
+    assert (project / "published/alias").read_text() == "x"
+    assert "published" not in _git(path, "ls-tree", "--name-only", worktree_tree(path))
+
+
+def test_a_bad_override_is_refused_and_leaves_nothing(project: Path) -> None:
     with pytest.raises(UserError, match=r"no 'sead'.*seed"):
-        workspace(project, "run", ["sead=5"])
+        _made(project, "run", "sead=5")
     with pytest.raises(UserError, match=r"no preset 'snw', did you mean 'snow'"):
-        workspace(project, "run", [], ["snw"])
-    assert not (project / RUNS).exists()
+        _made(project, "run", presets=["snw"])
+    assert not (project / RUNS / "run").exists()
+    assert len(_git(project, "worktree", "list").splitlines()) == 1
 
 
-def test_a_retried_run_finds_its_workspace_again(project: Path) -> None:
-    path = workspace(project, "run", ["seed=5"])
+def test_a_run_that_was_killed_finds_its_workspace_and_its_checkpoints_again(project: Path) -> None:
+    path = _killed(project, "run", "seed=5")
     (path / "made.txt").write_text("by the first try")
-    assert workspace(project, "run", ["seed=5"]) == path
-    assert (path / "made.txt").exists()
+    (path / ".drdd/checkpoints/noise").mkdir()
+    (path / ".dvc/tmp").mkdir(exist_ok=True)
+    (path / ".dvc/tmp/rwlock").write_text("of a process that is gone")
+    with _worked(project, "run", "seed=5") as again:
+        assert again == path
+        assert (path / "made.txt").exists()
+        assert not (path / ".dvc/tmp/rwlock").exists()
+    # Another run of the same goes on from the same checkpoints.
+    assert (_made(project, "other", "seed=5") / ".drdd/checkpoints/noise").is_dir()
 
 
-def test_only_the_newest_runs_are_kept(project: Path) -> None:
-    for run in range(KEEP + 3):
-        workspace(project, f"run{run}", ["seed=5"])
-    assert len(list((project / RUNS).iterdir())) == KEEP
-    assert _git(project, "worktree", "list").count("\n") == KEEP
+def test_a_second_process_of_a_run_waits_for_the_first(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.workspace.PATIENCE_S", 0)
+    with (
+        _worked(project, "run"),
+        pytest.raises(TransientError, match="another process"),
+        _worked(project, "run"),
+    ):
+        pass
 
 
-def test_a_trial_never_moves_the_champion_unless_it_says_so(project: Path) -> None:
-    assert trial_overrides(project, []) == []
-    assert trial_overrides(project, ["seed=1"]) == ["seed=1", "publish.alias=trial"]
-    assert trial_overrides(project, [], ["snow"]) == ["publish.alias=trial"]
-    explicit = ["publish.alias=champion"]
-    assert trial_overrides(project, explicit) == explicit
+def test_the_newest_folders_are_kept_and_those_that_are_not_done(project: Path) -> None:
+    _killed(project, "stopped")
+    with _worked(project, "running"):
+        for number in range(KEEP + 3):
+            path = _made(project, f"run{number}")
+            os.utime(path / DONE, (number, number))
+        kept = {path.name for path in (project / RUNS).iterdir() if path.is_dir()}
+        listed = _git(project, "worktree", "list", "--porcelain").splitlines()
+    newest = {f"run{number}" for number in range(3, KEEP + 3)}
+    assert kept == {"stopped", "running", *newest}
+    known = {Path(line[9:]).name for line in listed if line.startswith("worktree ")}
+    assert known == {"project", *kept}
 
 
-def test_a_trial_publishes_to_the_projects_own_folder(project: Path) -> None:
-    added = trial_overrides(project, ["publish.registry=models"])[-1]
-    assert added == f"publish.registry={project / 'models'}"
+def test_keys_that_the_environment_has_are_in_no_workspace(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remotes = "".join(
+        f"['remote \"{name}\"']\n    url = s3://bucket/{name}\n    access_key_id = {key}\n"
+        f"    secret_access_key = {key}-secret\n"
+        for name, key in (("stack", "of-the-stack"), ("mine", "of-mine"))
+    )
+    (project / ".dvc/config.local").write_text(remotes)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-stack")
+    text = (_made(project, "run") / ".dvc/config.local").read_text()
+    assert "of-the-stack" not in text
+    assert "of-mine-secret" in text  # of a store that the environment does not lead to
+
+
+def test_a_trial_moves_no_alias_unless_it_says_what_is_published() -> None:
+    assert trial_overrides([], []) == []
+    assert trial_overrides(["seed=1"], []) == ["seed=1", "publish.promote=false"]
+    assert trial_overrides([], ["snow"]) == ["publish.promote=false"]
+    assert trial_overrides(["publish.alias=mine"], []) == ["publish.alias=mine"]

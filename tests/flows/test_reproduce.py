@@ -1,0 +1,241 @@
+"""One stage of a workspace: made once for all who share the cache or the remote."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from drdd.stages.run import EXIT_TRANSIENT
+from flows import cache
+from flows.graph import dump, found, locked
+from flows.reproduce import RAN, RESTORED, current, is_had
+from tests.conftest import ROOT
+from tests.flows.toy import git, make, said
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make(tmp_path / "project", tmp_path / "remote")
+
+
+def _start(root: Path, stage: str, *more: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "flows.reproduce", stage, *more],
+        cwd=root,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _ended(process: "subprocess.Popen[str]", status: int = 0) -> str:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == status, output
+    return output.strip().splitlines()[-1]
+
+
+def _made(root: Path, stage: str, *more: str) -> str:
+    return _ended(_start(root, stage, *more))
+
+
+def _other(project: Path, name: str, shared: bool) -> Path:
+    """A clone; shared: with the project's own cache, else with an empty one."""
+    clone = project.parent / name
+    git(project, "clone", "-q", str(project), str(clone))
+    if shared:
+        folder = project / ".dvc/cache"
+        (clone / ".dvc/config.local").write_text(f"[cache]\n    dir = {folder}\n")
+    return clone
+
+
+def _objects(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("files/md5/*/*") if path.is_file())
+
+
+def test_what_is_made_is_current_until_its_inputs_change(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    assert current(["first", "second"]) == frozenset()
+    assert _made(project, "first") == RAN
+    assert _made(project, "second") == RAN
+    assert current(["first", "second"]) == {"first", "second"}
+    (project / "in").write_text("y")
+    assert current(["first", "second"]) == {"second"}
+    assert said(project) == ["first", "second"]
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared cache", "empty cache"])
+def test_another_workspace_restores_it(project: Path, shared: bool) -> None:
+    for stage in ("first", "second"):
+        _made(project, stage)
+    other = _other(project, "other", shared)
+    assert [_made(other, stage) for stage in ("first", "second")] == [RESTORED, RESTORED]
+    assert said(other) == []
+    assert (other / "b/1").read_text() == "x"
+    assert _made(other, "beside") == RAN  # from inputs that were fetched
+
+
+def test_only_what_the_remote_has_not_is_pushed(project: Path) -> None:
+    remote = project.parent / "remote"
+    _made(project, "first")
+    before = {path: path.stat().st_mtime_ns for path in _objects(remote)}
+    assert before
+    _made(project, "second")
+    after = {path: path.stat().st_mtime_ns for path in _objects(remote)}
+    assert before.items() <= after.items()
+    assert len(after) > len(before)
+
+
+def test_a_partial_cache_is_filled_from_the_remote(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in ("first", "second"):
+        _made(project, stage)
+    shutil.rmtree(project / "b")
+    lost = [path for path in _objects(project / ".dvc/cache") if path.read_text() == "x\n"]
+    lost[0].unlink()
+    monkeypatch.chdir(project)
+    assert current(["second"]) == {"second"}  # the remote has it
+    with locked(Path()) as repo:
+        cache.show(repo, ["b"])
+    assert (project / "b/2").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("suffix", ["", ".dir"], ids=["a file", "the list of a folder"])
+def test_a_damaged_object_is_found_by_its_hash_and_fetched_again(
+    project: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in ("first", "second"):
+        _made(project, stage)
+    monkeypatch.chdir(project)
+    with locked(Path()) as repo:
+        (out,) = found(repo, "second")[0].outs
+    whole = [path for path in _objects(project / ".dvc/cache") if path.suffix == suffix]
+    contents = {path: path.read_bytes() for path in whole}
+    for path in whole:
+        path.chmod(0o644)
+        path.write_bytes(b"damaged")
+        path.chmod(0o444)  # which DVC takes for a proof
+    shutil.rmtree(project / "b")
+    with locked(Path()) as repo:
+        cache.show(repo, ["b"])
+    assert {path.name: path.read_text() for path in (project / "b").iterdir()} == {
+        "1": "x",
+        "2": "x\n",
+    }
+    used = [path for path in whole if path.name.startswith(out.hash_info.value[2:6])] or whole[:0]
+    assert all(path.read_bytes() == contents[path] for path in used)
+
+
+def test_what_is_nowhere_any_more_is_made_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in ("first", "second"):
+        _made(project, stage)
+    for folder in (project / ".dvc/cache/files", project.parent / "remote"):
+        shutil.rmtree(folder)
+    shutil.rmtree(project / "b")
+    monkeypatch.chdir(project)
+    assert current(["second"]) == frozenset()
+    assert not is_had("second")
+    assert _made(project, "second") == RAN
+    assert is_had("second")
+
+
+def test_of_two_that_would_make_the_same_one_does(project: Path) -> None:
+    _made(project, "first")
+    other = _other(project, "other", shared=True)
+    _made(other, "first")
+    both = [_start(root, "second") for root in (project, other)]
+    assert sorted(_ended(process) for process in both) == [RAN, RESTORED]
+    assert len(said(project)[1:] + said(other)) == 1
+    assert not list((project / ".dvc/cache/flights").iterdir())
+
+
+def test_stages_of_one_workspace_run_at_the_same_time(project: Path) -> None:
+    _made(project, "first")
+    both = [_start(project, stage) for stage in ("second", "beside")]
+    assert [_ended(process) for process in both] == [RAN, RAN]
+    assert current_in(project, ["first", "second", "beside"]) == {"first", "second", "beside"}
+
+
+def current_in(root: Path, names: list[str]) -> set[str]:
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        return set(current(names))
+    finally:
+        os.chdir(before)
+
+
+def test_force_makes_it_anew(project: Path) -> None:
+    assert _made(project, "first") == RAN
+    assert _made(project, "first", "--force") == RAN
+    assert said(project) == ["first", "first"]
+
+
+def test_a_failing_stage_is_said(project: Path) -> None:
+    _made(project, "first")
+    process = _start(project, "broken")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the last word" in output
+    assert "exited with 3" in output
+
+
+def test_a_remote_that_is_gone_may_come_back(project: Path) -> None:
+    config = project / ".dvc/config"
+    dead = "s3://bucket/prefix\n    endpointurl = http://127.0.0.1:9\n    access_key_id = a\n"
+    config.write_text(
+        f"[core]\n    remote = there\n['remote \"there\"']\n    url = {dead}    secret_access_key = b\n"
+    )
+    process = _start(project, "first")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == EXIT_TRANSIENT, output
+    assert "does not answer" in output
+
+
+def test_a_killed_one_leaves_nothing_that_stops_the_next(project: Path) -> None:
+    _made(project, "first")
+    process = _start(project, "second")
+    while "second" not in said(project):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert _made(project, "second") == RAN
+    assert (project / "b/1").read_text() == "x"
+
+
+def test_a_torn_list_of_locks_is_dropped(project: Path) -> None:
+    (project / ".dvc/tmp").mkdir(exist_ok=True)
+    (project / ".dvc/tmp/rwlock").write_text('{"read": {')  # its writer was killed
+    assert _made(project, "first") == RAN
+
+
+def test_a_lock_file_whose_writer_was_killed_is_put_back(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    for stage in ("first", "second"):
+        _made(project, stage)
+    whole = Path("dvc.lock").read_bytes()
+
+    class Killed:
+        def dump(self, update_pipeline: bool) -> None:
+            Path("dvc.lock").write_bytes(whole[: len(whole) // 2])  # in place, as DVC does
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), locked(Path()):
+        dump(Killed(), Path())
+    assert Path("dvc.lock").read_bytes() != whole
+    assert current(["first", "second"]) == {"first", "second"}
+    assert Path("dvc.lock").read_bytes() == whole
