@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 
 from drdd.cluster import OPEN
 
@@ -28,7 +27,7 @@ POLL_S = 0.1
 STARTED = "Ray runtime started"
 
 
-def main(command: Sequence[str]) -> int:
+def main(command: list[str]) -> int:
     """The exit code of the command, as a shell tells it: 128 and the signal that ended it."""
     os.environ.update({name: os.environ.get(name, value) for name, value in OPEN.items()})
     address = os.environ.get("RAY_ADDRESS", "")
@@ -45,7 +44,7 @@ def main(command: Sequence[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _run(command: Sequence[str], node: "_Node", asked: list[int]) -> int:
+def _run(command: list[str], node: "_Node", asked: list[int]) -> int:
     """Signals go to the command alone, which may need the node to end well."""
     running: subprocess.Popen[bytes] | None = None
     give_up = time.monotonic() + JOINED_S

@@ -18,7 +18,6 @@ from drdd.serving.app import SERVICE
 from drdd.serving.published import FromRegistry
 from drdd.serving.replica import Setup, deployment, keys_of
 
-
 PATIENCE = 100_000
 
 
