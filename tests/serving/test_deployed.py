@@ -76,7 +76,7 @@ def test_replicas_come_once_a_first_version_is_published(
     registry = Registry.open(str(project / "registry"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("DRDD_REGISTRY", str(project / "registry"))
-    one = {"name": "drdd", "import_path": "drdd.serving.deployed:application"}
+    one: dict[str, Any] = {"name": "drdd", "import_path": "drdd.serving.deployed:application"}
     one |= {"args": {"project": str(project), "overrides": ["serve.threads=1"]}}
     config = ServeDeploySchema.model_validate({"applications": [one]})
     with ray_cluster(cpus=1):
