@@ -23,6 +23,11 @@ def deploy_champion(root: Path, fresh: bool) -> str:
     version = published["version"]
     if not published["promoted"]:
         return f"version {version} was not promoted; the service is left as it is"
+    if elsewhere := os.environ.get("DRDD_SERVICE"):  # somebody else's, which follows aliases too
+        there = _serves(elsewhere, published["alias"], version)
+        return (
+            f"{elsewhere} " + ("serves" if there else "does not serve yet") + f" version {version}"
+        )
     address = f"http://127.0.0.1:{os.environ['DRDD_SERVE_PORT']}"
     if fresh or not _serves(address, published["alias"], version):
         from drdd.serving.app import deploy

@@ -30,12 +30,18 @@ LENT = ("DRDD_TRUSTED_KEY",)  # beside AWS_*: what a replica needs of the deploy
 
 
 def start_serve() -> None:
-    """With HTTP on loopback on a shared cluster (RAY_ADDRESS), or where DRDD_SERVE_PORT is set."""
+    """With HTTP on a shared cluster (RAY_ADDRESS), or where DRDD_SERVE_PORT is set.
+
+    On the loopback of its head, or at DRDD_SERVE_HOST, such as 0.0.0.0 in a container.
+    """
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     port = os.environ.get("DRDD_SERVE_PORT")
     if port or os.environ.get("RAY_ADDRESS"):
         serve.start(
-            http_options=HTTPOptions(host="127.0.0.1", port=int(port or DEFAULT_PORT)),
+            http_options=HTTPOptions(
+                host=os.environ.get("DRDD_SERVE_HOST") or "127.0.0.1",
+                port=int(port or DEFAULT_PORT),
+            ),
             proxy_location=ProxyLocation.HeadOnly,
             # The proxy, which the controller starts, has its environment from it.
             controller_options=ControllerOptions(runtime_env={"env_vars": SETTING}),
