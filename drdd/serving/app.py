@@ -3,10 +3,13 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
+from uuid import uuid4
 
+import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import ControllerOptions, HTTPOptions, ProxyLocation
@@ -16,6 +19,7 @@ from ray.serve.schema import ApplicationStatus, ReplicaState
 
 from drdd.errors import TransientError, UserError
 from drdd.params import Serve
+from drdd.registry.registry import Registry
 from drdd.serving.proxy import SETTING
 from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.replica import Report, Setup, deployment, keys_of, models_of
@@ -51,22 +55,42 @@ def start_serve() -> None:
 
 
 @contextmanager
-def candidate(folder: Path, settings: Serve) -> Iterator[DeploymentHandle]:
+def candidate(
+    folder: Path, settings: Serve, shared: Callable[[], str]
+) -> Iterator[DeploymentHandle]:
     """Serve the model in `folder` for the duration of the block; reachable by handle alone.
 
-    `handle.restore_batch.remote(pictures, options)` restores these pictures together and with no other.
-    Raises UserError when the model does not load.
+    shared: a folder or s3:// prefix that all nodes reach, asked for where the cluster has several: a
+    replica may be on any of them. `handle.restore_batch.remote(pictures, options)` restores these
+    pictures together and with no other. Raises UserError when the model does not load.
     """
     one = settings.model_copy(
         update={"models": [CANDIDATE], "replicas": 1, "max_replicas": None, "api_keys": None}
     )
-    setup = Setup(CANDIDATE, one, FromFolder(folder.absolute()))
-    models_of(setup).start()
-    start_serve()
+    models_of(Setup(CANDIDATE, one, FromFolder(folder.absolute()))).start()
+    with _reached_by_all(folder, shared) as source:
+        setup = Setup(CANDIDATE, one, source)
+        start_serve()
+        try:
+            yield _run(setup, None)
+        finally:
+            serve.delete(CANDIDATE)
+
+
+@contextmanager
+def _reached_by_all(folder: Path, shared: Callable[[], str]) -> Iterator[FromFolder | FromRegistry]:
+    """The folder; on a cluster of several nodes a registry of one version, which goes afterwards."""
+    if sum(node["Alive"] for node in ray.nodes()) == 1:
+        yield FromFolder(folder.absolute())
+        return
+    registry = Registry.open(f"{shared()}/{uuid4().hex}")
+    version = registry.publish({path.name: path for path in folder.iterdir()}, {})
+    registry.aliases.move(CANDIDATE, version.id, "to be evaluated")
     try:
-        yield _run(setup, None)
+        yield FromRegistry(registry.uri, Path(gettempdir()) / "drdd-candidates")
     finally:
-        serve.delete(CANDIDATE)
+        for name in registry.store.names(""):
+            registry.store.delete(name)
 
 
 def deploy(settings: Serve, registry: str, root: Path) -> bool:

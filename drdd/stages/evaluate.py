@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ray.serve.handle import DeploymentHandle
@@ -13,6 +14,7 @@ from drdd.data.library import Library
 from drdd.data.pairs import HOLDOUT
 from drdd.data.pictures import covering
 from drdd.data.shards import read_known
+from drdd.data.versions import shared_folder
 from drdd.evaluation.measures import Measures
 from drdd.params import Params
 from drdd.progress import Reporter
@@ -35,7 +37,8 @@ def evaluate(params: Params, reporter: Reporter) -> None:
     weights = None if params.metrics.weights is None else Path(params.metrics.weights)
     results = Results(params.seed, Measures(params.metrics.crop_border, weights))
     total, done = sum(map(len, held.values())), 0
-    with ray_cluster(cpus=1), candidate(CANDIDATE, params.serve) as handle:
+    shared = partial(shared_folder, "candidates")
+    with ray_cluster(cpus=1), candidate(CANDIDATE, params.serve, shared) as handle:
         for batch in batches(held, known, params.serve.max_batch):
             for restored in _restored(handle, batch, library):
                 results.add(restored)

@@ -142,6 +142,10 @@ def under_load(address: str) -> Iterator[Load]:
             thread.join(60)
 
 
+def _none() -> str:
+    raise AssertionError("of one node nobody asks for a place that others reach")
+
+
 def test_the_candidate_answers_as_the_engine_does(address: str, tmp_path: Path) -> None:
     from drdd.serving.app import candidate
 
@@ -149,11 +153,14 @@ def test_the_candidate_answers_as_the_engine_does(address: str, tmp_path: Path) 
     pictures = [PICTURE, PICTURE[:20], PICTURE[:, ::-1].copy()]
     options = Options(seed=3)
     expected = Restorer.from_folder(folder).restore_batch(pictures, options)
-    with candidate(folder, SETTINGS) as handle:
+    with candidate(folder, SETTINGS, _none) as handle:
         found = handle.restore_batch.remote(pictures, options).result()
     for one, other in zip(found, expected, strict=True):
         assert np.array_equal(one.output, other.output)
-    with pytest.raises(UserError, match="no model folder"), candidate(tmp_path / "no", SETTINGS):
+    with (
+        pytest.raises(UserError, match="no model folder"),
+        candidate(tmp_path / "no", SETTINGS, _none),
+    ):
         pass
 
 
