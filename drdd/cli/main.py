@@ -14,6 +14,7 @@ from drdd.cli.presets import PresetOption
 from drdd.errors import TransientError, UserError
 from drdd.registry import cli as models
 from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
+from infra.doctor import cli as doctor
 from infra.local import cli as stack
 from infra.local.settings import environment
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 stack.register(app)
+doctor.register(app)
 harmonize.register(app)
 restore.register(app)
 app.add_typer(data.app, name="data", help="Corpora and pairs: check.")
