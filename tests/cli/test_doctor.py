@@ -25,7 +25,7 @@ from infra.doctor.finding import Check, Finding, Site, examine, worst
 from infra.local import stack
 from infra.local.settings import Ports, free_port
 from tests.conftest import ROOT
-from tests.project import environment, make_project
+from tests.project import environment, make_project, tiny_params
 
 SECRET = "hush-hush-hush"
 DEAD = "http://127.0.0.1:9"
@@ -435,7 +435,9 @@ def test_the_command_prints_a_table_or_json_and_is_an_exit_code(
 @pytest.mark.slow
 def test_a_project_whose_stack_runs_is_well_until_that_stops(tmp_path: Path) -> None:
     """The whole stack, on ports of its own."""
-    root = make_project(tmp_path / "project")
+    params = tiny_params()
+    params["publish"]["registry"] = "s3://drdd/models"
+    root = make_project(tmp_path / "project", params)
     ports = Ports(free_port(10_000), *(free_port() for _ in range(4)))
     command = [sys.executable, "-c", "from drdd.cli.main import main; main()", "doctor", "--json"]
 
@@ -450,6 +452,7 @@ def test_a_project_whose_stack_runs_is_well_until_that_stops(tmp_path: Path) -> 
         for name in (*well, "prefect", "work pool", "ray"):
             assert found[name]["state"] == "ok", found[name]
         assert "1 node(s)" in found["ray"]["found"]
+        assert "conditional writes heeded" in found["registry"]["found"]
     finally:
         stack.down(root)
     found = ask()
