@@ -12,6 +12,7 @@ from typing import Literal
 
 from drdd.errors import UserError
 from drdd.params import FILE, Params, load
+from drdd.registry.location import is_local_stack
 from infra.local.settings import State, environment, load_state
 from infra.local.supervisor import Supervisor
 
@@ -52,6 +53,13 @@ class Site:
             return load(self.root / FILE)
         except UserError:
             return None
+
+    @property
+    def bucket_settings(self) -> Mapping[str, str] | None:
+        """With which a bucket is reached; None when it is the local stack's, and that is not up."""
+        if not is_local_stack("s3://", self.environment):
+            return self.environment
+        return environment(self.root) if self.stack else None
 
     def setting(self, name: str) -> str | None:
         """Of the environment, else of the local stack if that is up."""

@@ -101,16 +101,18 @@ def _remote(site: Site, settings: dict[str, dict[str, str]]) -> Finding:
 
 
 def _bucket(site: Site, url: str, remote: dict[str, str]) -> Finding:
-    lent = remote.get("access_key_id")
+    """With the remote's own settings, and for what it has none of, those of the environment."""
+    settings = site.bucket_settings
+    around = Keys.of(settings or {})
     keys = Keys(
-        endpoint=remote.get("endpointurl") or site.setting("AWS_ENDPOINT_URL"),
-        access=lent or site.setting("AWS_ACCESS_KEY_ID"),
-        secret=remote.get("secret_access_key") or site.setting("AWS_SECRET_ACCESS_KEY"),
-        token=remote.get("session_token") or site.environment.get("AWS_SESSION_TOKEN"),
-        region=remote.get("region") or site.setting("AWS_DEFAULT_REGION"),
-        profile=remote.get("profile") or site.environment.get("AWS_PROFILE"),
+        endpoint=remote.get("endpointurl") or around.endpoint,
+        access=remote.get("access_key_id") or around.access,
+        secret=remote.get("secret_access_key") or around.secret,
+        token=remote.get("session_token") or around.token,
+        region=remote.get("region") or around.region,
+        profile=remote.get("profile") or around.profile,
     )
-    if not keys.are_given and site.stack is None:
+    if not keys.are_given and settings is None:
         do = "drdd up; or set AWS_* to reach another S3"
         return Finding("dvc remote", "note", f"{url}: the local stack is not running", do)
     return trial("dvc remote", url, keys, conditional=False)

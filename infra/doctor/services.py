@@ -18,10 +18,9 @@ import yaml
 
 from drdd.errors import UserError
 from drdd.params import Params
-from drdd.registry.location import default_registry, is_local_stack
+from drdd.registry.location import default_registry
 from infra.doctor.buckets import Keys, trial
 from infra.doctor.finding import ANSWER_S, Finding, Site, said
-from infra.local.settings import environment
 
 POOL = "drdd"
 UP = "drdd up"
@@ -60,12 +59,10 @@ def _registry(site: Site) -> str:
 
 def _keys(site: Site, uri: str) -> Keys | Finding:
     """As `drdd models` and the publishing stage would find them."""
-    if not is_local_stack(uri, site.environment):
-        return Keys.of(site.environment)
-    if site.stack is None:
-        do = f"{UP}; or set AWS_* to reach another S3 (`dvc repro` starts a store while it publishes)"
-        return Finding("registry", "note", f"{uri}: the local stack is not running", do)
-    return Keys.of(environment(site.root))
+    if (settings := site.bucket_settings) is not None:
+        return Keys.of(settings)
+    do = f"{UP}; or set AWS_* to reach another S3 (`dvc repro` starts a store while it publishes)"
+    return Finding("registry", "note", f"{uri}: the local stack is not running", do)
 
 
 def _folder(folder: Path) -> Finding:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from drdd.cli.main import app
@@ -23,7 +24,7 @@ from infra.doctor import machine, project, services
 from infra.doctor.cli import CHECKS
 from infra.doctor.finding import Check, Finding, Site, examine, worst
 from infra.local import stack
-from infra.local.settings import Ports, free_port
+from infra.local.settings import Ports, free_port, new_state, save_state
 from tests.conftest import ROOT
 from tests.project import environment, make_project, tiny_params
 
@@ -141,6 +142,18 @@ def test_a_store_that_works_is_left_as_it_was(site: Site, s3: dict[str, str]) ->
         for name, value in s3.items():
             patch.setenv(name, value)
         assert Store("s3://drdd/doctored").names("", unfinished=True) == []
+
+
+def test_keys_of_another_store_are_never_sent_to_the_stack(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = new_state(Ports(), None)
+    save_state(site.root, state)
+    monkeypatch.setattr(Site, "stack", property(lambda self: state))
+    assert site.bucket_settings is not None
+    assert site.bucket_settings["AWS_ACCESS_KEY_ID"] == state.access_key
+    theirs = _with(site, AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY=SECRET)
+    assert theirs.bucket_settings == theirs.environment
 
 
 @pytest.mark.parametrize(
@@ -268,6 +281,20 @@ def test_what_params_wish_of_gpus_is_held_against_what_is_there(
     assert found.state == "problem"
     assert "train.noise.gpus" in found.found
     assert _found(_with(site, RAY_ADDRESS="10.0.0.1:6379"), machine.gpu).state == "note"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a card here")
+def test_a_card_that_torch_does_not_see_is_said(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = site.root / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 'NVIDIA H200, 140000 MiB, 143771 MiB, 570.1'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{site.root}{os.pathsep}{os.environ['PATH']}")
+    found = _found(site, machine.gpu)
+    assert found.state == "warning"
+    assert "NVIDIA H200" in found.found
+    assert "does not see it" in found.found
 
 
 def test_params_that_are_wrong_are_said_and_hurt_no_other_check(site: Site) -> None:
