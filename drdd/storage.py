@@ -3,6 +3,7 @@
 S3 endpoint, keys and region come from the standard AWS_* environment.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCreden
 
 from drdd.errors import TransientError, UserError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+CONNECT_S, READ_S = 5, 10  # after which a silent S3 server is given up, or asked once more
+
 
 def open_filesystem(uri: str) -> tuple[Any, str]:
     """The fsspec filesystem of `uri`, and the path in it.
@@ -22,12 +26,13 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
     """
     options: dict[str, Any] = {}
     if uri.startswith("s3://"):
+        _ask_again_after_server_errors()
         options = {
             "skip_instance_cache": True,
             "use_listings_cache": False,
             "config_kwargs": {
-                "connect_timeout": 5,
-                "read_timeout": 10,
+                "connect_timeout": CONNECT_S,
+                "read_timeout": READ_S,
                 "retries": {"total_max_attempts": 1},
             },
         }
@@ -36,6 +41,19 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
         if options:
             filesystem.retries = 2  # s3fs's own tries, which botocore's would multiply
         return filesystem, str(path).rstrip("/")
+
+
+def _ask_again_after_server_errors() -> None:
+    """s3fs by itself does so only when told to slow down, and not after an InternalError."""
+    from s3fs.core import set_custom_error_handler
+
+    set_custom_error_handler(_is_server_error)
+
+
+def _is_server_error(error: BaseException) -> bool:
+    answer = getattr(error, "response", None)
+    status = answer.get("ResponseMetadata", {}) if isinstance(answer, dict) else {}
+    return int(status.get("HTTPStatusCode", 0)) >= 500
 
 
 @contextmanager
@@ -57,6 +75,8 @@ def explained(uri: str) -> Iterator[None]:
             raise UserError(f"{where}: its bucket does not exist; make it first") from error
         raise UserError(f"{where} does not exist ({error})") from error
     except (OSError, BotoCoreError, ClientError) as error:
+        if isinstance(error, OSError) and error.errno in FULL:  # of what is read, written here
+            raise UserError(f"{where}: a disk is full ({error}); make room there") from error
         reason = f"{type(error).__name__}: {error}"
         raise TransientError(f"{where} does not answer ({reason})") from error
     except (ValueError, ImportError) as error:  # an unknown protocol, a malformed name

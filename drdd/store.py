@@ -5,7 +5,6 @@ that several writers change is written on condition that it is still as the writ
 and If-None-Match on S3, under a lock in a folder.
 """
 
-import errno
 import fcntl
 import re
 import shutil
@@ -16,13 +15,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from aiohttp import ClientPayloadError
+from botocore.exceptions import ClientError, HTTPClientError
 from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 
 from drdd.errors import UserError
 from drdd.files import atomic_path, write_bytes
-from drdd.storage import explained, open_filesystem
+from drdd.storage import FULL, explained, open_filesystem
 
 CHUNK = 4 * 1024**2
 # After this an endpoint is taken for dead. botocore's own timeouts do not bound a PUT, which waits
@@ -31,7 +31,6 @@ PATIENCE_S = 20
 SLOWEST = 256 * 1024  # bytes/s, of a transfer
 # A disk that is filled to the last byte stops everything else on the machine too.
 SPARE = 1.1
-FULL = (errno.ENOSPC, errno.EDQUOT)
 PROBE = ".conditions"  # an object that shows whether a bucket's server heeds conditions
 STALE = '"00000000000000000000000000000000"'  # no object's ETag
 
@@ -177,6 +176,13 @@ class Store:
                     Path(path).parent.rmdir()
 
     async def _get_object(self, name: str) -> tuple[bytes, str]:
+        """s3fs asks again when a request fails, but knows nothing of an answer that is cut short."""
+        try:
+            return await self._read_object(name)
+        except (HTTPClientError, ClientPayloadError):
+            return await self._read_object(name)
+
+    async def _read_object(self, name: str) -> tuple[bytes, str]:
         answer = await self._fs._call_s3("get_object", **self._address(name))
         async with answer["Body"] as body:
             return await body.read(), answer["ETag"]

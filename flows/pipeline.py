@@ -4,54 +4,61 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.futures import wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
 from drdd.errors import UserError
 from drdd.evaluation.wording import missed
 from flows import artifacts, ends, experiments, graph
 from flows.children import stopping_children
-from flows.forms import (
-    Force,
-    Keep,
-    Overrides,
-    Presets,
-    Promote,
-    Publish,
-    Rev,
-    Stall,
-    Target,
-    Timeout,
-)
 from flows.reproduce import current
 from flows.service import deploy_champion
 from flows.stages import KEPT, UNCHANGED, Plan, run_stage
 from flows.workspace import Workspace, trial_overrides, workspace
 
 STARTS = 5  # of one run, after crashes and lost machines
+Minutes = Annotated[int, Field(ge=0)]
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=8)
 PUBLISH = "publish"
 
 
 @flow(name="drdd", task_runner=RUNNER)
 def pipeline(
-    rev: Rev = "",
-    overrides: Overrides = [],  # noqa: B006 - Prefect shows the defaults in its form
-    presets: Presets = [],  # noqa: B006
-    target: Target = "",
-    keep: Keep = [],  # noqa: B006
-    force: Force = False,
-    publish: Publish = True,
-    promote: Promote = True,
-    stall_minutes: Stall = 60,
-    timeout_minutes: Timeout = 0,
+    rev: str = "",
+    overrides: list[str] = [],  # noqa: B006 - Prefect shows the defaults in its form
+    presets: list[str] = [],  # noqa: B006
+    target: str = "",
+    keep: list[str] = [],  # noqa: B006
+    force: bool = False,
+    publish: bool = True,
+    promote: bool = True,
+    stall_minutes: Minutes = 60,
+    timeout_minutes: Minutes = 0,
 ) -> State[None]:
-    """Train, evaluate, publish and serve; what was made before, in whatever run, is not made again."""
+    """Train, evaluate, publish and serve; what was made before, in whatever run, is not made again.
+
+    Args:
+        rev: A commit, tag or branch of the project. Empty: the project folder as it is, uncommitted
+            changes included.
+        overrides: Params for this run alone, such as train.noise.images=4000. Such a run is a trial: it
+            publishes a version and moves no alias, unless it overrides publish.* too.
+        presets: Presets for this run alone, applied in order before the overrides, such as
+            all-in-one-5; `drdd presets list` shows them.
+        target: Run this stage of dvc.yaml and what it depends on, such as train_residual. Empty: all.
+        keep: Stages whose outputs are taken as dvc.lock has them, even if what they depend on has
+            changed, such as train_noise.
+        force: Make everything anew, even what is up to date.
+        publish: Publish the model as a version in the registry.
+        promote: Move the alias to the version if its gates are passed.
+        stall_minutes: A stage that says nothing for so long is stopped and tried again. 0: never.
+        timeout_minutes: A stage that takes longer is stopped. 0: never.
+    """
     root, started = Path.cwd(), int(runtime.flow_run.run_count or 1)
     if started > STARTS:
         raise UserError(

@@ -1,35 +1,26 @@
 """The deployment `drdd/promote`: an alias moves to a version that is published already."""
 
 from pathlib import Path
-from typing import Annotated
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from pydantic import Field
 
 from drdd.errors import UserError
 from drdd.params import FILE, load
 from drdd.registry.location import default_registry, open_registry
 
-Version = Annotated[
-    str,
-    Field(title="Version", description="A version's id, or an alias that points to it."),
-]
-Alias = Annotated[
-    str, Field(title="Alias", description="What is to point to it. Empty: publish.alias of params.")
-]
-Why = Annotated[str, Field(title="Why", description="Kept in the alias's history.")]
-Anyway = Annotated[
-    bool, Field(title="Whatever its gates said", description="Also a version that missed a gate.")
-]
-
 
 @flow(name="drdd")
-def promote(
-    version: Version, alias: Alias = "", why: Why = "", anyway: Anyway = False
-) -> State[None]:
-    """Verify every hash of a version, then move the alias to it; the service follows by itself."""
+def promote(version: str, alias: str = "", why: str = "", anyway: bool = False) -> State[None]:
+    """Verify every hash of a version, then move the alias to it; the service follows by itself.
+
+    Args:
+        version: A version's id, or an alias that points to it.
+        alias: What is to point to it. Empty: publish.alias of params.
+        why: Kept in the alias's history.
+        anyway: Also a version that missed a gate.
+    """
     root = Path.cwd()
     params = load(root / FILE)
     registry = open_registry(default_registry(root), root)

@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.deployments import run_deployment
 from prefect.states import Completed
 from prefect.variables import Variable
-from pydantic import Field
 
 from drdd.params import FILE, Params, load
 from drdd.storage import explained, open_filesystem
@@ -20,33 +19,20 @@ from flows.git import git
 STATE = "drdd_watch"  # the Prefect variable that holds what was seen
 VERSIONED = ("params.yaml", "dvc.yaml", "*.dvc")
 
-Prefixes = Annotated[
-    list[str],
-    Field(
-        title="Prefixes",
-        description="What to watch on S3, s3://bucket/prefix. Empty: every source in params that is there.",
-    ),
-]
-Branch = Annotated[
-    str,
-    Field(
-        title="Branch",
-        description="Whose commits to watch and to run. Empty: the commit that the project folder is at.",
-    ),
-]
-Deployment = Annotated[
-    str, Field(title="Deployment", description="What to start: of the flow drdd.")
-]
-
 
 @flow(name="drdd-watch")
 def watch(
-    prefixes: Prefixes = [],  # noqa: B006 - Prefect shows the default in its form
-    branch: Branch = "",
-    deployment: Deployment = "full-pipeline",
+    prefixes: list[str] = [],  # noqa: B006 - Prefect shows the default in its form
+    branch: str = "",
+    deployment: str = "full-pipeline",
 ) -> State[None]:
     """Compare what is there with what was there. A change must hold still from one look to the next, so an
     upload of many objects starts one run; the first look of all starts none.
+
+    Args:
+        prefixes: What to watch on S3, s3://bucket/prefix. Empty: every source in params that is there.
+        branch: Whose commits to watch and to run. Empty: the commit that the project folder is at.
+        deployment: What to start, of the flow drdd.
     """
     root = Path.cwd()
     digest = look(root, prefixes, branch)

@@ -110,11 +110,11 @@ class _Running:
         logger = get_run_logger()
         reader = threading.Thread(target=self._read, args=(process, logger.info), daemon=True)
         reader.start()
-        why = self._watch(process, before, job)
+        ended = self._watch(process, before, job)
         reader.join()
         if process.returncode == 0:
             return OUTCOMES[self.last.pop()]
-        raise self._failure(why, before)
+        raise ended or self._failure(before)
 
     def _read(self, process: "subprocess.Popen[str]", log: "object") -> None:
         assert process.stdout is not None
@@ -129,8 +129,8 @@ class _Running:
 
     def _watch(
         self, process: "subprocess.Popen[str]", before: Status | None, job: Path
-    ) -> str | None:
-        """Until the process ends. Why it was ended, if it was."""
+    ) -> StageFailedError | None:
+        """Until the process ends. The failure, if it was ended here."""
         began = self.heard
         shown, linked = before, False
         artifact: UUID | None = None
@@ -150,16 +150,21 @@ class _Running:
             now = time.monotonic()
             if 0 < self.plan.stall_s < now - self.heard:
                 stop([process.pid])
-                return f"it said nothing for {self.plan.stall_s / 60:g} minutes"
+                return self._failed(f"it said nothing for {self.plan.stall_s / 60:g} minutes", True)
             if 0 < self.plan.timeout_s < now - began:
                 stop([process.pid])
-                return f"it took longer than {self.plan.timeout_s / 60:g} minutes"
+                return self._failed(
+                    f"it took longer than {self.plan.timeout_s / 60:g} minutes", False
+                )
 
-    def _failure(self, why: str | None, before: Status | None) -> StageFailedError:
+    def _failure(self, before: Status | None) -> StageFailedError:
+        """By its own last word, if it had one; then it also knows whether trying again may help."""
         status = read_status(self.stage)
-        said = status.note if status and status != before and status.state == "failed" else ""
-        retry = why is None and (status.retry if said and status else True)
-        word = why or said or (self.last[-1] if self.last else "it ended without a word")
-        advice = remedy([word, *self.last])
-        artifacts.failure(self.stage, word, advice, self.last)
+        if status and status != before and status.state == "failed" and status.note:
+            return self._failed(status.note, status.retry)
+        return self._failed(self.last[-1] if self.last else "it ended without a word", True)
+
+    def _failed(self, word: str, retry: bool) -> StageFailedError:
+        lines = list(self.last)
+        artifacts.failure(self.stage, word, remedy([word, *lines]), lines)
         return StageFailedError(f"{self.stage}: {word}", retry)

@@ -9,6 +9,7 @@ from drdd.cli import data, harmonize, presets, restore, runs, tasks
 from drdd.errors import TransientError, UserError
 from drdd.registry import cli as models
 from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
+from infra.doctor import cli as doctor
 from infra.local import cli as stack
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 stack.register(app)
+doctor.register(app)
 harmonize.register(app)
 restore.register(app)
 runs.register(app)

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def is_project(root: Path) -> bool:
     return (root / FILE).is_file()
 
 
-def is_local_stack(uri: str) -> bool:
+def is_local_stack(uri: str, environment: Mapping[str, str] = os.environ) -> bool:
     """A bucket is the local stack's unless the environment holds settings for another S3."""
     given = {
         "AWS_ACCESS_KEY_ID",
@@ -36,7 +36,7 @@ def is_local_stack(uri: str) -> bool:
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     }
-    return uri.startswith("s3://") and not given & os.environ.keys()
+    return uri.startswith("s3://") and not given & environment.keys()
 
 
 def open_registry(uri: str, root: Path = Path()) -> Registry:

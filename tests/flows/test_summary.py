@@ -1,4 +1,4 @@
-"""What `drdd run` shows at its end: a gate that was missed, and why."""
+"""What a run leaves in Prefect, and what `drdd run` shows of it."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import FlowRun
 from rich.console import Console
 
 from flows import artifacts
-from flows.summary import summary
-from tests.project import tiny_params, write_params
+from flows.summary import places, table
 
 SCORES = {"psnr_rgb": 20.0, "ssim_rgb": 0.5}
 ROW = {"input": SCORES, "output": SCORES, "gain": SCORES, "images": 4, "gated": True}
@@ -29,60 +27,80 @@ def _metrics(*gates: dict[str, Any], **row: Any) -> dict[str, Any]:
     }
 
 
-def _shown(root: Path, promoted: bool, *gates: dict[str, Any], **row: Any) -> tuple[str, str]:
-    (root / "results").mkdir(exist_ok=True)
-    write_params(root, tiny_params())
-    published = {
-        "version": "0123456789ab",
-        "uri": "published/versions/0123456789ab",
-        "alias": "champion",
-        "promoted": promoted,
-        "missed": [] if promoted else [FELL],
-        "notes": ["haze of 1a2b3c4d5e6f is gone"],
-    }
-    (root / "results/published.json").write_text(json.dumps(published))
-    (root / "results/metrics.json").write_text(json.dumps(_metrics(*gates, **row)))
-    table, places = summary(root, FlowRun(flow_id=uuid4()), 8000)
+def _shown(rows: list[dict[str, Any]]) -> str:
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(table)
-    return capture.get(), places
+        console.print(table(rows))
+    return capture.get()
 
 
-def test_a_task_that_fell_is_marked_and_the_reason_is_said(tmp_path: Path) -> None:
-    table, places = _shown(tmp_path, False, GAIN, DROP | {"said": FELL})
-    assert "fell" in table
-    assert FELL in places
-    assert "gate missed, alias champion not moved" in places
-    assert "left as it was" in places
-
-
-def test_a_promoted_model_has_its_alias_and_service(tmp_path: Path) -> None:
-    table, places = _shown(tmp_path, True, GAIN)
-    assert "passed" in table
-    assert "(alias champion)" in places
-    assert "haze of 1a2b3c4d5e6f is gone" in places
-    assert "http://127.0.0.1:8000" in places
+def test_every_verdict_is_in_the_tables() -> None:
+    metrics = _metrics(GAIN, DROP | {"said": FELL})
+    (row,) = artifacts._rows(metrics)
+    assert (row["gates"], row["gain, dB"], row["95 %"]) == ("fell", 20.0, "+18.50 to +21.25")
+    verdicts = [(gate["gate"], gate["verdict"], gate["said"]) for gate in artifacts._gates(metrics)]
+    assert verdicts == [
+        ("min_psnr_gain", "passed", "enough"),
+        ("max_drop_vs_champion", "missed", FELL),
+    ]
 
 
 @pytest.mark.parametrize(
     ("gate", "row", "word"),
     [({"passed": False}, {}, "missed"), ({}, {"gated": False}, "not gated"), ({}, {}, "passed")],
 )
-def test_every_gate_has_its_word(
-    tmp_path: Path, gate: dict[str, Any], row: dict[str, Any], word: str
+def test_every_gate_has_its_word_on_the_terminal(
+    gate: dict[str, Any], row: dict[str, Any], word: str
 ) -> None:
-    table, _ = _shown(tmp_path, True, GAIN | gate, **row)
-    assert word in table
-    assert "+1.50" in table
+    shown = _shown(artifacts._rows(_metrics(GAIN | gate, **row)))
+    assert word in shown
+    assert "+1.50" in shown
 
 
-def test_the_flow_s_artifacts_have_every_verdict() -> None:
-    metrics = _metrics(GAIN, DROP | {"said": FELL})
-    (row,) = artifacts._rows(metrics)
-    assert (row["gates"], row["gain"], row["95 %"]) == ("fell", "+20.00 dB", "+18.50 to +21.25")
-    verdicts = [(gate["gate"], gate["verdict"], gate["said"]) for gate in artifacts._gates(metrics)]
-    assert verdicts == [
-        ("min_psnr_gain", "passed", "enough"),
-        ("max_drop_vs_champion", "missed", FELL),
-    ]
+class _Kept:
+    """What was created, instead of a server; and the client that reads it back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.markdown: dict[str, str] = {}
+        monkeypatch.setattr(artifacts, "create_markdown_artifact", self._create)
+
+    def _create(self, markdown: str, key: str, **_: object) -> None:
+        self.markdown[key] = markdown
+
+    def read_artifacts(self, **asked: Any) -> list[Any]:
+        (key,) = asked["artifact_filter"].key.any_
+        return [type("Artifact", (), {"data": self.markdown[key]})]
+
+
+def test_the_places_of_a_run_are_said_as_they_are(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = _Kept(monkeypatch)
+    Path("results").mkdir()
+    Path("results/report.html").touch()
+    published = {
+        "uri": "s3://bucket/versions/0123456789ab",
+        "alias": "champion",
+        "promoted": False,
+        "missed": [FELL],
+        "notes": ["haze of 1a2b3c4d5e6f is gone"],
+    }
+    Path("results/published.json").write_text(json.dumps(published))
+    artifacts.links(workspace, "brave-otter", ["service: left as it is"])
+    said = places(kept, uuid4())  # type: ignore[arg-type]
+    assert said[0] == f"report: {workspace.resolve()}/results/report.html"
+    assert "model: s3://bucket/versions/0123456789ab" in said
+    assert "alias champion: not moved" in said
+    assert FELL in said
+    assert "experiment: brave-otter (dvc exp show, dvc exp apply brave-otter)" in said
+    assert said[-1] == "service: left as it is"
+
+
+def test_a_failure_carries_the_last_lines_and_what_may_help(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = _Kept(monkeypatch)
+    artifacts.failure("evaluate", "it broke", "Do this.", ["one <b>", "two"])
+    text = kept.markdown["failure"]
+    assert "one &lt;b&gt;\ntwo" in text
+    assert text.index("it broke") < text.index("two") < text.index("Do this.")

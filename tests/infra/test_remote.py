@@ -148,7 +148,8 @@ def test_a_run_in_a_folder_of_its_own_reaches_the_same_remote(project: Path) -> 
     must(project, "git", "add", "--all")
     identity = ("-c", "user.name=t", "-c", "user.email=t@localhost")
     must(project, "git", *identity, "commit", "-qm", "first")
-    path = workspace(project, "run", ["seed=5"])
+    with workspace(project, "run", "", ["seed=5"]) as place:
+        path = place.path
     ours, theirs = (Config(str(root / ".dvc")) for root in (project, path))
     assert _lent(path) == _lent(project)
     for section in ("core", "remote"):

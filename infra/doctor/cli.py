@@ -1,0 +1,61 @@
+"""`drdd doctor`: is everything there that a run needs, and what to do about what is not."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.doctor import machine, project, services
+from infra.doctor.finding import Check, Finding, Site, as_dict, examine, worst
+
+CHECKS: dict[str, Check] = {
+    "python": machine.python,
+    "params": project.params,
+    "git": project.git,
+    "disk": machine.disk,
+    "memory": machine.memory,
+    "gpu": machine.gpu,
+    "ports": machine.ports,
+    "registry": services.registry,
+    "clock": services.clock,
+    "dvc": project.dvc,
+    "prefect": services.prefect,
+    "ray": services.ray,
+}
+STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
+out = Console(highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
+def doctor(as_json: Json = False) -> None:
+    """Examine this machine, the project and its services; exit code 1 when there is a problem."""
+    findings = examine(Site(Path(), dict(os.environ)), CHECKS)
+    state = worst(findings)
+    if as_json:
+        content = {"state": state, "findings": [as_dict(one) for one in findings]}
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        out.print(_table(findings))
+    if state == "problem":
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+
+
+def _table(findings: list[Finding]) -> Table:
+    from rich.text import Text
+
+    table = Table(box=None)
+    for heading in ("check", "state", "found", "do"):
+        table.add_column(heading, overflow="fold")
+    for one in findings:
+        state = Text(one.state, style=STYLES[one.state])
+        table.add_row(one.check, state, Text(one.found), Text(one.do))
+    return table
