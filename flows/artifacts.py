@@ -5,11 +5,15 @@ import html
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
+import httpx
 from PIL import Image
 from prefect.artifacts import (
     create_image_artifact,
@@ -19,37 +23,66 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.exceptions import PrefectHTTPStatusError
 
 from drdd.evaluation.wording import against_champion, needed, verdict
 from drdd.progress import Status, describe
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
 
 GRID_WIDTH = 900
+AWAY = (httpx.TransportError, PrefectHTTPStatusError)
+PATIENCE_S, POLL_S = 300.0, 2.0
 DASHBOARD = "DRDD_RAY_DASHBOARD"  # such as http://127.0.0.1:8265
 
 
-def progress(artifact: UUID | None, status: Status) -> UUID:
-    """The bar of a stage's task: images done, ETA, loss."""
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def patient(function: Callable[P, R]) -> Callable[P, R]:
+    """Tried again while the Prefect server is away: what a run has made is not lost for want of a table."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return function(*args, **kwargs)
+            except AWAY:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(POLL_S)
+
+    return run
+
+
+def progress(artifact: UUID | None, status: Status) -> UUID | None:
+    """The bar of a stage's task: images done, ETA, loss. While the server is away it stands still."""
     percent = 100 * status.done / status.total
-    if artifact is None:
-        return cast(UUID, create_progress_artifact(percent, description=describe(status)))
-    update_progress_artifact(artifact, percent, description=describe(status))
+    with suppress(*AWAY):
+        if artifact is None:
+            return cast(UUID, create_progress_artifact(percent, description=describe(status)))
+        update_progress_artifact(artifact, percent, description=describe(status))
     return artifact
 
 
 def ray_job(stage: str, number: str) -> bool:
-    """The link to a stage's job on the Ray cluster; returns True."""
+    """The link to a stage's job on the Ray cluster. False while the server is away."""
     dashboard = os.environ.get(DASHBOARD)
     said = f"{stage} is job {number} of the Ray cluster"
-    if dashboard:
-        create_link_artifact(
-            f"{dashboard}/#/jobs/{number}", number, key="ray-job", description=said
-        )
-    else:
-        create_markdown_artifact(f"{said} at {os.environ.get('RAY_ADDRESS', '')}", key="ray-job")
-    return True
+    with suppress(*AWAY):
+        if dashboard:
+            link = f"{dashboard}/#/jobs/{number}"
+            create_link_artifact(link, number, key="ray-job", description=said)
+        else:
+            create_markdown_artifact(
+                f"{said} at {os.environ.get('RAY_ADDRESS', '')}", key="ray-job"
+            )
+        return True
+    return False
 
 
+@patient
 def failure(stage: str, word: str, advice: str, lines: Iterable[str]) -> None:
     text = "\n".join(html.escape(line, quote=False) for line in lines)
     create_markdown_artifact(
@@ -59,6 +92,7 @@ def failure(stage: str, word: str, advice: str, lines: Iterable[str]) -> None:
     )
 
 
+@patient
 def judged(root: Path) -> dict[str, Any]:
     """What the evaluation says, when judge is done. Returns its metrics."""
     metrics: dict[str, Any] = json.loads((root / METRICS).read_text())
@@ -71,6 +105,7 @@ def judged(root: Path) -> dict[str, Any]:
     return metrics
 
 
+@patient
 def links(root: Path, experiment: str | None, notes: Iterable[str]) -> None:
     """Where things are: the report, the version, the experiment, the folder."""
     places = [f"report: {_linked((root / REPORT).resolve())}"] if (root / REPORT).exists() else []

@@ -99,6 +99,7 @@ class Cluster:
     nodes: list[Node] = field(default_factory=list)
     _begun: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _switch: psutil.Process = field(init=False)
+    s3: tuple[subprocess.Popen[bytes], list[str], Path] = field(init=False)
 
     @property
     def head(self) -> Node:
@@ -106,9 +107,9 @@ class Cluster:
 
     def add(self) -> Node:
         """A new node, once Ray has it."""
-        node = self._node(self.project)
+        node = self.node(self.project)
         own = {"PYTHONPATH": str(self.folder / "installed"), "DRDD_SHARD_CACHE": str(node.shards)}
-        self._start_ray(node, f"--address={self.settings['RAY_ADDRESS']}", "--num-cpus=1", **own)
+        self.start_ray(node, f"--address={self.settings['RAY_ADDRESS']}", "--num-cpus=1", **own)
         return node
 
     def kill(self, node: Node) -> None:
@@ -174,11 +175,11 @@ class Cluster:
     def start(self) -> None:
         """The switch and the head."""
         self._switch = self._first(SWITCH)
-        self._node()
+        self.node()
         self.settings["RAY_ADDRESS"] = f"{self.head.address}:{GCS_PORT}"
-        self._start_s3()
+        self.start_s3(self.head)
         head = ("--head", f"--port={GCS_PORT}", "--num-cpus=0", "--include-dashboard=false")
-        self._start_ray(self.head, *head, f"--temp-dir={self.folder / 'ray'}")
+        self.start_ray(self.head, *head, f"--temp-dir={self.folder / 'ray'}")
 
     def end(self) -> None:
         for process in self._begun:
@@ -187,7 +188,7 @@ class Cluster:
         for process in self._begun:
             process.wait(30)
 
-    def _node(self, *hidden: Path) -> Node:
+    def node(self, *hidden: Path) -> Node:
         number = len(self.nodes) + 1
         folder, port = self.folder / f"node{number}", f"port{number}"
         folder.mkdir()
@@ -221,34 +222,39 @@ class Cluster:
         enter = ("nsenter", f"--target={self._switch.pid}", "--net")
         subprocess.run([*enter, "ip", "link", *arguments], check=True)
 
-    def _start_ray(self, node: Node, *options: str, **extra: str) -> None:
+    def start_ray(self, node: Node, *options: str, **extra: str) -> None:
         store = f"--object-store-memory={OBJECT_STORE_BYTES}"
         command = (str(BIN / "ray"), "start", *options, f"--node-ip-address={node.address}", store)
         process = self.begin(node, *command, "--block", folder=Path("/"), log="ray.log", **extra)
         log = node.folder / "ray.log"
-        _wait(lambda: "Ray runtime started" in log.read_text(), process, log)
+        wait_for(lambda: "Ray runtime started" in log.read_text(), process, log)
 
-    def _start_s3(self) -> None:
-        """The local stack's server, at the head's address and with keys of its own."""
+    def start_s3(self, node: Node) -> None:
+        """The local stack's server, at the node's address and with keys of its own."""
         state = new_state(Ports(), None)
         write_s3_files(self.folder, state)
         server = services(self.folder, state)["s3"]
         self.settings |= {
-            "AWS_ENDPOINT_URL": server.address.replace(LOOPBACK, self.head.address),
+            "AWS_ENDPOINT_URL": server.address.replace(LOOPBACK, node.address),
             "AWS_ACCESS_KEY_ID": state.access_key,
             "AWS_SECRET_ACCESS_KEY": state.secret_key,
             "AWS_DEFAULT_REGION": REGION,
         }
-        command = [part.replace(LOOPBACK, self.head.address) for part in server.command]
         short_folder(self.folder).mkdir(mode=0o700)
-        process = self.begin(self.head, *command, folder=server.folder, log="s3.log")
+        command = [part.replace(LOOPBACK, node.address) for part in server.command]
+        self.run_s3(node, command, server.folder)
+
+    def run_s3(self, node: Node, command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+        process = self.begin(node, *command, folder=folder, log="s3.log")
 
         def takes_a_put() -> bool:
             put = (sys.executable, "-c", PUT, "s3://drdd/.health")
-            asked = self.begin(self.head, *put, folder=self.project, log="put.log")
+            asked = self.begin(self.head, *put, folder=Path("/"), log="put.log")
             return asked.wait() == 0
 
-        _wait(takes_a_put, process, self.head.folder / "s3.log")
+        wait_for(takes_a_put, process, node.folder / "s3.log")
+        self.s3 = process, command, folder
+        return process
 
 
 @contextmanager
@@ -286,7 +292,7 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
-def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     give_up = time.monotonic() + PATIENCE_S
     while not ready():
         assert process.poll() is None, log.read_text()
