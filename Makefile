@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo test test-slow lint bench-method bench-model bench-data bench-train bench-serve up down lock
+.PHONY: help setup demo test test-slow fault-test cluster-test lint bench-method bench-model bench-data bench-train bench-serve up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,7 +19,13 @@ test: setup ## the quick tests
 	@pytest -n logical --dist worksteal
 
 test-slow: setup ## what takes minutes: the pipeline end to end, killed processes, several workers
-	@pytest -m slow
+	@pytest -m 'slow and not long'
+
+fault-test: setup ## half an hour of faults: stages killed by the dozen, S3 disturbed at every request
+	@pytest -m long tests/faults
+
+cluster-test: setup ## a run on seven machines (network namespaces) that lose links, server and store
+	@pytest -m long tests/cluster
 
 lint: setup ## ruff and mypy
 	@ruff check .

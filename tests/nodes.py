@@ -105,11 +105,13 @@ class Cluster:
     def head(self) -> Node:
         return self.nodes[0]
 
-    def add(self) -> Node:
+    def add(self, cpus: int = 1) -> Node:
         """A new node, once Ray has it."""
         node = self.node(self.project)
         own = {"PYTHONPATH": str(self.folder / "installed"), "DRDD_SHARD_CACHE": str(node.shards)}
-        self.start_ray(node, f"--address={self.settings['RAY_ADDRESS']}", "--num-cpus=1", **own)
+        self.start_ray(
+            node, f"--address={self.settings['RAY_ADDRESS']}", f"--num-cpus={cpus}", **own
+        )
         return node
 
     def kill(self, node: Node) -> None:
@@ -172,12 +174,13 @@ class Cluster:
         assert self.head not in used
         return used
 
-    def start(self) -> None:
-        """The switch and the head."""
+    def start(self, apart: bool) -> None:
+        """The switch and the head; apart: the store on a node of its own, the project on neither."""
         self._switch = self._first(SWITCH)
-        self.node()
+        hidden = [self.project] if apart else []
+        self.node(*hidden)
         self.settings["RAY_ADDRESS"] = f"{self.head.address}:{GCS_PORT}"
-        self.start_s3(self.head)
+        self.start_s3(self.node(*hidden) if apart else self.head)
         head = ("--head", f"--port={GCS_PORT}", "--num-cpus=0", "--include-dashboard=false")
         self.start_ray(self.head, *head, f"--temp-dir={self.folder / 'ray'}")
 
@@ -258,14 +261,14 @@ class Cluster:
 
 
 @contextmanager
-def cluster(project: Path) -> Iterator[Cluster]:
-    """The switch and the head, ready; nothing is left of it afterwards."""
+def cluster(project: Path, apart: bool = False) -> Iterator[Cluster]:
+    """The switch and the head, ready, as `start` says; nothing is left of it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="nodes", dir="/tmp"))  # sockets' paths must be short
     (folder / "ray").mkdir()
     shutil.copytree(project / "drdd", folder / "installed" / "drdd")
     made = Cluster(project, folder)
     try:
-        made.start()
+        made.start(apart)
         yield made
     finally:
         made.end()

@@ -47,7 +47,7 @@ def _publish_and_promote(registry: Registry, files: dict[str, Path | bytes]) -> 
     return version.id
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @LASTING
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 def test_a_fault_at_any_request_of_a_publication_tears_nothing(
@@ -88,7 +88,7 @@ def _expect_old_or_new(direct: Registry, old: str, tried: int) -> None:
     assert len(alias.history) == tried + (alias.version != old)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @LASTING
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 def test_a_fault_at_any_request_of_a_pull_leaves_nothing_or_the_whole(
