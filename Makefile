@@ -47,7 +47,7 @@ bench-train: setup ## what training costs beside its steps: the loop, Ray, check
 bench-serve: setup ## the service beside the bare model: throughput, latency under load, memory
 	@python -m benchmarks.serve
 
-up: setup ## the local stack: S3, Prefect, Ray, the deployment
+up: setup ## the local stack: S3, Prefect, Ray, a worker for the flows
 	@drdd up
 
 down: setup ## stop it
