@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo test test-slow fault-test cluster-test lint bench-method bench-model bench-data bench-train bench-serve up down lock
+.PHONY: help setup demo test test-slow fault-test cluster-test lint bench-method bench-model bench-data bench-train bench-serve bench-flow up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ bench-train: setup ## what training costs beside its steps: the loop, Ray, check
 
 bench-serve: setup ## the service beside the bare model: throughput, latency under load, memory
 	@python -m benchmarks.serve
+
+bench-flow: setup ## what orchestration costs: nothing to do, shares, runs at once, 200 in a row
+	@python -m benchmarks.flow
 
 up: setup ## the local stack: S3, Prefect, Ray, a worker for the flows
 	@drdd up

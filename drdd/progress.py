@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import psutil
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -26,7 +27,7 @@ LINE_EVERY_S = 10.0
 class Status:
     """state: running, done or failed; eta_s: seconds to go, None when unknown; note: last word.
 
-    retry: of a failure, whether trying again may help.
+    retry: of a failure, whether trying again may help; began: Unix time of the process's start.
     """
 
     stage: str
@@ -38,6 +39,7 @@ class Status:
     eta_s: float | None = None
     updated: float = 0.0
     retry: bool = True
+    began: float = 0.0
 
 
 class Reporter:
@@ -45,7 +47,7 @@ class Reporter:
 
     def __init__(self, stage: str, root: Path = Path()) -> None:
         self._path = root / FOLDER / f"{stage}.json"
-        self._status = Status(stage, "running")
+        self._status = Status(stage, "running", began=psutil.Process().create_time())
         self._console = Console(stderr=True)
         self._bar: _Bar | None = None
         self._began: tuple[float, int] | None = None
@@ -58,7 +60,9 @@ class Reporter:
             self._began = (now, done)
         began, first = self._began
         eta = (now - began) / (done - first) * (total - done) if done > first else None
-        self._status = Status(self._status.stage, "running", done, total, unit, note, eta)
+        self._status = replace(
+            self._status, done=done, total=total, unit=unit, note=note, eta_s=eta
+        )
         self._write()
         self._show(now)
 

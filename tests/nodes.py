@@ -135,7 +135,7 @@ class Cluster:
         with (node.folder / log).open("wb") as output:
             process = subprocess.Popen(
                 [*_on(node), "bash", "-c", 'cd "$0" && exec "$@"', str(folder), *command],
-                env=environment(**self.settings, **extra),
+                env=environment(**self.settings | extra),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
