@@ -58,16 +58,20 @@ class Project:
 
     def start(self, **parameters: Any) -> str:
         found = httpx.get(f"{self.url}/deployments/name/drdd/full-pipeline").json()
-        made = httpx.post(
-            f"{self.url}/deployments/{found['id']}/create_flow_run",
-            json={"parameters": parameters, "state": {"type": "SCHEDULED"}},
-        )
-        return str(made.raise_for_status().json()["id"])
+        wish = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        while True:
+            made = httpx.post(
+                f"{self.url}/deployments/{found['id']}/create_flow_run", json=wish, timeout=60
+            )
+            if made.status_code != 503:  # its database is busy
+                return str(made.raise_for_status().json()["id"])
+            time.sleep(0.5)
 
     def ended(self, run: str) -> dict[str, Any]:
         while True:
-            found: dict[str, Any] = httpx.get(f"{self.url}/flow_runs/{run}", timeout=60).json()
-            if found["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+            answer = httpx.get(f"{self.url}/flow_runs/{run}", timeout=60)
+            found: dict[str, Any] = answer.json() if answer.status_code == 200 else {"state": {}}
+            if found["state"].get("type") in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
                 return found
             time.sleep(0.2)
 
@@ -191,6 +195,7 @@ def main() -> None:
         )
         repro = [one.timed("dvc", "repro") for _ in range(given.rounds)]
         found["nothing to do"] = {"run": nothing, "dvc repro": repro}
+        _show(found)
         if given.at_once:
             found["at once"] = concurrent(one, given.at_once)
         if given.in_a_row:

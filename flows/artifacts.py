@@ -93,8 +93,8 @@ def failure(stage: str, word: str, advice: str, lines: Iterable[str]) -> None:
 
 
 @patient
-def judged(root: Path) -> dict[str, Any]:
-    """What the evaluation says, when judge is done. Returns its metrics."""
+def judged(root: Path) -> None:
+    """What the evaluation says, when judge is done."""
     metrics: dict[str, Any] = json.loads((root / METRICS).read_text())
     said = "every gate is passed" if metrics["passed"] else "a gate is missed"
     create_table_artifact(_rows(metrics), key="metrics", description=f"Held-out images: {said}.")
@@ -102,7 +102,6 @@ def judged(root: Path) -> dict[str, Any]:
     create_image_artifact(
         _data_uri(root / GRID), key="pictures", description="input | de-residual | output | target"
     )
-    return metrics
 
 
 @patient

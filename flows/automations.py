@@ -1,4 +1,4 @@
-"""What the Prefect server does by itself: it starts lost runs again, and tells how runs end."""
+"""What the Prefect server does by itself: it tells a webhook how runs end."""
 
 import json
 from typing import Any
@@ -12,8 +12,6 @@ from pydantic import SecretStr
 FLOW = "drdd"
 NOTIFICATIONS = "drdd: notifications"
 BLOCK = "drdd"  # the Webhook block that is told how runs end
-HEARTBEAT_S = 30  # PREFECT_FLOWS_HEARTBEAT_FREQUENCY of those who run flows
-SILENCE_S = 90.0  # after which a run's machine counts as lost
 ENDS = ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut")
 OURS = {"prefect.resource.role": "flow", "prefect.resource.name": FLOW}
 PAYLOAD = {

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from drdd.errors import TransientError
@@ -47,7 +47,7 @@ def is_unpublished() -> bool:
         return not {f"versions/{version.id}/{name}" for name in version.files} <= there
 
 
-def not_promoted(gates: Sequence[str]) -> list[str]:
+def not_promoted() -> list[str]:
     """Why the alias was not moved, if the run was to move it."""
     published = json.loads(PUBLISHED.read_text())
     return list(published["missed"]) if published["asked"] else []

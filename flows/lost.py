@@ -1,6 +1,7 @@
 """Runs whose process is gone: their machine died, or the process was killed. They are started again.
 
-A run tells the server that it lives, every HEARTBEAT_S. Whoever waits for work looks after the others.
+A run tells the server that it lives, every HEARTBEAT_S. `flows.worker` looks after those that do not;
+where a plain worker of Prefect's runs, `python -m flows.lost` does.
 """
 
 import logging
@@ -28,7 +29,8 @@ from prefect.states import AwaitingRetry, Cancelled
 from prefect.types import DateTime
 
 FLOW = "drdd"
-SILENCE_S = 95.0  # three heartbeats (PREFECT_FLOWS_HEARTBEAT_FREQUENCY) and a little
+HEARTBEAT, HEARTBEAT_S = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", 30  # where flows run
+SILENCE_S = 3.0 * HEARTBEAT_S + 5
 OLD = timedelta(days=1)  # a crash that nobody waits for any more
 LOOK_EVERY_S = 10.0
 WORD = "its process was lost; it goes on where it stopped"
@@ -96,3 +98,7 @@ def _lives(client: SyncPrefectClient, run: FlowRun) -> bool:
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
     )
     return bool(client.read_events(heard, limit=1).events)
+
+
+if __name__ == "__main__":
+    look_after()

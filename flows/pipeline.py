@@ -14,7 +14,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from drdd.errors import UserError
-from drdd.evaluation.wording import missed
 from flows import artifacts, ends, experiments, graph
 from flows.children import stopping_children
 from flows.reproduce import current
@@ -110,14 +109,15 @@ def _run(listed: Sequence[graph.Stage], plan: Plan) -> dict[str, str]:
 def _end(root: Path, place: Workspace, outcomes: Mapping[str, str], served: bool) -> State[None]:
     """The run's last state."""
     experiment = experiments.save(place.path, place.baseline, str(runtime.flow_run.name))
-    metrics = artifacts.judged(place.path) if "judge" in outcomes else None
+    if "judge" in outcomes:
+        artifacts.judged(place.path)
     notes = []
     if served and PUBLISH in outcomes and ends.serves_here():
         fresh = any(outcome not in (UNCHANGED, KEPT) for outcome in outcomes.values())
         notes.append(f"service: {deploy_champion(root, fresh)}")
     artifacts.links(place.path, experiment, notes)
     said = _said(outcomes)
-    if metrics and PUBLISH in outcomes and (reasons := ends.not_promoted(missed(metrics))):
+    if PUBLISH in outcomes and (reasons := ends.not_promoted()):
         return Failed(name="GateMissed", message=f"{'; '.join(reasons)} ({said})")
     return Completed(message=said)
 

@@ -26,11 +26,26 @@ def register(kind: str, template: Path | None = None) -> None:
     """
     with get_client(sync_client=True) as client:
         _pool(client, kind, template)
+        resumed = _resumed(client)
     done = subprocess.run(
         [PREFECT, "--no-prompt", "deploy", "--all"], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise TransientError(f"prefect deploy: {done.stdout.strip()} {done.stderr.strip()}")
+    with get_client(sync_client=True) as client:
+        for deployment in client.read_deployments():
+            for schedule in deployment.schedules:
+                if deployment.name in resumed and not schedule.active:
+                    client.update_deployment_schedule(deployment.id, schedule.id, active=True)
+
+
+def _resumed(client: SyncPrefectClient) -> set[str]:
+    """The deployments whose schedules somebody resumed: prefect.yaml has them paused."""
+    return {
+        deployment.name
+        for deployment in client.read_deployments()
+        if any(schedule.active for schedule in deployment.schedules)
+    }
 
 
 def _pool(client: SyncPrefectClient, kind: str, template: Path | None) -> None:

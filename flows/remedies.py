@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 REMEDIES = {
-    r"No space left on device|Disk quota exceeded": "Make room on the disk (`dvc gc -w`, old folders in "
-    ".drdd/runs), then start the run again: it goes on where it stopped.",
+    r"No space left on device|Disk quota exceeded": "Make room on the disk (docs/versions.md says how, "
+    "with `dvc gc`), then start the run again: it goes on where it stopped.",
     r"exited with (137|-9)|MemoryError|OutOfMemory|out of memory": "Out of memory, most likely: lower "
     "train.*.micro_batch, train.*.crop or serve.max_batch, or use a machine with more.",
     r"access refused|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch": "Check AWS_ACCESS_KEY_ID and "

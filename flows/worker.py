@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 
-from flows.lost import look_after
+from flows.lost import HEARTBEAT, HEARTBEAT_S, look_after
 from flows.register import POOL, PREFECT, arguments, register
 
 LIMIT = "DRDD_RUNS_AT_ONCE"
 
 if __name__ == "__main__":
+    os.environ.setdefault(HEARTBEAT, str(HEARTBEAT_S))
     given = arguments(__doc__)
     register(given.type, given.base_job_template)
     command = [PREFECT, "worker", "start", "--pool", POOL, "--type", given.type]

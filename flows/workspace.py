@@ -27,6 +27,7 @@ SHARED = (Path(".drdd/checkpoints"), Path(".drdd/tensorboard"))
 DONE = Path(".drdd/done")  # in the workspace of a run that has ended well
 KEEP = 5
 PATIENCE_S = 600.0
+FORGOTTEN_S = 7 * 24 * 3600.0  # a run that was stopped, or failed, so long ago
 CACHE = "DRDD_DVC_CACHE"  # a folder for DVC's cache, such as one that several machines mount
 KEYS = ("access_key_id", "secret_access_key", "session_token", "endpointurl")
 
@@ -167,14 +168,28 @@ def _one_at_a_time(root: Path) -> Iterator[None]:
 
 
 def _prune(root: Path) -> None:
-    """Of runs that have ended well the newest few are kept; a stopped one is kept to be gone on with."""
+    """Of runs that ended well the newest few are kept; of others those that may yet be gone on with."""
     done = sorted(
         (path.parent.parent for path in (root / RUNS).glob(f"*/{DONE}")),
         key=lambda path: (path / DONE).stat().st_mtime,
     )
-    for path in done[:-KEEP]:
-        _remove(root, path)
-        path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    old = time.time() - FORGOTTEN_S
+    for lock in (root / RUNS).glob("*.lock"):
+        path = lock.with_suffix("")
+        if path in done[:-KEEP] or (
+            path not in done and lock.stat().st_mtime < old and _free(lock)
+        ):
+            _remove(root, path)
+            lock.unlink()
+
+
+def _free(lock: Path) -> bool:
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _remove(root: Path, path: Path) -> None:

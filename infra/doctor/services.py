@@ -154,7 +154,7 @@ def _pool(client: httpx.Client, root: Path) -> list[Finding]:
     workers = client.post(f"/work_pools/{POOL}/workers/filter", json={}).raise_for_status().json()
     online = sum(worker["status"] == "ONLINE" for worker in workers)
     if not online:
-        do = f"{UP}, or `prefect worker start --pool {POOL}` where flows shall run"
+        do = f"{UP}, or `python -m flows.worker` where flows shall run"
         found = f"{POOL} has no worker online; runs would wait"
         return [Finding("work pool", "problem", found, do)]
     there = client.post("/deployments/filter", json={}).raise_for_status().json()

@@ -239,3 +239,21 @@ def test_a_lock_file_whose_writer_was_killed_is_put_back(
     assert Path("dvc.lock").read_bytes() != whole
     assert current(["first", "second"]) == {"first", "second"}
     assert Path("dvc.lock").read_bytes() == whole
+
+
+def test_of_two_dvc_repro_at_once_the_second_is_refused(project: Path) -> None:
+    _made(project, "first")
+    command = [str(Path(sys.executable).with_name("dvc")), "repro", "second"]
+    slowly = ENVIRONMENT | {"TOY_S": "8"}
+    one = subprocess.Popen(
+        command, cwd=project, env=slowly, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    while "second" not in said(project):
+        time.sleep(0.01)
+    two = subprocess.run(command, cwd=project, env=slowly, capture_output=True, text=True)
+    assert two.returncode != 0
+    assert "is busy, it is being blocked by" in two.stderr
+    assert f"(PID {one.pid})" in two.stderr
+    assert one.wait() == 0
+    assert said(project).count("second") == 1
+    assert current_in(project, ["first", "second"]) == {"first", "second"}

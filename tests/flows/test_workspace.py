@@ -178,6 +178,8 @@ def test_a_second_process_of_a_run_waits_for_the_first(
 
 def test_the_newest_folders_are_kept_and_those_that_are_not_done(project: Path) -> None:
     _killed(project, "stopped")
+    _killed(project, "forgotten")
+    os.utime(project / RUNS / "forgotten.lock", (0, 0))
     with _worked(project, "running"):
         for number in range(KEEP + 3):
             path = _made(project, f"run{number}")

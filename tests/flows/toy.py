@@ -1,4 +1,4 @@
-"""A DVC project of five stages that take a moment: a -> b, a -> c, and one that fails."""
+"""A DVC project of four stages: a -> b, a -> c, and one that fails; b takes TOY_S seconds and a half."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ stages:
     deps: [in]
     outs: [a]
   second:
-    cmd: echo second >> log && sleep 0.5 && mkdir b && cp a b/1 && echo x > b/2
+    cmd: echo second >> log && sleep 0$TOY_S.5 && mkdir b && cp a b/1 && echo x > b/2
     deps: [a]
     outs: [b]
   beside:
