@@ -83,10 +83,15 @@ class Project:
         return _time(found["end_time"]) - _time(found["expected_start_time"])
 
     def own_work(self, run: str) -> float:
-        """Seconds of the run in which at least one stage's own process ran."""
+        """Seconds in which a stage's own process ran, or the model was put into service."""
         folder = self.root / f".drdd/runs/{run}/.drdd/progress"
         found = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-        return covered([(status["began"], status["updated"]) for status in found])
+        asked = {"flow_runs": {"id": {"any_": [run]}}, "task_runs": {"name": {"any_": ["serve"]}}}
+        served = httpx.post(f"{self.url}/task_runs/filter", json=asked).json()
+        spans = [(status["began"], status["updated"]) for status in found]
+        return covered(
+            [*spans, *((_time(one["start_time"]), _time(one["end_time"])) for one in served)]
+        )
 
     def memory(self) -> dict[str, float]:
         """MB of each service's processes."""

@@ -7,6 +7,8 @@ where a plain worker of Prefect's runs, `python -m flows.lost` does.
 import logging
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import gettempdir
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -33,6 +35,7 @@ HEARTBEAT, HEARTBEAT_S = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", 30  # where flows 
 SILENCE_S = 3.0 * HEARTBEAT_S + 5
 OLD = timedelta(days=1)  # a crash that nobody waits for any more
 LOOK_EVERY_S = 10.0
+LOOKED = Path(gettempdir()) / "drdd-looked"  # its time tells a probe that this process works
 WORD = "its process was lost; it goes on where it stopped"
 log = logging.getLogger("drdd.lost")
 
@@ -42,6 +45,7 @@ def look_after() -> None:
     answered = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
+            LOOKED.touch()
             try:
                 take_up(client, min(SILENCE_S, time.monotonic() - answered))
             except (httpx.TransportError, PrefectHTTPStatusError) as error:

@@ -18,7 +18,7 @@ from flows import artifacts, ends, experiments, graph
 from flows.children import stopping_children
 from flows.reproduce import current
 from flows.service import deploy_champion
-from flows.stages import KEPT, UNCHANGED, Plan, run_stage
+from flows.stages import KEPT, UNCHANGED, Plan, run_stage, workers
 from flows.workspace import Workspace, trial_overrides, workspace
 
 STARTS = 5  # of one run, after crashes and lost machines
@@ -82,7 +82,10 @@ def pipeline(
             timeout_s=60 * timeout_minutes,
         )
         with stopping_children():
+            if set(names) - plan.current - plan.keep:
+                workers.get_ready()
             outcomes = _run(listed, plan)
+            workers.dismiss()
         return _end(root, place, outcomes, served=not asked and not rev and promote)
 
 

@@ -1,17 +1,20 @@
-"""`python -m flows.reproduce STAGE`: one stage of the workspace that is the current folder.
+"""`python -m flows.reproduce STAGE [--force]`: one stage of the workspace that is the current folder.
 
 In a process of its own, whose output is the stage's, and which ends the stage when it is told to end.
-The last line is RAN or RESTORED. Exit status: 75 when trying again may help, else 1.
+The last line is RAN or RESTORED. Exit status: 75 when trying again may help, else 1. Without a stage it
+imports what it will need and waits for a Wish, a line of JSON, so that a run has one ready in advance.
 """
 
-import argparse
 import fcntl
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import psutil
@@ -28,6 +31,17 @@ from flows.graph import BUSY_PATIENCE_S, BUSY_POLL_S, dump, found, locked
 
 RAN, RESTORED = "drdd: ran", "drdd: restored"
 REMOTE = "DVC's remote"
+JOB = "DRDD_RAY_JOB"  # where a stage writes which job of the Ray cluster it is
+AHEAD = ("dvc.scm", "dvc.repo.fetch", "dvc_s3", "s3fs")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """job: the path where the stage leaves the number of its Ray job."""
+
+    stage: str
+    force: bool
+    job: str = ""
 
 
 def current(stages: Iterable[str]) -> frozenset[str]:
@@ -120,12 +134,20 @@ def _ask_to_end(*_: object) -> None:
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("stage")
-    parser.add_argument("--force", action="store_true")
-    given = parser.parse_args()
     for asked in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, _ask_to_end)
+    if len(sys.argv) > 1:
+        given = Wish(sys.argv[1], "--force" in sys.argv[2:])
+    else:
+        for name in AHEAD:
+            with suppress(ImportError):
+                import_module(name)
+        line = sys.stdin.readline()
+        if not line:
+            return  # nobody wanted anything any more
+        given = Wish(**json.loads(line))
+    if given.job:
+        os.environ[JOB] = given.job
     try:
         print(_patiently(given.stage, given.force), flush=True)  # noqa: T201
     except (TransientError, LockError) as error:

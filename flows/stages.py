@@ -1,13 +1,13 @@
 """One Prefect task for each stage, with its progress, its log, its retries and its failure in words."""
 
-import os
+import json
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import UUID
 
@@ -20,12 +20,12 @@ from drdd.progress import Status, read_status
 from flows import artifacts
 from flows.children import ENDING, stop
 from flows.remedies import remedy
-from flows.reproduce import RAN, RESTORED, current, is_had
+from flows.reproduce import RAN, RESTORED, Wish, current, is_had
 
 POLL_S = 1.0
 LAST_LINES = 20
 LOGS = Path(".drdd/logs")
-JOB = "DRDD_RAY_JOB"  # where a stage writes which job of the Ray cluster it is
+READY = 2  # processes that wait for a stage
 UNCHANGED, KEPT = "unchanged", "kept"
 OUTCOMES = {RAN: "ran", RESTORED: "restored"}
 
@@ -44,6 +44,52 @@ class Plan:
     force: bool = False
     stall_s: float = 0
     timeout_s: float = 0
+
+
+class Workers:
+    """Processes for stages, some of which have done their imports before a stage is ready to run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ready: list[subprocess.Popen[str]] = []
+
+    def get_ready(self) -> None:
+        """In the current folder."""
+        with self._lock:
+            while len(self._ready) < READY and not ENDING.is_set():
+                self._ready.append(_started())
+
+    def given(self, wish: Wish) -> "subprocess.Popen[str]":
+        with self._lock:
+            process = self._ready.pop(0) if self._ready else _started()
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asdict(wish)) + "\n")
+        process.stdin.close()
+        self.get_ready()
+        return process
+
+    def dismiss(self) -> None:
+        """Those that wait in vain."""
+        with self._lock:
+            for process in self._ready:
+                assert process.stdin is not None
+                process.stdin.close()
+                process.wait()
+            self._ready = []
+
+
+def _started() -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "flows.reproduce"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+
+
+workers = Workers()
 
 
 class StageFailedError(Exception):
@@ -97,16 +143,7 @@ class _Running:
         job = LOGS / f"{self.stage}.job"
         LOGS.mkdir(parents=True, exist_ok=True)
         job.unlink(missing_ok=True)
-        force = ["--force"] if self.plan.force else []
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.reproduce", self.stage, *force],
-            env=os.environ | {JOB: str(job.absolute())},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
+        process = workers.given(Wish(self.stage, self.plan.force, str(job.absolute())))
         logger = get_run_logger()
         reader = threading.Thread(target=self._read, args=(process, logger.info), daemon=True)
         reader.start()

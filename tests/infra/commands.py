@@ -18,7 +18,7 @@ OF_THE_IMAGE = set(
         (ROOT / "infra/containers/Dockerfile").read_text(),
     )[1].split()  # type: ignore[index]
 )
-OF_OTHERS = {"pg_isready"}  # PostgreSQL's image
+OF_OTHERS = {"pg_isready", "sh"}  # of PostgreSQL's image; of Debian
 
 
 class NotRunnableError(Exception):
