@@ -21,8 +21,8 @@ test: setup ## the quick tests
 test-slow: setup ## what takes minutes: the pipeline end to end, killed processes, several workers
 	@pytest -m 'slow and not long'
 
-fault-test: setup ## half an hour of faults: stages killed by the dozen, S3 disturbed at every request
-	@pytest -m long tests/faults
+fault-test: setup ## what takes half an hour: stages, runs and nodes killed, S3 disturbed at every request
+	@pytest -m long --ignore tests/cluster
 
 cluster-test: setup ## a run on seven machines (network namespaces) that lose links, server and store
 	@pytest -m long tests/cluster

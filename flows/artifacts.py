@@ -122,7 +122,8 @@ def links(root: Path, experiment: str | None, notes: Iterable[str]) -> None:
         experiment
     )
     places += [f"workspace: {_linked(root.resolve())}", *notes]
-    create_markdown_artifact("\n".join(f"- {place}" for place in places), key="links")
+    text = "\n".join(f"- {place}" for place in places)
+    create_markdown_artifact(text, key="links", description="Where things are")
 
 
 def _linked(path: Path) -> str:

@@ -12,6 +12,7 @@ from flows.register import POOL, PREFECT, arguments, register
 LIMIT = "DRDD_RUNS_AT_ONCE"
 
 if __name__ == "__main__":
+    os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"  # what stages say is the log of their runs
     os.environ.setdefault(HEARTBEAT, str(HEARTBEAT_S))
     given = arguments(__doc__)
     register(given.type, given.base_job_template)

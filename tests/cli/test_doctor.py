@@ -459,7 +459,7 @@ def test_the_command_prints_a_table_or_json_and_is_an_exit_code(
     assert SECRET not in shown.output + done.output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_project_whose_stack_runs_is_well_until_that_stops(tmp_path: Path) -> None:
     """The whole stack, on ports of its own."""
     params = tiny_params()

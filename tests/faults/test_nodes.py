@@ -19,7 +19,7 @@ from tests.nodes import CAN_BE_MADE, Cluster, cluster
 from tests.project import BIN, make_project, must, tiny_params, write_params
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(not CAN_BE_MADE, reason="nodes need root, namespaces and iproute2"),
 ]
 WEIGHTS, UNDISTURBED = "models/noise/weights.safetensors", "undisturbed.safetensors"

@@ -123,6 +123,13 @@ def test_the_run_left_its_artifacts(up: Stack, first: str) -> None:
     assert job in {one["job_id"] for one in listed}
 
 
+def test_what_stages_say_is_the_log_of_the_run(up: Stack, first: str) -> None:
+    asked = {"logs": {"flow_run_id": {"any_": [first]}}, "limit": 200}
+    said = "\n".join(one["message"] for one in up.api("/logs/filter", asked))
+    assert "640/640 images" in said
+    assert "alias champion moved" in said
+
+
 def test_the_run_touched_no_file_of_the_user_and_is_an_experiment(up: Stack, first: str) -> None:
     assert must(up.root, "git", "status", "--porcelain") == ""
     assert not (up.root / "results").exists()
@@ -212,6 +219,8 @@ def test_a_bad_override_fails_the_run_before_any_stage(up: Stack) -> None:
     assert up.api("/task_runs/filter", body) == []
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_a_cancelled_run_ends_its_stages_and_a_lost_one_goes_on(up: Stack) -> None:
     """The second run goes on from the first one's checkpoint; its processes are killed, all of them."""
     wanted = 'overrides=["train.noise.images=16000","train.residual.images=640"]'
