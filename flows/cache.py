@@ -136,6 +136,13 @@ def push(repo: Repo, stage: Stage, name: str | None = None) -> None:
                 runs.fs.put_file(str(path), there)
 
 
+def meet(repo: Repo) -> None:
+    """Ask the remote something, so that who asks next need not first get to know it."""
+    remote = _remote(repo)
+    if remote is not None:
+        remote.fs.exists(remote.path)
+
+
 def _infos(outs: Iterable[Any]) -> set[Any]:
     return {info for out in outs for infos in out.get_used_objs().values() for info in infos}
 

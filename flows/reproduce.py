@@ -27,7 +27,7 @@ from drdd.errors import TransientError, UserError
 from drdd.stages.run import EXIT_TRANSIENT
 from drdd.storage import explained
 from flows import cache
-from flows.graph import BUSY_PATIENCE_S, BUSY_POLL_S, dump, found, locked
+from flows.graph import BUSY_PATIENCE_S, BUSY_POLL_S, dump, found, locked, opened
 
 RAN, RESTORED = "drdd: ran", "drdd: restored"
 REMOTE = "DVC's remote"
@@ -133,15 +133,22 @@ def _ask_to_end(*_: object) -> None:
         sys.exit(EXIT_TRANSIENT)
 
 
+def _warm_up() -> None:
+    """What goes wrong here will go wrong again, where it is said."""
+    for name in AHEAD:
+        with suppress(ImportError):
+            import_module(name)
+    with suppress(Exception), opened(Path()) as repo:
+        cache.meet(repo)
+
+
 def _main() -> None:
     for asked in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, _ask_to_end)
     if len(sys.argv) > 1:
         given = Wish(sys.argv[1], "--force" in sys.argv[2:])
     else:
-        for name in AHEAD:
-            with suppress(ImportError):
-                import_module(name)
+        _warm_up()
         line = sys.stdin.readline()
         if not line:
             return  # nobody wanted anything any more
