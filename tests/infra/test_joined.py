@@ -145,7 +145,7 @@ def test_a_driver_on_a_machine_of_its_own_uses_the_cluster(tmp_path: Path) -> No
     )
     project = make_project(tmp_path)
     with cluster(project) as made:
-        worker, driver = made.add(), made._node()
+        worker, driver = made.add(), made.node()
         command = (*COMMAND, PYTHON, "-c", script)
         process = made.begin(driver, *command, folder=ROOT, log="joined.log")
         assert process.wait(120) == 0, (driver.folder / "joined.log").read_text()
