@@ -202,3 +202,19 @@ def test_an_alias_that_moved_since_is_not_moved_unseen(params: Params) -> None:
     assert said.startswith(f"champion points to {other.id} since this candidate was compared")
     assert registry.aliases.all() == {"champion": other.id}
     assert registry.resolve(published["version"])
+
+
+def test_what_is_not_to_be_promoted_is_published_and_compared_with_the_champion(
+    params: Params,
+) -> None:
+    evaluate(b"one", GOOD)
+    _judge(params)
+    champion = _publish(params)
+    params.publish.promote = False
+    evaluate(b"two", BETTER)
+    assert _judge(params)["against"] == champion["version"]
+    trial = _publish(params)
+    assert (trial["asked"], trial["promoted"], trial["missed"]) == (False, False, [])
+    registry = Registry.open(params.publish.registry)
+    assert registry.aliases.all() == {"champion": champion["version"]}
+    assert registry.version(trial["version"]) is not None
