@@ -210,7 +210,8 @@ def test_what_is_not_to_be_promoted_is_published_and_compared_with_the_champion(
     evaluate(b"one", GOOD)
     _judge(params)
     champion = _publish(params)
-    params.publish.promote = False
+    only = params.publish.model_copy(update={"promote": False})
+    params = params.model_copy(update={"publish": only})
     evaluate(b"two", BETTER)
     assert _judge(params)["against"] == champion["version"]
     trial = _publish(params)
