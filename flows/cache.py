@@ -12,9 +12,7 @@ import networkx as nx
 from dvc.exceptions import CollectCacheError
 from dvc.repo import Repo
 from dvc.stage import Stage
-from dvc.stage.cache import (
-    _get_stage_hash,
-)  # the key of the run cache, which DVC gives no other way
+from dvc.stage.cache import _get_stage_hash  # DVC gives the run cache's key no other way
 
 from drdd.errors import TransientError
 
@@ -66,23 +64,23 @@ def show(repo: Repo, paths: Iterable[str]) -> None:
         out.checkout()
 
 
-def mend(repo: Repo, outs: Iterable[Any]) -> list[str]:
+def mend(repo: Repo, outs: Iterable[Any]) -> None:
     """Delete from the cache those objects of `outs` whose content is not what their name says.
 
     DVC itself trusts a file that it has made read-only.
     """
     outs = [out for out in outs if out.use_cache and out.hash_info]
     # A folder's own object first: it says which are the others, and is fetched if it is missing.
-    damaged = [oid for oid in (str(out.hash_info.value) for out in outs) if _dropped(repo, oid)]
-    return damaged + [oid for oid in _objects(outs) if _dropped(repo, oid)]
+    for oid in (str(out.hash_info.value) for out in outs):
+        _drop_if_damaged(repo, oid)
+    for oid in _objects(outs):
+        _drop_if_damaged(repo, oid)
 
 
-def _dropped(repo: Repo, oid: str) -> bool:
+def _drop_if_damaged(repo: Repo, oid: str) -> None:
     path = Path(repo.cache.local.oid_to_path(oid))
-    if not path.exists() or _md5(path) == oid.split(".")[0]:
-        return False
-    path.unlink()
-    return True
+    if path.exists() and _md5(path) != oid.split(".")[0]:
+        path.unlink()
 
 
 def key(stage: Stage) -> str:
@@ -117,7 +115,7 @@ def recall(repo: Repo, stage: Stage, name: str) -> bool:
         return False
 
 
-def push(repo: Repo, stage: Stage, name: str | None = None) -> None:
+def push(repo: Repo, stage: Stage, name: str) -> None:
     """To the remote, if there is one, what is not there yet; name: the key, to be recalled by."""
     if _remote(repo) is None:
         return
@@ -127,8 +125,8 @@ def push(repo: Repo, stage: Stage, name: str | None = None) -> None:
             f"{stage.addressing}: {len(failed)} objects did not reach DVC's remote"
         )
     runs = _remote(repo, RUNS_HASH)
-    folder = Path(repo.stage_cache.cache_dir) / name[:2] / name if name else None
-    if folder is not None and folder.exists():
+    folder = Path(repo.stage_cache.cache_dir) / name[:2] / name
+    if folder.exists():
         url = runs.fs.join(runs.path, "runs", folder.parent.name, folder.name)
         for path in folder.iterdir():
             there = runs.fs.join(url, path.name)

@@ -12,9 +12,10 @@ from prefect.deployments import run_deployment
 from prefect.states import Completed
 from prefect.variables import Variable
 
-from drdd.params import FILE, Params, load
+from drdd.params import FILE, load
 from drdd.storage import explained, open_filesystem
 from flows.git import git
+from flows.workspace import sources_of
 
 STATE = "drdd_watch"  # the Prefect variable that holds what was seen
 VERSIONED = ("params.yaml", "dvc.yaml", "*.dvc")
@@ -72,7 +73,8 @@ def look(root: Path, prefixes: list[str], branch: str) -> str:
         for line in git(root, "ls-tree", "-r", commit).splitlines()
         if any(Path(line.split("\t", 1)[1]).match(pattern) for pattern in VERSIONED)
     ]
-    objects = {uri: _objects(uri) for uri in prefixes or _sources(load(root / FILE))}
+    named = prefixes or [uri for uri in sources_of(load(root / FILE)) if uri.startswith("s3://")]
+    objects = {uri: _objects(uri) for uri in named}
     return sha256(json.dumps([versioned, objects], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -88,12 +90,6 @@ def step(known: Mapping[str, Any] | None, digest: str) -> tuple[dict[str, Any], 
     if digest != known["pending"]:
         return {**known, "pending": digest}, False
     return {"seen": digest, "pending": None, "count": known["count"] + 1}, True
-
-
-def _sources(params: Params) -> list[str]:
-    named = {corpus.source for corpus in params.corpora.values()}
-    named |= {side for pairs in params.paired.values() for side in (pairs.input, pairs.target)}
-    return sorted(source for source in named if source.startswith("s3://"))
 
 
 def _objects(uri: str) -> list[tuple[str, int, str]]:

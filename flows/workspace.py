@@ -146,10 +146,8 @@ def _link_sources(root: Path, path: Path, params: Params) -> None:
     registry = params.publish.registry
     if "://" not in registry:
         (root / registry).mkdir(parents=True, exist_ok=True)
-    sources = {registry, *(corpus.source for corpus in params.corpora.values())}
-    sources |= {side for pairs in params.paired.values() for side in (pairs.input, pairs.target)}
     # In order of path, so that a folder is linked before what is inside it.
-    for named in sorted(sources | {params.train.noise.start}, key=Path):
+    for named in sorted(sources_of(params) | {registry, params.train.noise.start}, key=Path):
         source = Path(named)
         made_by_a_stage = source.parts[:2] == ("data", "photographs")
         if "://" in named or source.is_absolute() or made_by_a_stage:
@@ -157,6 +155,14 @@ def _link_sources(root: Path, path: Path, params: Params) -> None:
         if (root / source).exists() and not (path / source).exists():
             (path / source).parent.mkdir(parents=True, exist_ok=True)
             (path / source).symlink_to(root / source)
+
+
+def sources_of(params: Params) -> set[str]:
+    """Where the pictures of all corpora come from."""
+    sources = {corpus.source for corpus in params.corpora.values()}
+    return sources | {
+        side for pairs in params.paired.values() for side in (pairs.input, pairs.target)
+    }
 
 
 @contextmanager
