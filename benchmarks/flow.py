@@ -1,9 +1,9 @@
 """`make bench-flow`: what the machinery costs beside the stages' own work.
 
-In a project of tiny params and on a stack of its own: a repro and a run with nothing to do, the share of a
-real run that is no stage's own work, runs at the same time, and many runs one after another, over which
-the services' memory and the disk must not grow. The share of a ten-minute run is computed from the seconds
-that are nobody's, because they do not depend on how long a stage works.
+In a project of tiny params and on a stack of its own: a repro and a run with nothing to do, the seconds of
+a real run in which no stage's command runs, runs at the same time, and many runs one after another, over
+which the services' memory and the disk must not grow. The share of a ten-minute run is computed from those
+seconds, because they do not depend on how long a stage works.
 """
 
 import argparse
@@ -14,14 +14,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +33,8 @@ from tests.project import BIN, make_project, tiny_params
 
 RESULTS = Path(__file__).parent / "results/flow.json"
 TEN_MINUTES = 600.0
-SERVICES = ("s3", "prefect", "ray", "worker")
+STAGES = "drdd.stages."
+LOOK_S, LOOKED_AT_S = 0.05, 1.0
 out = Console(highlight=False)
 
 
@@ -82,16 +85,11 @@ class Project:
             sys.exit(f"run {found['name']}: {found['state']}")
         return _time(found["end_time"]) - _time(found["expected_start_time"])
 
-    def own_work(self, run: str) -> float:
-        """Seconds in which a stage's own process ran, or the model was put into service."""
-        folder = self.root / f".drdd/runs/{run}/.drdd/progress"
-        found = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    def served(self, run: str) -> list[tuple[float, float]]:
+        """When the model was put into service."""
         asked = {"flow_runs": {"id": {"any_": [run]}}, "task_runs": {"name": {"any_": ["serve"]}}}
-        served = httpx.post(f"{self.url}/task_runs/filter", json=asked).json()
-        spans = [(status["began"], status["updated"]) for status in found]
-        return covered(
-            [*spans, *((_time(one["start_time"]), _time(one["end_time"])) for one in served)]
-        )
+        found = httpx.post(f"{self.url}/task_runs/filter", json=asked).json()
+        return [(_time(one["start_time"]), _time(one["end_time"])) for one in found]
 
     def memory(self) -> dict[str, float]:
         """MB of each service's processes."""
@@ -107,6 +105,40 @@ class Project:
             short_folder(self.root),
         ]
         return sum(_size(folder) for folder in folders) / 2**20
+
+
+class Commands:
+    """Watches when commands of stages run, `python -m drdd.stages...`; spans: from and to, Unix times."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[float, float]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> "Commands":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        known: set[int] = set(psutil.pids())
+        running: dict[psutil.Process, float] = {}
+        while not self._over.wait(LOOK_S):
+            now, present = time.time(), set(psutil.pids())
+            for pid in present - known:
+                with suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(pid)
+                    if STAGES in " ".join(process.cmdline()):
+                        running[process] = process.create_time()
+                    elif now - process.create_time() < LOOKED_AT_S:
+                        continue  # it may not be what it is going to be yet
+                known.add(pid)
+            known &= present
+            for process in [one for one in running if one.pid not in present]:
+                self.spans.append((running.pop(process), now))
 
 
 def covered(spans: list[tuple[float, float]]) -> float:
@@ -182,9 +214,10 @@ def main() -> None:
     given = parser.parse_args()
     found: dict[str, Any] = {"cpus": os.cpu_count()}
     with project() as one:
-        first = one.start()
-        wall = one.seconds(first)
-        overhead = wall - one.own_work(first)
+        with Commands() as commands:
+            first = one.start()
+            wall = one.seconds(first)
+        overhead = wall - covered([*commands.spans, *one.served(first)])
         found["run"] = {
             "seconds": wall,
             "overhead": overhead,

@@ -4,7 +4,8 @@ All of it concerns one stage at a time, so that a run moves only what it needs a
 """
 
 from collections.abc import Iterable
-from hashlib import file_digest
+from functools import lru_cache
+from hashlib import file_digest, md5
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,6 @@ from dvc.stage import Stage
 from dvc.stage.cache import _get_stage_hash  # DVC gives the run cache's key no other way
 
 from drdd.errors import TransientError
-
-HASH = "md5"
-RUNS_HASH = "md5-dos2unix"  # what DVC keeps the run cache beside
 
 
 def lost(repo: Repo, stage: Stage) -> list[str]:
@@ -36,7 +34,7 @@ def _is_there(repo: Repo, out: Any) -> bool:
     remote = _remote(repo)
     if not objects or not absent or remote is None:
         return bool(objects) and not absent
-    return set(remote.oids_exist(absent)) >= set(absent)
+    return set(remote.odb.oids_exist(absent)) >= set(absent)
 
 
 def bring(repo: Repo, stage: Stage) -> None:
@@ -59,7 +57,7 @@ def show(repo: Repo, paths: Iterable[str]) -> None:
     wanted = [str(Path(path).absolute()) for path in paths]
     outs = [out for out in repo.index.outs if any(_overlap(out.fs_path, path) for path in wanted)]
     mend(repo, outs)
-    repo.cloud.pull({info for info in _infos(outs) if not repo.cache.local.exists(info.value)})
+    _fetch(repo, outs)
     for out in outs:
         out.checkout()
 
@@ -95,9 +93,9 @@ def recall(repo: Repo, stage: Stage, name: str) -> bool:
     Then their objects are in the cache afterwards, undamaged, and DVC restores them.
     """
     folder = Path(repo.stage_cache.cache_dir) / name[:2] / name
-    remote = None if folder.exists() else _remote(repo, RUNS_HASH)
+    remote = None if folder.exists() else _remote(repo)
     if remote is not None:
-        url = remote.fs.join(remote.path, "runs", name[:2], name)
+        url = _runs(remote, name)
         for path in remote.fs.find(url) if remote.fs.exists(url) else []:
             folder.mkdir(parents=True, exist_ok=True)
             remote.fs.get_file(path, str(folder / Path(path).name))
@@ -110,28 +108,47 @@ def recall(repo: Repo, stage: Stage, name: str) -> bool:
         mend(repo, outs)
         if any(not _is_there(repo, out) for out in outs):
             return False
-        return not repo.cloud.pull(_infos(outs)).failed
+        return _fetch(repo, outs)
     except CollectCacheError:
         return False
 
 
+def owe(repo: Repo, stage: Stage) -> None:
+    """Note that the remote is still to get the outputs that dvc.lock names, until `push` has done so."""
+    if _remote(repo) is not None:
+        note = _note(repo, stage)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+
+
+def is_owed(repo: Repo, stage: Stage) -> bool:
+    return _note(repo, stage).exists()
+
+
+def _note(repo: Repo, stage: Stage) -> Path:
+    """Beside the objects, which any workspace may have made."""
+    values = " ".join(sorted(str(out.hash_info.value) for out in stage.outs))
+    return Path(repo.cache.legacy.path) / "owed" / md5(values.encode()).hexdigest()
+
+
 def push(repo: Repo, stage: Stage, name: str) -> None:
     """To the remote, if there is one, what is not there yet; name: the key, to be recalled by."""
-    if _remote(repo) is None:
+    remote = _remote(repo)
+    if remote is None:
         return
-    failed = repo.cloud.push(_infos(stage.outs)).failed
+    failed = repo.cloud.push(_infos(stage.outs), odb=remote.odb).failed
     if failed:
         raise TransientError(
             f"{stage.addressing}: {len(failed)} objects did not reach DVC's remote"
         )
-    runs = _remote(repo, RUNS_HASH)
     folder = Path(repo.stage_cache.cache_dir) / name[:2] / name
     if folder.exists():
-        url = runs.fs.join(runs.path, "runs", folder.parent.name, folder.name)
+        url = _runs(remote, name)
         for path in folder.iterdir():
-            there = runs.fs.join(url, path.name)
-            if not runs.fs.exists(there):
-                runs.fs.put_file(str(path), there)
+            there = remote.fs.join(url, path.name)
+            if not remote.fs.exists(there):
+                remote.fs.put_file(str(path), there)
+    _note(repo, stage).unlink(missing_ok=True)
 
 
 def meet(repo: Repo) -> None:
@@ -139,6 +156,13 @@ def meet(repo: Repo) -> None:
     remote = _remote(repo)
     if remote is not None:
         remote.fs.exists(remote.path)
+
+
+def _fetch(repo: Repo, outs: Iterable[Any]) -> bool:
+    """Whether every object of `outs` is in the cache now."""
+    absent = {info for info in _infos(outs) if not repo.cache.local.exists(info.value)}
+    remote = _remote(repo)
+    return not absent or not repo.cloud.pull(absent, odb=remote and remote.odb).failed
 
 
 def _infos(outs: Iterable[Any]) -> set[Any]:
@@ -149,11 +173,15 @@ def _objects(outs: Iterable[Any]) -> list[str]:
     return sorted({str(info.value) for info in _infos(outs)})
 
 
-def _remote(repo: Repo, hash_name: str = HASH) -> Any:
-    """None when none is configured."""
-    if not repo.config["core"].get("remote"):
-        return None
-    return repo.cloud.get_remote_odb(hash_name=hash_name)
+@lru_cache(maxsize=2)
+def _remote(repo: Repo) -> Any:
+    """None when none is configured. DVC would get to know the store anew each time."""
+    return repo.cloud.get_remote() if repo.config["core"].get("remote") else None
+
+
+def _runs(remote: Any, name: str) -> str:
+    """Where DVC keeps the run cache's entry `name`."""
+    return str(remote.fs.join(remote.path, "runs", name[:2], name))
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -11,7 +11,7 @@ from drdd.registry.registry import Registry
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
 from drdd.storage import explained
 from flows import cache
-from flows.graph import found, locked
+from flows.graph import found, locked, opened
 
 LOOKED_AT = (METRICS, REPORT, GRID, PUBLISHED)
 
@@ -22,7 +22,7 @@ def demand(names: Iterable[str]) -> None:
     Raises TransientError with what is missing.
     """
     missing = []
-    with locked(Path()) as repo:
+    with opened(Path()) as repo, locked(repo):
         for name in names:
             one, _ = found(repo, name)
             missing += [str(out) for out in one.outs if not out.hash_info] + cache.lost(repo, one)

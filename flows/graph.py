@@ -66,10 +66,13 @@ def opened(root: Path) -> Iterator[Repo]:
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[Repo]:
-    """With DVC's lock of the workspace, which is waited for: stages that run at once collide on it."""
+def locked(repo: Repo) -> Iterator[None]:
+    """With DVC's lock of the workspace, which is waited for: stages that run at once collide on it.
+
+    What the repo knew of dvc.yaml and dvc.lock before it reads anew.
+    """
     give_up = time.monotonic() + BUSY_PATIENCE_S
-    with opened(root) as repo, ExitStack() as held:
+    with ExitStack() as held:
         while True:
             try:
                 held.enter_context(lock_repo(repo))
@@ -78,8 +81,8 @@ def locked(root: Path) -> Iterator[Repo]:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(BUSY_POLL_S)
-        _mend(root)
-        yield repo
+        _mend(Path(repo.root_dir))
+        yield
 
 
 def dump(stage: DvcStage, root: Path) -> None:

@@ -16,9 +16,9 @@ from pydantic import Field
 from drdd.errors import UserError
 from flows import artifacts, ends, experiments, graph
 from flows.children import stopping_children
-from flows.reproduce import current
+from flows.reproduce import RAN, RESTORED, UNCHANGED, current
 from flows.service import deploy_champion
-from flows.stages import KEPT, UNCHANGED, Plan, run_stage, workers
+from flows.stages import KEPT, Plan, run_stage, workers
 from flows.workspace import Workspace, trial_overrides, workspace
 
 STARTS = 5  # of one run, after crashes and lost machines
@@ -83,7 +83,7 @@ def pipeline(
         )
         with stopping_children():
             if set(names) - plan.current - plan.keep:
-                workers.get_ready()
+                workers.get_ready(1)  # the first stage is alone
             outcomes = _run(listed, plan)
             workers.dismiss()
         return _end(root, place, outcomes, served=not asked and not rev and promote)
@@ -100,13 +100,22 @@ def _run(listed: Sequence[graph.Stage], plan: Plan) -> dict[str, str]:
         done[stage.name] = run_stage.submit(stage.name, plan, upstream)
     wait(list(done.values()))  # a failure must not stop what runs beside it
     outcomes = {name: future.result() for name, future in done.items()}
+    _push(plan)
     ends.demand(outcomes)
     if outcomes.get(PUBLISH) == UNCHANGED and ends.is_unpublished():
         # dvc.lock speaks of another registry, or of a version that is gone.
         again = run_stage.submit(PUBLISH, replace(plan, force=True, keep=frozenset()), {})
         outcomes[PUBLISH] = again.result()
+        _push(plan)
         ends.demand(outcomes)
     return outcomes
+
+
+def _push(plan: Plan) -> None:
+    """DVC's remote has what was made; each stage tried to push its own while others ran."""
+    again = replace(plan, current=frozenset(), keep=frozenset(), force=False)
+    for stage in workers.unpushed():
+        run_stage.submit(stage, again, {}, pushed=True).result()
 
 
 def _end(root: Path, place: Workspace, outcomes: Mapping[str, str], served: bool) -> State[None]:
@@ -126,11 +135,11 @@ def _end(root: Path, place: Workspace, outcomes: Mapping[str, str], served: bool
 
 
 def _said(outcomes: Mapping[str, str]) -> str:
-    count = {word: list(outcomes.values()).count(word) for word in ("ran", "restored")}
-    if not any(count.values()):
+    ran, restored = (list(outcomes.values()).count(word) for word in (RAN, RESTORED))
+    if not ran + restored:
         return "nothing has changed: every stage is up to date"
-    rest = len(outcomes) - sum(count.values())
+    rest = len(outcomes) - ran - restored
     return (
-        f"{count['ran']} of {len(outcomes)} stages ran, {count['restored']} were restored from the "
-        f"cache, {rest} were up to date"
+        f"{ran} of {len(outcomes)} stages ran, {restored} were restored from the cache, "
+        f"{rest} were up to date"
     )

@@ -6,8 +6,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -20,14 +21,13 @@ from drdd.progress import Status, read_status
 from flows import artifacts
 from flows.children import ENDING, stop
 from flows.remedies import remedy
-from flows.reproduce import RAN, RESTORED, Wish, current, is_had
+from flows.reproduce import MADE, UNCHANGED, Wish, is_had
 
 POLL_S = 1.0
 LAST_LINES = 20
 LOGS = Path(".drdd/logs")
 READY = 2  # processes that wait for a stage
-UNCHANGED, KEPT = "unchanged", "kept"
-OUTCOMES = {RAN: "ran", RESTORED: "restored"}
+KEPT = "drdd: kept"
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,26 @@ class Plan:
 
 
 class Workers:
-    """Processes for stages, some of which have done their imports before a stage is ready to run."""
+    """Processes for stages, some of which have done their imports before a stage is ready to run.
+
+    pushing: those whose stage has its outputs already, and DVC's remote not yet.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ready: list[subprocess.Popen[str]] = []
+        self.pushing: dict[str, subprocess.Popen[str]] = {}
 
-    def get_ready(self) -> None:
+    def get_ready(self, count: int = READY) -> None:
         """In the current folder."""
         with self._lock:
-            while len(self._ready) < READY and not ENDING.is_set():
+            while len(self._ready) < count and not ENDING.is_set():
                 self._ready.append(_started())
+
+    def unpushed(self) -> list[str]:
+        """The stages whose outputs did not reach the remote, when each has been tried to the end."""
+        tried, self.pushing = self.pushing, {}
+        return [stage for stage, process in tried.items() if process.wait() != 0]
 
     def given(self, wish: Wish) -> "subprocess.Popen[str]":
         with self._lock:
@@ -113,20 +122,19 @@ def _may_pass(task: Task[..., object], run: TaskRun, state: State) -> bool:
     retry_jitter_factor=0.5,
     retry_condition_fn=_may_pass,
 )
-def run_stage(stage: str, plan: Plan, upstream: Mapping[str, str]) -> str:
+def run_stage(stage: str, plan: Plan, upstream: Mapping[str, str], pushed: bool = False) -> str:
     """Bring the outputs of `stage` up to date in the current folder; what that took.
 
-    upstream: what it took with the stages that this one reads. Raises StageFailedError.
+    upstream: what it took with the stages that this one reads; pushed: return only when DVC's remote has
+    them too, which others need not wait for. Raises StageFailedError.
     """
     if stage in plan.keep:
         if is_had(stage):
             return KEPT
         raise UserError(f"{stage} is to be kept, but what it made is nowhere to be had; let it run")
-    if not plan.force:
-        untouched = set(upstream.values()) <= {UNCHANGED, KEPT}
-        if (stage in plan.current and untouched) or current([stage]):
-            return UNCHANGED
-    return _Running(stage, plan).outcome()
+    if stage in plan.current and set(upstream.values()) <= {UNCHANGED, KEPT}:
+        return UNCHANGED
+    return _Running(stage, plan).outcome(pushed)
 
 
 @dataclass
@@ -137,46 +145,52 @@ class _Running:
     plan: Plan
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     heard: float = field(default_factory=time.monotonic)
+    made: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
 
-    def outcome(self) -> str:
+    def outcome(self, pushed: bool) -> str:
         before = read_status(self.stage)
         job = LOGS / f"{self.stage}.job"
         LOGS.mkdir(parents=True, exist_ok=True)
         job.unlink(missing_ok=True)
         process = workers.given(Wish(self.stage, self.plan.force, str(job.absolute())))
         logger = get_run_logger()
-        reader = threading.Thread(target=self._read, args=(process, logger.info), daemon=True)
-        reader.start()
+        read = partial(self._read, process, logger.info, pushed)
+        threading.Thread(target=read, daemon=True).start()
         ended = self._watch(process, before, job)
-        reader.join()
-        if process.returncode == 0:
-            return OUTCOMES[self.last.pop()]
+        if self.made and not pushed:
+            workers.pushing[self.stage] = process
+            return self.made
+        if process.wait() == 0:
+            return self.made
         raise ended or self._failure(before)
 
-    def _read(self, process: "subprocess.Popen[str]", log: "object") -> None:
+    def _read(
+        self, process: "subprocess.Popen[str]", log: Callable[[str], None], pushed: bool
+    ) -> None:
         assert process.stdout is not None
         with (LOGS / f"{self.stage}.log").open("a", buffering=1) as kept:
             for line in process.stdout:
                 said = line.rstrip()
-                if said:
+                if said in MADE:
+                    self.made = said
+                    if not pushed:
+                        self.over.set()
+                elif said:
                     self.heard = time.monotonic()
                     self.last.append(said)
                     kept.write(f"{said}\n")
-                    log(said)  # type: ignore[operator]
+                    log(said)
+        self.over.set()
 
     def _watch(
         self, process: "subprocess.Popen[str]", before: Status | None, job: Path
     ) -> StageFailedError | None:
-        """Until the process ends. The failure, if it was ended here."""
+        """Until it is over. The failure, if it was ended here."""
         began = self.heard
         shown, linked = before, False
         artifact: UUID | None = None
-        while True:
-            try:
-                process.wait(POLL_S)
-                return None
-            except subprocess.TimeoutExpired:
-                pass
+        while not self.over.wait(POLL_S):
             status = read_status(self.stage)
             if status is not None and status != shown and status.total:
                 artifact = artifacts.progress(artifact, status)
@@ -193,6 +207,7 @@ class _Running:
                 return self._failed(
                     f"it took longer than {self.plan.timeout_s / 60:g} minutes", False
                 )
+        return None
 
     def _failure(self, before: Status | None) -> StageFailedError:
         """By its own last word, if it had one; then it also knows whether trying again may help."""

@@ -9,6 +9,7 @@ import pytest
 from drdd.errors import TransientError
 from drdd.registry.registry import Registry
 from flows import ends
+from flows.graph import opened
 from flows.reproduce import reproduce
 from tests.flows.toy import make
 
@@ -19,8 +20,9 @@ FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": b"w
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = make(tmp_path / "project", tmp_path / "remote")
     monkeypatch.chdir(root)
-    for stage in ("first", "second"):
-        reproduce(stage, force=False)
+    with opened(root) as repo:
+        for stage in ("first", "second"):
+            reproduce(repo, stage, force=False, tell=print)
     return root
 
 

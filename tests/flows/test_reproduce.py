@@ -12,7 +12,7 @@ import pytest
 
 from drdd.stages.run import EXIT_TRANSIENT
 from flows import cache
-from flows.graph import dump, found, locked
+from flows.graph import dump, found, locked, opened
 from flows.reproduce import RAN, RESTORED, current, is_had
 from tests.conftest import ROOT
 from tests.flows.toy import git, make, said
@@ -95,6 +95,24 @@ def test_only_what_the_remote_has_not_is_pushed(project: Path) -> None:
     assert len(after) > len(before)
 
 
+def test_what_the_remote_did_not_get_is_owed_to_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    remote = project.parent / "remote"
+    remote.write_text("no folder")
+    process = _start(project, "first")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert RAN in output.splitlines()
+    assert current(["first"]) == frozenset()
+    remote.unlink()
+    assert _made(project, "first") == RESTORED
+    assert _objects(remote)
+    assert current(["first"]) == {"first"}
+    assert said(project) == ["first"]
+
+
 def test_a_partial_cache_is_filled_from_the_remote(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +123,7 @@ def test_a_partial_cache_is_filled_from_the_remote(
     lost[0].unlink()
     monkeypatch.chdir(project)
     assert current(["second"]) == {"second"}  # the remote has it
-    with locked(Path()) as repo:
+    with opened(Path()) as repo, locked(repo):
         cache.show(repo, ["b"])
     assert (project / "b/2").read_text() == "x\n"
 
@@ -117,7 +135,7 @@ def test_a_damaged_object_is_found_by_its_hash_and_fetched_again(
     for stage in ("first", "second"):
         _made(project, stage)
     monkeypatch.chdir(project)
-    with locked(Path()) as repo:
+    with opened(Path()) as repo, locked(repo):
         (out,) = found(repo, "second")[0].outs
     whole = [path for path in _objects(project / ".dvc/cache") if path.suffix == suffix]
     contents = {path: path.read_bytes() for path in whole}
@@ -126,7 +144,7 @@ def test_a_damaged_object_is_found_by_its_hash_and_fetched_again(
         path.write_bytes(b"damaged")
         path.chmod(0o444)  # which DVC takes for a proof
     shutil.rmtree(project / "b")
-    with locked(Path()) as repo:
+    with opened(Path()) as repo, locked(repo):
         cache.show(repo, ["b"])
     assert {path.name: path.read_text() for path in (project / "b").iterdir()} == {
         "1": "x",
@@ -234,7 +252,7 @@ def test_a_lock_file_whose_writer_was_killed_is_put_back(
             Path("dvc.lock").write_bytes(whole[: len(whole) // 2])  # in place, as DVC does
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), locked(Path()):
+    with pytest.raises(KeyboardInterrupt), opened(Path()) as repo, locked(repo):
         dump(Killed(), Path())
     assert Path("dvc.lock").read_bytes() != whole
     assert current(["first", "second"]) == {"first", "second"}
