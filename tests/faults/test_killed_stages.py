@@ -48,14 +48,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(undisturbed: Path, tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "project"
     shutil.copytree(undisturbed, root, symlinks=True)
+    remote = f"['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n"
+    (root / ".dvc/config.local").write_text(remote)
     yield root
     shutil.rmtree(root)
 
 
 def _published(root: Path) -> dict[str, bytes]:
-    """The version's files; but for its manifest and what it says of the time, which no two runs share."""
+    """The version's files but for those that say how long things took, or hold the hash of such a file."""
     (version,) = (root / "published/versions").iterdir()
-    timed = ("manifest.json", "images.parquet", "report.html", "README.md")
+    timed = ("manifest.json", "dvc.lock", "images.parquet", "report.html", "README.md")
     return {
         path.relative_to(version).as_posix(): path.read_bytes()
         for path in sorted(version.rglob("*"))
