@@ -25,6 +25,7 @@ from infra.local.settings import (
     free_port,
     load_state,
     port_is_free,
+    quiet_environment,
 )
 from infra.local.supervisor import MARK, Supervisor
 from tests.conftest import ROOT
@@ -62,6 +63,25 @@ def test_ports_come_from_flags_then_the_environment(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DRDD_RAY_PORT", "seven")
     with pytest.raises(UserError, match="DRDD_RAY_PORT"):
         Ports.chosen()
+
+
+def test_prefect_forgets_old_runs_and_events() -> None:
+    code = (
+        "from prefect.settings import get_current_settings\n"
+        "server = get_current_settings().server\n"
+        "vacuum = server.services.db_vacuum\n"
+        "print(sorted(vacuum.enabled_vacuum_types), vacuum.retention_period.days,"
+        " server.events.retention_period.days)"
+    )
+    settings = os.environ | quiet_environment()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=settings, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "['events', 'flow_runs', 'orphans'] 30 1", done.stderr
+    image = (ROOT / "infra/containers/Dockerfile").read_text()
+    for name, value in quiet_environment().items():
+        if name.startswith("PREFECT_SERVER_"):
+            assert f" {name}={value} " in image
 
 
 def test_the_store_is_up_once_and_down_without_a_trace(root: Path) -> None:
