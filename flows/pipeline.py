@@ -102,8 +102,8 @@ def _run(listed: Sequence[graph.Stage], plan: Plan) -> dict[str, str]:
     outcomes = {name: future.result() for name, future in done.items()}
     _push(plan)
     ends.demand(outcomes)
-    if outcomes.get(PUBLISH) == UNCHANGED and ends.is_unpublished():
-        # dvc.lock speaks of another registry, or of a version that is gone.
+    if outcomes.get(PUBLISH, KEPT) != KEPT and ends.is_unpublished():
+        # dvc.lock, or the cache, speaks of another registry, or of a version that is gone.
         again = run_stage.submit(PUBLISH, replace(plan, force=True, keep=frozenset()), {})
         outcomes[PUBLISH] = again.result()
         _push(plan)

@@ -10,9 +10,10 @@ from prefect import task
 from drdd.cluster import ray_cluster
 from drdd.params import FILE, load
 from drdd.stages.paths import PUBLISHED
+from flows.stages import may_pass
 
 
-@task(task_run_name="serve", retries=2, retry_delay_seconds=[5, 20])
+@task(task_run_name="serve", retries=2, retry_delay_seconds=[5, 20], retry_condition_fn=may_pass)
 def deploy_champion(root: Path, fresh: bool) -> str:
     """Serve the aliases of serve.models; the running replicas swap to a new version without a pause.
 

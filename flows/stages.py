@@ -109,7 +109,7 @@ class StageFailedError(Exception):
         self.retry = retry
 
 
-def _may_pass(task: Task[..., object], run: TaskRun, state: State) -> bool:
+def may_pass(task: Task[..., object], run: TaskRun, state: State) -> bool:
     error = state.result(raise_on_failure=False)
     refused = isinstance(error, StageFailedError) and not error.retry
     return not (refused or isinstance(error, UserError) or ENDING.is_set())
@@ -120,7 +120,7 @@ def _may_pass(task: Task[..., object], run: TaskRun, state: State) -> bool:
     retries=3,
     retry_delay_seconds=[5, 20, 60],
     retry_jitter_factor=0.5,
-    retry_condition_fn=_may_pass,
+    retry_condition_fn=may_pass,
 )
 def run_stage(stage: str, plan: Plan, upstream: Mapping[str, str], pushed: bool = False) -> str:
     """Bring the outputs of `stage` up to date in the current folder; what that took.

@@ -1,4 +1,4 @@
-"""A run goes on while DVC's remote gets what a stage made, and does not end well before it has."""
+"""A run does not end well before DVC's remote and the registry have what it made."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import pipeline
+from flows import ends, pipeline
+from flows.graph import Stage
 from flows.reproduce import RAN, RESTORED, current
 from flows.stages import Plan, StageFailedError, run_stage, workers
 from tests.flows.toy import make, said
@@ -61,4 +62,23 @@ def test_a_push_that_failed_is_made_up_for_before_the_end(server: None, project:
 
     assert mended() == RAN
     assert sorted(path.name for path in remote.iterdir()) == ["files", "runs"]
+    assert said(project) == ["first"]
+
+
+def test_what_was_published_to_another_registry_is_published_again(
+    server: None, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a run elsewhere with the same cache, from which publish is restored."""
+    monkeypatch.setattr(pipeline, "PUBLISH", "first")
+    monkeypatch.setattr(ends, "is_unpublished", lambda: said(Path()) == [])
+
+    @flow
+    def run() -> str:
+        return pipeline._run([Stage("first", ())], Plan())["first"]
+
+    assert run() == RAN
+    (project / "log").unlink()
+    (project / "dvc.lock").unlink()
+    (project / "a").unlink()
+    assert run() == RAN
     assert said(project) == ["first"]
