@@ -132,7 +132,8 @@ def run_stage(stage: str, plan: Plan, upstream: Mapping[str, str], pushed: bool 
         if is_had(stage):
             return KEPT
         raise UserError(f"{stage} is to be kept, but what it made is nowhere to be had; let it run")
-    if stage in plan.current and set(upstream.values()) <= {UNCHANGED, KEPT}:
+    untouched = stage in plan.current and set(upstream.values()) <= {UNCHANGED, KEPT}
+    if untouched and not plan.force:
         return UNCHANGED
     return _Running(stage, plan).outcome(pushed)
 

@@ -65,20 +65,21 @@ def test_a_push_that_failed_is_made_up_for_before_the_end(server: None, project:
     assert said(project) == ["first"]
 
 
+@pytest.mark.parametrize("lock", [True, False], ids=["by dvc.lock", "by the cache"])
 def test_what_was_published_to_another_registry_is_published_again(
-    server: None, project: Path, monkeypatch: pytest.MonkeyPatch
+    server: None, project: Path, monkeypatch: pytest.MonkeyPatch, lock: bool
 ) -> None:
-    """As after a run elsewhere with the same cache, from which publish is restored."""
     monkeypatch.setattr(pipeline, "PUBLISH", "first")
     monkeypatch.setattr(ends, "is_unpublished", lambda: said(Path()) == [])
 
     @flow
     def run() -> str:
-        return pipeline._run([Stage("first", ())], Plan())["first"]
+        return pipeline._run([Stage("first", ())], Plan(current(["first"])))["first"]
 
     assert run() == RAN
     (project / "log").unlink()
-    (project / "dvc.lock").unlink()
-    (project / "a").unlink()
+    if not lock:
+        (project / "dvc.lock").unlink()
+        (project / "a").unlink()
     assert run() == RAN
     assert said(project) == ["first"]
