@@ -1,11 +1,16 @@
 """prefect.yaml: what it names is there, and its parameters are the flow's own."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.flows import load_flow_from_entrypoint
+from prefect.testing.utilities import prefect_test_harness
 
 from flows import graph
 from flows.register import POOL
@@ -51,3 +56,17 @@ def test_the_stages_that_are_kept_are_stages(name: str) -> None:
     parameters = DEPLOYMENTS[name]["parameters"]
     listed = {stage.name for stage in graph.stages(Path(ROOT), parameters.get("target", ""))}
     assert set(parameters["keep"]) <= listed
+
+
+def test_the_server_starts_what_is_scheduled() -> None:
+    """Prefect's server with the versions that are pinned: with some it is up, and schedules nothing."""
+    with prefect_test_harness(), get_client(sync_client=True) as client:
+        deployment = client.create_deployment(
+            client.create_flow_from_name("drdd-watch"),
+            "watch",
+            schedules=[
+                DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(minutes=1)))
+            ],
+        )
+        client._client.post(f"/deployments/{deployment}/schedule", json={}).raise_for_status()
+        assert client.read_flow_runs()
