@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -135,47 +134,45 @@ def run_stage(stage: str, plan: Plan, upstream: Mapping[str, str], pushed: bool 
     untouched = stage in plan.current and set(upstream.values()) <= {UNCHANGED, KEPT}
     if untouched and not plan.force:
         return UNCHANGED
-    return _Running(stage, plan).outcome(pushed)
+    return _Running(stage, plan, pushed).outcome()
 
 
 @dataclass
 class _Running:
-    """The process of a stage, and what is known of it."""
+    """The process of a stage, and what is known of it; it is over when its outputs are there, or pushed."""
 
     stage: str
     plan: Plan
+    pushed: bool
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     heard: float = field(default_factory=time.monotonic)
     made: str = ""
     over: threading.Event = field(default_factory=threading.Event)
 
-    def outcome(self, pushed: bool) -> str:
+    def outcome(self) -> str:
         before = read_status(self.stage)
         job = LOGS / f"{self.stage}.job"
         LOGS.mkdir(parents=True, exist_ok=True)
         job.unlink(missing_ok=True)
         process = workers.given(Wish(self.stage, self.plan.force, str(job.absolute())))
         logger = get_run_logger()
-        read = partial(self._read, process, logger.info, pushed)
-        threading.Thread(target=read, daemon=True).start()
+        threading.Thread(target=self._read, args=(process, logger.info), daemon=True).start()
         ended = self._watch(process, before, job)
-        if self.made and not pushed:
+        if self.made and not self.pushed:
             workers.pushing[self.stage] = process
             return self.made
         if process.wait() == 0:
             return self.made
         raise ended or self._failure(before)
 
-    def _read(
-        self, process: "subprocess.Popen[str]", log: Callable[[str], None], pushed: bool
-    ) -> None:
+    def _read(self, process: "subprocess.Popen[str]", log: Callable[[str], None]) -> None:
         assert process.stdout is not None
         with (LOGS / f"{self.stage}.log").open("a", buffering=1) as kept:
             for line in process.stdout:
                 said = line.rstrip()
                 if said in MADE:
                     self.made = said
-                    if not pushed:
+                    if not self.pushed:
                         self.over.set()
                 elif said:
                     self.heard = time.monotonic()
