@@ -1,0 +1,95 @@
+"""What a stage of dvc.yaml declares is what decides its outputs: held against the imports of its module."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+PACKAGES = {"drdd", "flows", "infra"}
+
+# Files and folders that decide no byte of what a stage keeps, with the reason. Everything else that a
+# stage imports is among its deps.
+DECIDE_NOTHING = {
+    "drdd/cluster": "launches, watches and saves a training run; what is computed is in training",
+    "drdd/storage": "carries bytes, verified by their hashes",
+    "drdd/registry": "carries published versions, verified by their hashes",
+    "drdd/serving": "carries pictures to the engine of drdd/inference and back",
+    "drdd/params": "checks params; a stage declares the values that it reads",
+    "drdd/progress.py": "shows how far a stage is",
+    "drdd/errors.py": "two kinds of failure",
+    "drdd/files.py": "writes given bytes so that they appear whole",
+    "drdd/stages/paths.py": "names the deps and outs of dvc.yaml",
+    "drdd/stages/run.py": "starts a stage and says how it failed",
+}
+
+
+def _stages() -> Iterator[tuple[str, str, list[str]]]:
+    """Of each stage of dvc.yaml: its name, its module, its deps."""
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        stage = stage.get("do", stage)
+        yield name, stage["cmd"].split()[2], stage.get("deps", [])
+
+
+def _file_of(module: str) -> Path | None:
+    path = ROOT.joinpath(*module.split("."))
+    candidates = (path / "__init__.py", path.with_suffix(".py"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Modules of ours that a file imports, wherever in it, each with the packages that it is in."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] in PACKAGES:
+                yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+
+
+def _is_below(name: str, places: list[str]) -> bool:
+    return any(name == place or name.startswith(f"{place}/") for place in places)
+
+
+def reached(module: str) -> set[str]:
+    """The files that a stage's module imports, at first, second or any hand; the module's own too."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        path = _file_of(waiting.pop())
+        if path is None or (name := path.relative_to(ROOT).as_posix()) in found:
+            continue
+        if path.name == "__init__.py" and not path.read_text().strip():
+            continue
+        found.add(name)
+        waiting.extend(_imported(path))
+    return found
+
+
+@pytest.mark.parametrize(("stage", "module", "deps"), list(_stages()))
+def test_a_stage_declares_what_decides_its_outputs(
+    stage: str, module: str, deps: list[str]
+) -> None:
+    known = [*deps, *DECIDE_NOTHING]
+    undeclared = sorted(name for name in reached(module) if not _is_below(name, known))
+    assert not undeclared, f"dvc.yaml: {stage} depends on these too, or they decide nothing"
+
+
+@pytest.mark.parametrize(("stage", "module", "deps"), list(_stages()))
+def test_a_stage_declares_nothing_else(stage: str, module: str, deps: list[str]) -> None:
+    code = [dep for dep in deps if dep.startswith("drdd")]
+    used = reached(module)
+    unused = [dep for dep in code if not any(_is_below(name, [dep]) for name in used)]
+    assert not unused, f"dvc.yaml: {stage} would rerun for what it never reads"
+
+
+@pytest.mark.parametrize("place", sorted(DECIDE_NOTHING))
+def test_what_decides_nothing_is_there(place: str) -> None:
+    assert (ROOT / place).exists()
