@@ -22,10 +22,10 @@ test-slow: setup ## what takes minutes: the pipeline end to end, killed processe
 	@pytest -m 'slow and not long'
 
 fault-test: setup ## what takes half an hour: stages, runs and nodes killed, S3 disturbed at every request
-	@pytest -m long --ignore tests/cluster
+	@pytest -m long --ignore tests/machines
 
 cluster-test: setup ## a run on seven machines (network namespaces) that lose links, server and store
-	@pytest -m long tests/cluster
+	@pytest -m long tests/machines
 
 lint: setup ## ruff and mypy
 	@ruff check .

@@ -5,14 +5,14 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from drdd.data.pictures import png
+from drdd.batch.ledger import Ledger
+from drdd.batch.plan import plan
+from drdd.batch.run import SHARE, TURNS, restore_all
+from drdd.batch.worker import Recipe, weights_of
+from drdd.inference.engine import Options, Pixels
+from drdd.pictures.files import png
 from drdd.progress import Reporter
-from drdd.restoring.ledger import Ledger
-from drdd.restoring.plan import plan
-from drdd.restoring.run import SHARE, TURNS, restore_all
-from drdd.restoring.worker import Recipe, weights_of
-from drdd.serving.engine import Options, Pixels
-from drdd.store import Store
+from drdd.storage.objects import Store
 
 
 class _Watch(Reporter):

@@ -29,14 +29,13 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from drdd.data.ingestion import Ledger, Twins
 from drdd.data.library import Library, Pictures
-from drdd.data.shards import listed
-from drdd.data.versions import addresses
 from drdd.diffusion.schedule import Schedule
+from drdd.intake.ingestion import Ledger, Twins
 from drdd.params import load
 from drdd.sources.entry import entries, package_file
 from drdd.stages.corpora import into_shards
+from drdd.storage.versions import addresses, listed
 from drdd.training.learner import Worker
 from drdd.training.loop import train
 from drdd.training.samples import CleanSamples

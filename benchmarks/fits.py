@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.bare import LAP
 from benchmarks.jobs import noise_job
-from drdd.training.checkpoints import Checkpoints, Saver, network_digest
+from drdd.cluster.checkpoints import Checkpoints, Saver, network_digest
+from drdd.cluster.launch import fitted
 from drdd.training.job import build_spec, settings_of
-from drdd.training.launch import fitted
 from drdd.training.learner import Learner, Worker
 from drdd.training.points import Point, Progress
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from benchmarks.bare import LAP
-from drdd.data.intake import Pixels
 from drdd.diffusion.schedule import Schedule
 from drdd.params import Diffusion, TimeDraw, TrainNoise, TrainResidual
 from drdd.params.training import AdmNetwork, RddmNetwork
+from drdd.pictures.pixels import Pixels
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, train
 from drdd.training.points import Point, Progress

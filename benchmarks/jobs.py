@@ -1,11 +1,11 @@
 """The noise stage of the workspace, with its prepared data, as benchmarks train it."""
 
 from drdd.data.pairs import HOLDOUT, TRAIN
-from drdd.data.versions import versioned
 from drdd.errors import UserError
 from drdd.params import load
 from drdd.stages.paths import UNPAIRED, UNPAIRED_HELD_OUT
 from drdd.stages.prepared import unpaired, whereabouts
+from drdd.storage.versions import versioned
 from drdd.training.job import Job
 
 

@@ -25,9 +25,9 @@ from rich.table import Table
 
 from drdd.checkpoints.folder import save_model
 from drdd.diffusion.methods import Sampling
+from drdd.inference.engine import Restorer
 from drdd.nets.compact import CompactConfig
 from drdd.nets.families import build
-from drdd.serving.engine import Restorer
 from drdd.sources.entry import package_file
 
 RESULTS = Path("benchmarks/results/large.json")

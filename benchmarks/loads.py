@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from ray.serve.handle import DeploymentHandle
 
-from drdd.serving.engine import Options, Pixels
+from drdd.inference.engine import Options, Pixels
 
 TIMEOUT_S = 300.0
 

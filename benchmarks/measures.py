@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from skimage import data
 
-from drdd.evaluation.lpips import FILE, Lpips, alexnet
-from drdd.evaluation.metrics import Pixels, score
-from drdd.evaluation.ms_ssim import ms_ssim
-from drdd.evaluation.niqe import niqe
-from drdd.evaluation.perception import Perception
-from drdd.evaluation.statistics import interval
+from drdd.metrics.fidelity import Pixels, score
+from drdd.metrics.lpips import FILE, Lpips, alexnet
+from drdd.metrics.ms_ssim import ms_ssim
+from drdd.metrics.niqe import niqe
+from drdd.metrics.perception import Perception
+from drdd.report.statistics import interval
 
 RESULTS = Path("benchmarks/results/measures")
 REPEATS = 5

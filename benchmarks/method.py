@@ -22,17 +22,17 @@ from rich.table import Table
 
 from drdd.checkpoints.folder import save_model
 from drdd.checkpoints.trained import read_trained, write_trained
-from drdd.data.intake import Pixels
+from drdd.cluster.live import note
 from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair
-from drdd.data.split import choose_pairs
-from drdd.evaluation.metrics import score
+from drdd.inference.engine import Options, Restorer
+from drdd.intake.split import choose_pairs
+from drdd.metrics.fidelity import score
 from drdd.params import Params, load
-from drdd.serving.engine import Options, Restorer
+from drdd.pictures.pixels import Pixels
 from drdd.stages.prepared import paired, unpaired, whereabouts
 from drdd.training.job import Job, settings_of
 from drdd.training.learner import Worker
-from drdd.training.live import note
 from drdd.training.loop import Outside, train
 from drdd.training.networks import noise_network, residual_networks, sampling_of
 from drdd.training.points import Progress

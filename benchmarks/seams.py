@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.train import told
-from drdd.data.intake import Pixels, read_picture
+from drdd.degradations.catalogue import degrade
+from drdd.inference.engine import Options, Restorer
+from drdd.inference.tiling import Tiles, tiles
+from drdd.intake.decoding import read_picture
 from drdd.params import load
-from drdd.serving.engine import Options, Restorer
-from drdd.serving.tiling import Tiles, tiles
+from drdd.pictures.pixels import Pixels
 from drdd.sources.entry import package_file
 from drdd.stages.paths import CANDIDATE
-from drdd.tasks.catalogue import degrade
 
 RESULTS = Path("benchmarks/results/seams.json")
 PHOTOGRAPHS = ("skimage/data/retina.jpg", "skimage/data/rocket.jpg", "skimage/data/coffee.png")

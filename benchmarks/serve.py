@@ -38,12 +38,12 @@ from benchmarks.model import device_name
 from benchmarks.train import CORES, machine, told
 from benchmarks.turns import NICE
 from drdd.checkpoints.folder import load_model, save_model
-from drdd.cluster import ray_cluster
-from drdd.data.pictures import png
+from drdd.cluster.session import ray_cluster
+from drdd.inference.engine import Pixels
 from drdd.nets.families import build
 from drdd.params import Params, Serve, load
+from drdd.pictures.files import png
 from drdd.registry.registry import Registry
-from drdd.serving.engine import Pixels
 from drdd.training.networks import noise_network, residual_networks, sampling_of
 
 RESULTS = Path("benchmarks/results/serve")

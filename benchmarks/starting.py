@@ -65,13 +65,13 @@ class _Nobody:
 
 
 def _measure(began: float) -> Start:
-    from drdd.cluster import start_ahead
+    from drdd.cluster.session import start_ahead
 
     start_ahead(cpus=1)
     import drdd.stages.train_noise  # noqa: F401
     from benchmarks.jobs import noise_job
-    from drdd.training import launch
-    from drdd.training.checkpoints import Checkpoints
+    from drdd.cluster import launch
+    from drdd.cluster.checkpoints import Checkpoints
 
     imported = time.time()
     batch = noise_job().params.train.noise.batch

@@ -25,8 +25,8 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectHTTPStatusError
 
-from drdd.evaluation.wording import against_champion, needed, verdict
 from drdd.progress import Status, describe
+from drdd.report.wording import against_champion, needed, verdict
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
 
 GRID_WIDTH = 900

@@ -11,8 +11,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from rich.table import Table
 
-from drdd.evaluation.axes import ticks
 from drdd.files import write_bytes
+from drdd.report.axes import ticks
 from flows.summary import metrics
 
 GAIN, INTERVAL = "gain, dB", "95 %"

@@ -9,7 +9,7 @@ from drdd.errors import TransientError
 from drdd.registry.location import reachable
 from drdd.registry.registry import Registry
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
-from drdd.storage import explained
+from drdd.storage.filesystems import explained
 from flows import cache
 from flows.graph import found, locked, opened
 

@@ -28,7 +28,7 @@ from dvc.ui import ui
 
 from drdd.errors import TransientError, UserError
 from drdd.stages.run import EXIT_TRANSIENT
-from drdd.storage import explained
+from drdd.storage.filesystems import explained
 from flows import cache
 from flows.graph import BUSY_PATIENCE_S, BUSY_POLL_S, dump, found, locked, opened
 

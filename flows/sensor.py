@@ -13,7 +13,7 @@ from prefect.states import Completed
 from prefect.variables import Variable
 
 from drdd.params import FILE, load
-from drdd.storage import explained, open_filesystem
+from drdd.storage.filesystems import explained, open_filesystem
 from flows.git import git
 from flows.workspace import sources_of
 

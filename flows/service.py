@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from prefect import task
 
-from drdd.cluster import ray_cluster
+from drdd.cluster.session import ray_cluster
 from drdd.params import FILE, load
 from drdd.stages.paths import PUBLISHED
 from flows.stages import may_pass

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 
-from drdd.cluster import OPEN
+from drdd.cluster.session import OPEN
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 JOINED_S = 300.0  # within which there must be a node at first

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from drdd.data.intake import Picture, described
 from drdd.data.pairs import Pair, write_pairs
-from drdd.data.pictures import png
 from drdd.data.shards import table_of, writing
+from drdd.pictures.files import png
+from drdd.pictures.pixels import Picture, described
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, UNPAIRED, UNPAIRED_HELD_OUT
 
 Pixels = NDArray[np.uint8]

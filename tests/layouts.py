@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from drdd.degradations.catalogue import Chain, degrade
 from drdd.params.degradations import DEGRADATIONS
 from drdd.sources.entry import package_file
-from drdd.tasks.catalogue import Chain, degrade
 
 Pixels = NDArray[np.uint8]
 Build = Callable[[Path], None]

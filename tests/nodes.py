@@ -48,7 +48,8 @@ RAY = {
     "GLOO_SOCKET_IFNAME": "eth0",
 }
 OPEN = (
-    "import json, sys; from drdd.storage import open_filesystem as o; fs, path = o(sys.argv[1]); "
+    "import json, sys; from drdd.storage.filesystems import open_filesystem; "
+    "fs, path = open_filesystem(sys.argv[1]); "
 )
 PUT = OPEN + "fs.pipe(path, b'.')"
 # The server lists a folder that has become empty as an object of no bytes for a while.

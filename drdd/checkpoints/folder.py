@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from drdd.checkpoints.reading import check_weights, under
 from drdd.diffusion.keyed import Draw
 from drdd.diffusion.methods import Sampling, TwoNetworks, restore
-from drdd.diffusion.relatives import adapted
+from drdd.diffusion.parameterization import adapted
 from drdd.diffusion.sampler import Sample
 from drdd.diffusion.schedule import Schedule
 from drdd.errors import UserError

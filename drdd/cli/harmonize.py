@@ -25,9 +25,9 @@ def harmonize(
     seed: Annotated[int | None, typer.Option(help="params.yaml's by default.")] = None,
 ) -> None:
     """Measure how noise brings domains, and input and target of tasks, closer; suggest a level."""
+    from drdd.harmonize import prepared as stage
     from drdd.params import load
     from drdd.progress import reporting
-    from drdd.stages import harmonize as stage
 
     params = load()
     chosen = stage.LEVELS if levels is None else _parsed(levels)

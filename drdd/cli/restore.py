@@ -11,7 +11,7 @@ from rich.console import Console
 from drdd.errors import UserError
 
 if TYPE_CHECKING:
-    from drdd.serving.engine import Options
+    from drdd.inference.engine import Options
 
 out = Console(highlight=False)
 LISTED = 5  # files that could not be restored, at the end
@@ -51,9 +51,9 @@ def restore(
     batch: Annotated[int, typer.Option(help="Pictures of one size restored together.", min=1)] = 8,
 ) -> None:
     """Restore one picture, or many; what an earlier run has done already is kept."""
-    from drdd.data.pictures import check_format
-    from drdd.restoring.plan import is_picture
-    from drdd.serving.engine import Options
+    from drdd.batch.plan import is_picture
+    from drdd.inference.engine import Options
+    from drdd.pictures.files import check_format
 
     options = Options(steps, steps, noise_level, seed)
     one = len(inputs) == 1 and is_picture(inputs[0]) and _is_file(output)
@@ -87,9 +87,9 @@ def _is_file(output: str) -> bool:
 
 
 def _one(picture: Path, output: Path, folder: Path, options: "Options") -> None:
-    from drdd.data.intake import read_picture
-    from drdd.data.pictures import write_picture
-    from drdd.serving.engine import Restorer
+    from drdd.inference.engine import Restorer
+    from drdd.intake.decoding import read_picture
+    from drdd.pictures.files import write_picture
 
     pixels = read_picture(picture)
     restored = Restorer.from_folder(folder).restore(pixels, options)
@@ -107,13 +107,13 @@ def _many(
     suffix: str,
     size: tuple[int, int, int],
 ) -> None:
+    from drdd.batch.ledger import FILE, Ledger
+    from drdd.batch.plan import plan
+    from drdd.batch.run import restore_all
+    from drdd.batch.worker import Recipe, weights_of
+    from drdd.inference.engine import Restorer
     from drdd.progress import Reporter
-    from drdd.restoring.ledger import FILE, Ledger
-    from drdd.restoring.plan import plan
-    from drdd.restoring.run import restore_all
-    from drdd.restoring.worker import Recipe, weights_of
-    from drdd.serving.engine import Restorer
-    from drdd.store import Store
+    from drdd.storage.objects import Store
 
     Restorer.from_folder(folder).check(options)
     jobs = plan(inputs, output, suffix)

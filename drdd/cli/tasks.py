@@ -12,7 +12,7 @@ from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
 
 if TYPE_CHECKING:  # the command line starts without torch and pydantic
-    from drdd.evaluation.pictures import Pixels
+    from drdd.drawing.sheets import Pixels
 
 app = typer.Typer(no_args_is_help=True)
 out = Console(highlight=False)
@@ -34,11 +34,11 @@ def show(
     """Show every degradation, at its default ranges, on one photograph."""
     import numpy as np
 
-    from drdd.data.pictures import check_format, write_picture
-    from drdd.evaluation.contact import contact_sheet
+    from drdd.degradations.catalogue import degrade
+    from drdd.drawing.contact import contact_sheet
     from drdd.params.degradations import DEGRADATIONS
+    from drdd.pictures.files import check_format, write_picture
     from drdd.sources.entry import package_file
-    from drdd.tasks.catalogue import degrade
 
     check_format(output)
     clean = _tile(picture or package_file(PHOTOGRAPH))
@@ -135,10 +135,10 @@ def preview(
     preset: PresetOption = None,
 ) -> None:
     """Show pairs of a task as training will see them; runs no stage."""
-    from drdd.data.pictures import check_format, write_picture
+    from drdd.cli.preview import drawn, examples
     from drdd.params import FILE, load
+    from drdd.pictures.files import check_format, write_picture
     from drdd.stages.corpora import some
-    from drdd.stages.preview import drawn, examples
 
     check_format(output)
     found = examples(load(FILE, presets=preset or []), name, count)
@@ -194,8 +194,8 @@ def _tile(path: Path) -> "Pixels":
     import numpy as np
     from PIL import Image, ImageOps
 
-    from drdd.data.intake import read_picture
-    from drdd.evaluation.contact import TILE
+    from drdd.drawing.contact import TILE
+    from drdd.intake.decoding import read_picture
 
     fitted = ImageOps.fit(Image.fromarray(read_picture(path)), TILE, Image.Resampling.LANCZOS)
     return np.asarray(fitted)

@@ -12,10 +12,10 @@ from typing import NamedTuple, overload
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from drdd.data.intake import Pixels, pixels_of
 from drdd.data.pairs import Pair
-from drdd.data.versions import Address, at_hand
 from drdd.errors import UserError
+from drdd.pictures.pixels import Pixels, pixels_of
+from drdd.storage.versions import Address, at_hand
 
 CACHE_BYTES = 2 * 1024**3
 DAMAGED = (OSError, pa.ArrowException)  # what reading a Parquet file raises

@@ -4,10 +4,9 @@ The same pictures in the same order give the same bytes.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from drdd.data.intake import THUMBNAIL, Picture
 from drdd.files import write_json
+from drdd.pictures.pixels import THUMBNAIL, Picture
+from drdd.storage.versions import LISTING, Shard, listed
 
-LISTING = "shards.json"
 SHARD_BYTES = 64 * 1024**2
 GROUP_BYTES = 512 * 1024  # a larger picture is a row group of its own
 SCHEMA = pa.schema(
@@ -36,16 +35,6 @@ SCHEMA = pa.schema(
     ]
 )
 KNOWN = [name for name in SCHEMA.names if name != "image"]
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A file of pictures: its path below the folder, rows, bytes, and MD5, DVC's own content address."""
-
-    file: str
-    rows: int
-    size: int
-    md5: str
 
 
 def table_of(pictures: Sequence[Picture]) -> pa.Table:
@@ -143,11 +132,6 @@ def writing(folder: Path) -> Iterator[ShardWriter]:
         writer.abandon()
         raise
     writer.finish()
-
-
-def listed(folder: Path) -> list[Shard]:
-    """The shards that `folder` holds."""
-    return [Shard(**shard) for shard in json.loads((folder / LISTING).read_text())]
 
 
 def read_known(folders: Iterable[Path]) -> pa.Table:

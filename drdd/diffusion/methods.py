@@ -7,12 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from drdd.diffusion.coupled import sample_coupled
 from drdd.diffusion.keyed import Draw
 from drdd.diffusion.process import Conditioning, Net
-from drdd.diffusion.regression import regress
 from drdd.diffusion.sampler import Sample, sample
 from drdd.diffusion.schedule import Schedule
+from drdd.methods.coupled import sample_coupled
+from drdd.methods.regression import regress
 
 Method = Literal["drdd", "coupled", "regression"]
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from drdd.errors import TransientError, UserError
 from drdd.registry.manifest import is_alias
-from drdd.store import ChangedError, Store
+from drdd.storage.objects import ChangedError, Store
 
 TRIES = 60  # against other writers, each of which got its own move through
 LONGEST_WAIT_S = 0.25

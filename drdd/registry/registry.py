@@ -28,7 +28,7 @@ from drdd.registry.manifest import (
     version_id,
 )
 from drdd.registry.signing import distrust, fingerprint, signed, signing_key
-from drdd.store import Store
+from drdd.storage.objects import Store
 
 ROUNDS = 3  # of writing files again that a cleaning took for left behind
 

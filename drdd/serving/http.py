@@ -14,12 +14,11 @@ from fastapi_offline import FastAPIOffline
 
 from drdd.errors import UserError
 from drdd.serving import page
-from drdd.serving.answering import response_of
 from drdd.serving.keys import guard
-from drdd.serving.meters import MEDIA_TYPE, Meters
+from drdd.serving.memory import DECODING, bytes_a_pixel, room_for
 from drdd.serving.problems import ProblemError, documented, explain_all
 from drdd.serving.reading import MIB, pixels_of, read_body, size_of
-from drdd.serving.room import DECODING, bytes_a_pixel, room_for
+from drdd.serving.responses import response_of
 from drdd.serving.schema import (
     BINARY,
     LimitsOut,
@@ -32,6 +31,7 @@ from drdd.serving.schema import (
     request_body,
 )
 from drdd.serving.service import Answer, BusyError, Service, UnknownModelError
+from drdd.serving.telemetry import MEDIA_TYPE, Meters
 
 GONE = 499  # nobody reads it: the client left; what proxies call it
 REFUSALS = {

@@ -19,7 +19,7 @@ import torch
 
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import TransientError, UserError
-from drdd.serving.engine import Restorer
+from drdd.inference.engine import Restorer
 from drdd.serving.published import Source
 from drdd.serving.service import Served, UnknownModelError
 

@@ -12,7 +12,8 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from drdd.data.intake import Limits, Pixels, decode
+from drdd.intake.decoding import Limits, decode
+from drdd.pictures.pixels import Pixels
 from drdd.serving.problems import ProblemError
 from drdd.sources.entry import Blob
 

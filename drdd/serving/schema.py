@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
-from drdd.serving.engine import Options
+from drdd.inference.engine import Options
 from drdd.serving.service import Served
 
 Format = Literal["png", "jpeg", "webp"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from drdd.errors import UserError
-from drdd.serving.engine import Options, Pixels, Restoration
+from drdd.inference.engine import Options, Pixels, Restoration
 
 
 class UnknownModelError(UserError):

@@ -32,7 +32,7 @@ from drdd.sources.archives import (
 )
 from drdd.sources.folders import files_below, is_hidden, open_regular, printable
 from drdd.sources.lists import cells, is_list
-from drdd.storage import explained, open_filesystem
+from drdd.storage.filesystems import explained, open_filesystem
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 SCRATCH = Path(".drdd/scratch")

@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 
 from drdd.errors import UserError
-from drdd.evaluation.judgement import Former
 from drdd.params import Params
 from drdd.registry.location import reachable
 from drdd.registry.manifest import Version, file_of
 from drdd.registry.registry import Registry
+from drdd.report.judgement import Former
 from drdd.stages.paths import CANDIDATE, IMAGES
 
 

@@ -5,18 +5,18 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from drdd.data.card import QUARANTINE, card_of, write_card
-from drdd.data.ingestion import Known, Ledger, store
-from drdd.data.intake import Limits
 from drdd.data.library import Library
 from drdd.data.pairs import Pair, write_pairs
 from drdd.data.shards import read_known, writing
-from drdd.data.streaming import taken_in
-from drdd.data.versions import addresses
+from drdd.intake.card import QUARANTINE, card_of, write_card
+from drdd.intake.decoding import Limits
+from drdd.intake.ingestion import Known, Ledger, store
+from drdd.intake.streaming import taken_in
 from drdd.params import Ingest
 from drdd.params.data import Origin
 from drdd.sources.entry import Entry, Rejected
 from drdd.stages.paths import CORPORA, MEMBERS
+from drdd.storage.versions import addresses
 
 NAMED = 5
 

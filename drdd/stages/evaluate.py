@@ -9,22 +9,22 @@ from ray.serve.handle import DeploymentHandle
 
 from drdd.checkpoints.folder import save_model
 from drdd.checkpoints.trained import read_trained
-from drdd.cluster import ray_cluster
+from drdd.cluster.session import ray_cluster
 from drdd.data.library import Library
 from drdd.data.pairs import HOLDOUT
-from drdd.data.pictures import covering
 from drdd.data.shards import read_known
-from drdd.data.versions import shared_folder
-from drdd.evaluation.measures import Measures
+from drdd.evaluation.held_out import Batch, Restored, batches
+from drdd.evaluation.results import Results
+from drdd.inference.engine import Options
+from drdd.metrics.measures import Measures
 from drdd.params import Params
+from drdd.pictures.files import covering
 from drdd.progress import Reporter
 from drdd.serving.app import candidate
-from drdd.serving.engine import Options
-from drdd.stages.held_out import Batch, Restored, batches
 from drdd.stages.paths import CANDIDATE, CORPORA, NOISE, PAIRS, RESIDUAL, WEIGHTS
 from drdd.stages.prepared import paired, whereabouts
-from drdd.stages.results import Results
 from drdd.stages.run import run_stage
+from drdd.storage.versions import shared_folder
 from drdd.training.networks import sampling_of
 
 

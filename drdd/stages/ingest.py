@@ -2,10 +2,10 @@
 
 import sys
 
-from drdd.data.ingestion import Twins
 from drdd.data.pairs import Pair
 from drdd.errors import UserError
 from drdd.files import atomic_folder
+from drdd.intake.ingestion import Twins
 from drdd.params import Params
 from drdd.progress import Reporter
 from drdd.sources.entry import entries

@@ -2,10 +2,10 @@
 
 import sys
 
-from drdd.data.ingestion import each_counts
-from drdd.data.pairing import both_sides, files_of, pair_up
 from drdd.errors import UserError
 from drdd.files import atomic_folder
+from drdd.intake.ingestion import each_counts
+from drdd.intake.pairing import both_sides, files_of, pair_up
 from drdd.params import Params
 from drdd.progress import Reporter
 from drdd.sources.matching import match

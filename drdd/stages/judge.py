@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 
 from drdd.data.pairs import HOLDOUT
-from drdd.evaluation.findings import Findings
-from drdd.evaluation.judgement import Expected, Latency, headline, judgement
-from drdd.evaluation.report import write_report
+from drdd.evaluation.trajectories import read_strips
 from drdd.files import write_bytes, write_json
 from drdd.params import FILE, Params
 from drdd.progress import Reporter
 from drdd.registry.differences import changes, flat
+from drdd.report.findings import Findings
+from drdd.report.judgement import Expected, Latency, headline, judgement
+from drdd.report.report import write_report
 from drdd.stages.champion import Champion, find_champion
 from drdd.stages.paths import GAIN, IMAGES, METRICS, REPORT, SETS, SUMMARY
 from drdd.stages.prepared import paired
 from drdd.stages.provenance import corpus_cards, provenance, task_cards, trained
 from drdd.stages.run import run_stage
-from drdd.stages.strips import read_strips
 
 
 def judge(params: Params, reporter: Reporter) -> None:

@@ -9,19 +9,19 @@ from dataclasses import replace
 
 from PIL import Image
 
-from drdd.data.intake import described
 from drdd.data.library import Library
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
-from drdd.data.pictures import png
 from drdd.data.shards import ShardWriter, table_of, writing
-from drdd.data.split import choose_pairs
-from drdd.data.versions import addresses
+from drdd.degradations.catalogue import degrade
 from drdd.files import atomic_folder, write_json
+from drdd.intake.split import choose_pairs
 from drdd.params import Params, Task
+from drdd.pictures.files import png
+from drdd.pictures.pixels import described
 from drdd.progress import Reporter
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, SPLIT
 from drdd.stages.run import run_stage
-from drdd.tasks.catalogue import degrade
+from drdd.storage.versions import addresses
 
 
 def prepare(params: Params, reporter: Reporter, name: str) -> None:

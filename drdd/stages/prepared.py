@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from drdd.data.pairs import TRAIN, Pair, read_pairs
-from drdd.data.versions import Address, addresses
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, UNPAIRED, UNPAIRED_HELD_OUT
+from drdd.storage.versions import Address, addresses
 
 UNPAIRED_GROUP = "clean"
 Groups = dict[str, list[Pair]]

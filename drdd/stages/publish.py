@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 
-from drdd.evaluation.wording import missed, outcome
+from drdd.evaluation.trajectories import read_samples
 from drdd.files import write_json
 from drdd.params import FILE, Params
 from drdd.progress import Reporter
 from drdd.registry.card import model_card
 from drdd.registry.location import reachable
 from drdd.registry.registry import Registry
+from drdd.report.wording import missed, outcome
 from drdd.stages.champion import is_candidate
 from drdd.stages.paths import (
     CANDIDATE,
@@ -26,8 +27,7 @@ from drdd.stages.paths import (
 )
 from drdd.stages.provenance import corpus_cards, git_revision, task_cards
 from drdd.stages.run import run_stage
-from drdd.stages.strips import read_samples
-from drdd.store import ChangedError
+from drdd.storage.objects import ChangedError
 
 LIBRARIES = (
     "drdd",

@@ -1,7 +1,7 @@
 """train_noise: the noise stage, on clean photographs alone unless its conditioning needs pairs."""
 
 if __name__ == "__main__":
-    from drdd.cluster import start_ahead
+    from drdd.cluster.session import start_ahead
 
     start_ahead(cpus=1)  # while what follows is imported
 
@@ -12,13 +12,13 @@ from rich.table import Table
 
 from drdd.checkpoints.pretrained import Start
 from drdd.data.pairs import HOLDOUT, TRAIN
-from drdd.data.versions import versioned
 from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
 from drdd.stages.paths import NOISE
 from drdd.stages.prepared import paired, unpaired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.stages.training import skip_stage, train_stage
+from drdd.storage.versions import versioned
 from drdd.training.job import Job, start_of
 from drdd.training.networks import noise_network
 

@@ -1,7 +1,7 @@
 """train_residual: one residual stage for all tasks, on their pairs; from random weights or a model's."""
 
 if __name__ == "__main__":
-    from drdd.cluster import start_ahead
+    from drdd.cluster.session import start_ahead
 
     start_ahead(cpus=1)  # while what follows is imported
 
@@ -10,7 +10,6 @@ from dataclasses import replace
 from rich.console import Console
 
 from drdd.data.pairs import HOLDOUT, TRAIN
-from drdd.data.versions import versioned
 from drdd.files import write_json
 from drdd.params import Params
 from drdd.progress import Reporter
@@ -19,6 +18,7 @@ from drdd.stages.prepared import paired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.stages.training import run_name, train_stage
 from drdd.stages.warm_start import find_warm_start
+from drdd.storage.versions import versioned
 from drdd.training.job import Job, warm_start_of
 from drdd.training.networks import residual_networks
 

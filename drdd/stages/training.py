@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from drdd.checkpoints.trained import write_trained
+from drdd.cluster.launch import fitted
+from drdd.cluster.live import Live, note
 from drdd.files import write_bytes
 from drdd.nets.families import NetworkConfig
 from drdd.progress import Reporter
 from drdd.stages.paths import BOARD, CHECKPOINTS, LIVE, WEIGHTS
 from drdd.training.job import Job, settings_of
-from drdd.training.launch import fitted
-from drdd.training.live import Live, note
 from drdd.training.points import Point, Progress
 
 FORMAT = 2  # of what a checkpoint holds: those of another are never gone on from

@@ -12,9 +12,9 @@ from drdd.checkpoints.pretrained import Start, read_start
 from drdd.checkpoints.warm_start import Weights, read_warm_start
 from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import Pair
-from drdd.data.versions import Address
 from drdd.errors import UserError
 from drdd.params import Params, PretrainedNetwork, TrainNoise, TrainResidual
+from drdd.storage.versions import Address
 from drdd.training.networks import noise_channels, residual_networks, sampling_of
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import StageSpec, noise_spec, residual_spec

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from drdd.cluster.speed import full_rate, memory_gib
 from drdd.params import TrainStage
 from drdd.training.clock import Lap
 from drdd.training.learner import Learner, Worker
 from drdd.training.specs import StageSpec
-from drdd.training.speed import full_rate, memory_gib
 from drdd.training.window import Closed
 
 Point = Mapping[str, float]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drdd.data.intake import Pixels
-from drdd.data.order import crop_alike, item_of
-from drdd.tasks.corruption import corrupt
+from drdd.degradations.corruption import corrupt
+from drdd.pictures.pixels import Pixels
+from drdd.training.order import crop_alike, item_of
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from drdd.checkpoints.pretrained import Start
 from drdd.checkpoints.warm_start import Weights
 from drdd.diffusion import process
-from drdd.diffusion.coupled import coupled_losses
 from drdd.diffusion.keyed import keyed_generator
 from drdd.diffusion.methods import Method, TwoNetworks
-from drdd.diffusion.regression import regression_loss
-from drdd.diffusion.relatives import adapted
+from drdd.diffusion.parameterization import adapted
 from drdd.diffusion.rollout import rollout_loss
 from drdd.diffusion.schedule import Schedule
 from drdd.errors import UserError
+from drdd.methods.coupled import coupled_losses
+from drdd.methods.regression import regression_loss
 from drdd.nets.families import build
 from drdd.params import Diffusion, TimeDraw, TrainNoise, TrainResidual
 from drdd.training.networks import noise_network, residual_networks

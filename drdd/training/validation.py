@@ -13,20 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drdd.data.intake import Pixels
 from drdd.data.library import Library
-from drdd.data.order import to_tensor
 from drdd.data.pairs import Pair
-from drdd.data.pictures import png
-from drdd.diffusion.coupled import sample_coupled
+from drdd.degradations.corruption import corrupt
 from drdd.diffusion.keyed import keyed_generator
 from drdd.diffusion.process import Conditioning
-from drdd.diffusion.regression import regress
 from drdd.diffusion.sampler import remove_noise, remove_residual
 from drdd.diffusion.schedule import Schedule
-from drdd.evaluation.metrics import psnr
-from drdd.evaluation.pictures import Cell, sheet
-from drdd.tasks.corruption import corrupt
+from drdd.drawing.sheets import Cell, sheet
+from drdd.methods.coupled import sample_coupled
+from drdd.methods.regression import regress
+from drdd.metrics.fidelity import psnr
+from drdd.pictures.files import png
+from drdd.pictures.pixels import Pixels
+from drdd.training.order import to_tensor
 
 COLUMNS = ("input", "output", "target")
 ROWS = 8

@@ -9,7 +9,7 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from tempfile import gettempdir
 
-from drdd.cluster import QUIET
+from drdd.cluster.session import QUIET
 from drdd.errors import UserError
 from drdd.files import write_json
 

@@ -136,7 +136,7 @@ def test_a_store_that_works_is_left_as_it_was(site: Site, s3: dict[str, str]) ->
     assert "conditional writes heeded" in found.found
     assert _found(site, services.clock).state == "ok"
     assert _found(site, project.dvc, "dvc remote").state == "ok"
-    from drdd.store import Store
+    from drdd.storage.objects import Store
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.items():

@@ -11,8 +11,8 @@ import pytest
 from drdd.data import shards
 from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import Pair
-from drdd.data.versions import addresses
 from drdd.errors import UserError
+from drdd.storage.versions import addresses
 from tests.corpora import picture, scene, write_shards
 
 SCENES = [scene(seed, 24 + seed, 40) for seed in range(20)]

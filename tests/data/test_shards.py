@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from drdd.data import shards
-from drdd.data.intake import Picture
-from drdd.data.shards import KNOWN, LISTING, SCHEMA, Shard, listed, read_known, table_of, writing
+from drdd.data.shards import KNOWN, SCHEMA, read_known, table_of, writing
+from drdd.pictures.pixels import Picture
+from drdd.storage.versions import LISTING, Shard, listed
 from tests.corpora import files_of, picture, scene, write_shards
 
 PICTURES = [picture(scene(seed, 20 + seed, 32), f"{seed}.png") for seed in range(12)]

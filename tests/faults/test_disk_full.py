@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from drdd.cluster.checkpoints import Checkpoints, Mark
 from drdd.errors import UserError
 from drdd.files import atomic_folder, write_bytes
 from drdd.params import load
@@ -21,7 +22,6 @@ from drdd.progress import Reporter
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
 from drdd.stages.judge import judge
-from drdd.training.checkpoints import Checkpoints, Mark
 from tests.conftest import ROOT
 from tests.project import environment
 from tests.stages.evaluated import evaluate, prepare

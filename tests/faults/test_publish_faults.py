@@ -15,7 +15,7 @@ from drdd.errors import TransientError
 from drdd.registry.manifest import MANIFEST
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
-from drdd.store import Store
+from drdd.storage.objects import Store
 from tests.faulty_s3 import Fault, FaultyS3, faulty_s3
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(20_000)}
@@ -26,7 +26,7 @@ LASTING = pytest.mark.parametrize("once", [True, False], ids=["once", "from-then
 @pytest.fixture
 def proxy(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
     """Before the test session's server; AWS_* of the environment lead to it."""
-    monkeypatch.setattr("drdd.storage.READ_S", 0.4)
+    monkeypatch.setattr("drdd.storage.filesystems.READ_S", 0.4)
     with faulty_s3(s3["AWS_ENDPOINT_URL"]) as proxy:
         for name, value in (s3 | {"AWS_ENDPOINT_URL": proxy.url}).items():
             monkeypatch.setenv(name, value)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drdd.storage import open_filesystem
+from drdd.storage.filesystems import open_filesystem
 from flows.sensor import look, step
 from tests.conftest import ROOT
 from tests.flows.toy import git, make

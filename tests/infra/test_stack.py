@@ -171,7 +171,7 @@ def test_no_other_port_of_the_store_gives_objects_away(root: Path) -> None:
 
 
 def test_objects_survive_a_restart_and_a_passing_store(root: Path) -> None:
-    from drdd.store import Store
+    from drdd.storage.objects import Store
 
     with pytest.MonkeyPatch.context() as patch, stack.ensure_s3(root) as settings:
         for name, value in settings.items():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drdd.storage import open_filesystem
+from drdd.storage.filesystems import open_filesystem
 from tests.corpora import encoded, scene
 from tests.project import make_project, must, tiny_params, write_params
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from drdd.storage import open_filesystem
+from drdd.storage.filesystems import open_filesystem
 from infra.local import stack
 from infra.local.settings import Ports, free_port
 from infra.local.settings import environment as stack_environment

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from drdd.errors import TransientError, UserError
 from drdd.registry import aliases as module
 from drdd.registry.registry import Registry
-from drdd.store import ChangedError, Store
+from drdd.storage.objects import ChangedError, Store
 from tests.conftest import ROOT
 
 RACERS = 8

@@ -12,7 +12,7 @@ import pytest
 from drdd.registry.cleaning import leftovers, remove
 from drdd.registry.manifest import MANIFEST, Version
 from drdd.registry.registry import Registry
-from drdd.store import Store
+from drdd.storage.objects import Store
 from tests.conftest import ROOT
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "sub/model.safetensors": bytes(1000)}

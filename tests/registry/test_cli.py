@@ -13,7 +13,7 @@ from drdd.registry.cli import app
 from drdd.registry.manifest import Version
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
-from drdd.store import Store
+from drdd.storage.objects import Store
 from tests.checkpoints.test_official import official_checkpoint
 
 METRICS = {"mean": {"gain": {"psnr_rgb": 4.256}}, "passed": True}

@@ -18,7 +18,7 @@ from drdd.registry import pulling
 from drdd.registry.manifest import MANIFEST, version_id
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
-from drdd.store import Store
+from drdd.storage.objects import Store
 from tests.conftest import ROOT
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(100_000)}
@@ -107,7 +107,7 @@ def test_a_killed_publisher_leaves_nothing_visible(registry: Registry) -> None:
     script = (
         "import sys, time\n"
         "from drdd.registry.registry import Registry\n"
-        "from drdd.store import Store\n"
+        "from drdd.storage.objects import Store\n"
         "put = Store.put\n"
         "def slow(self, name, content):\n"
         "    print(name, flush=True)\n"
@@ -139,7 +139,7 @@ def test_a_publisher_killed_at_any_operation_leaves_nothing_or_the_whole(
     script = (
         "import os, signal, sys\n"
         "from drdd.registry.registry import Registry\n"
-        "from drdd.store import Store\n"
+        "from drdd.storage.objects import Store\n"
         "kill_at, done_first, done = int(sys.argv[2]), sys.argv[3] == 'True', 0\n"
         "def wrapped(operation):\n"
         "    def run(*args):\n"
@@ -202,7 +202,7 @@ def test_an_endpoint_that_is_down_may_come_back(monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The endpoint takes connections and never answers."""
-    monkeypatch.setattr("drdd.store.PATIENCE_S", 1)
+    monkeypatch.setattr("drdd.storage.objects.PATIENCE_S", 1)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
     with socket.socket() as endpoint:

@@ -20,8 +20,8 @@ from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
 from infra.local.settings import Ports, free_port, new_state, save_state
 from tests.conftest import ROOT
+from tests.inference.test_engine import make_model
 from tests.project import environment, run, tiny_params, write_params
-from tests.serving.test_engine import make_model
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(1000)}
 OTHER_S3 = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")

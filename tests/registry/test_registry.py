@@ -11,7 +11,7 @@ from drdd.errors import UserError
 from drdd.registry.manifest import MANIFEST, File, version_id
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
-from drdd.store import Store
+from drdd.storage.objects import Store
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(100_000)}
 OTHER: dict[str, Path | bytes] = {**FILES, "config.json": b'{"a": 1}'}

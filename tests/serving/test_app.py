@@ -17,14 +17,14 @@ import psutil
 import pytest
 from PIL import Image
 
-from drdd.cluster import ray_cluster
-from drdd.data.pictures import png
+from drdd.cluster.session import ray_cluster
 from drdd.errors import UserError
+from drdd.inference.engine import Options, Restorer
 from drdd.params import Serve
+from drdd.pictures.files import png
 from drdd.registry.registry import Registry
-from drdd.serving.engine import Options, Restorer
 from infra.local.settings import free_port
-from tests.serving.test_engine import make_model
+from tests.inference.test_engine import make_model
 
 pytestmark = pytest.mark.slow
 PICTURE = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)

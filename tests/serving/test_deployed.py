@@ -12,7 +12,7 @@ from ray.serve._private import api
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
-from drdd.cluster import ray_cluster
+from drdd.cluster.session import ray_cluster
 from drdd.errors import UserError
 from drdd.params import load
 from drdd.registry.registry import Registry
@@ -20,7 +20,7 @@ from drdd.serving.deployed import Arguments, application, setup_of
 from drdd.serving.published import FromRegistry
 from infra.local.settings import free_port
 from tests.conftest import ROOT
-from tests.serving.test_engine import make_model
+from tests.inference.test_engine import make_model
 
 build: Any = api.call_user_app_builder_with_args_if_necessary
 

@@ -16,10 +16,10 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from drdd.serving.engine import Restorer
+from drdd.inference.engine import Restorer
 from drdd.serving.http import ApiLimits, make_api
+from tests.inference.test_engine import make_model
 from tests.serving.fakes import LIMITS, FakeService
-from tests.serving.test_engine import make_model
 
 CHECKS = [
     not_a_server_error,

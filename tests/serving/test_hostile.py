@@ -23,9 +23,9 @@ from PIL import Image
 
 from drdd.errors import UserError
 from drdd.serving.http import ApiLimits, make_api
+from drdd.serving.memory import DECODING, Room, bytes_a_pixel, room_for
 from drdd.serving.problems import ProblemError
 from drdd.serving.reading import MAX_SCANS, size_of
-from drdd.serving.room import DECODING, Room, bytes_a_pixel, room_for
 from drdd.serving.schema import RestoreQuery
 from drdd.serving.service import BusyError, Served
 from tests.corpora import encoded, scene
@@ -101,7 +101,7 @@ def test_many_small_bodies_of_large_pictures_do_not_add_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Any one of them may be taken. While it waits to be restored, the others are told to come back."""
-    monkeypatch.setattr("drdd.serving.room.TOTAL", 0)
+    monkeypatch.setattr("drdd.serving.memory.TOTAL", 0)
     bomb = _moving_webp(1000)
     assert len(bomb) < 100
     release = threading.Event()

@@ -14,13 +14,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from drdd.errors import UserError
-from drdd.serving.engine import Options, Restorer
+from drdd.inference.engine import Options, Restorer
 from drdd.serving.http import ApiLimits, make_api
 from drdd.serving.service import BusyError
 from tests.corpora import encoded, scene
+from tests.inference.test_engine import make_model
 from tests.serving.broken import corpus
 from tests.serving.fakes import LIMITS, SERVED, FakeService, running
-from tests.serving.test_engine import make_model
 
 PICTURE = scene(0, 40, 56)
 PNG = encoded(Image.fromarray(PICTURE), "PNG")

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from drdd.errors import TransientError, UserError
+from drdd.inference.engine import Restorer
 from drdd.registry.registry import Registry
-from drdd.serving.engine import Restorer
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.service import UnknownModelError
-from tests.serving.test_engine import make_model
+from tests.inference.test_engine import make_model
 
 
 class Shelf:

@@ -17,10 +17,10 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 from drdd.errors import UserError
-from drdd.serving.engine import Options
+from drdd.inference.engine import Options
 from drdd.serving.page import STATIC, TEMPLATES, router
 from drdd.serving.service import BusyError
-from tests.serving.blurring import STATES, Fake, blur, noise_png
+from tests.inference.blurring import STATES, Fake, blur, noise_png
 from tests.serving.screenshot import browser
 
 

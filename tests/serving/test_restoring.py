@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from drdd.errors import TransientError, UserError
+from drdd.inference.engine import Options, Pixels, Restorer
 from drdd.params import Serve
 from drdd.serving import restoring
-from drdd.serving.engine import Options, Pixels, Restorer
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder
 from drdd.serving.restoring import Restoring
 from drdd.serving.service import BusyError, UnknownModelError
-from tests.serving.test_engine import make_model
+from tests.inference.test_engine import make_model
 
 SETTINGS = Serve(max_batch=4, max_waiting=6, follow_s=0.01)
 

@@ -17,7 +17,7 @@ import pytest
 
 from drdd.errors import TransientError, UserError
 from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries, rows
-from drdd.storage import open_filesystem
+from drdd.storage.filesystems import open_filesystem
 
 PICTURES = {f"sub/{n:02}.png": random.Random(n).randbytes(50_000) for n in range(12)}
 NEVER = 10**12

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from drdd.data.intake import Pixels
 from drdd.data.pairs import HOLDOUT, Pair, write_pairs
-from drdd.evaluation.measures import Measures
+from drdd.evaluation.held_out import Restored
+from drdd.evaluation.results import Results
 from drdd.files import write_json
+from drdd.inference.engine import Restoration, State
+from drdd.metrics.measures import Measures
 from drdd.params import Params, load
-from drdd.serving.engine import Restoration, State
-from drdd.stages.held_out import Restored
+from drdd.pictures.pixels import Pixels
 from drdd.stages.paths import CANDIDATE, CORPORA, METRICS, PAIRS, SPLIT, START
-from drdd.stages.results import Results
 from tests.corpora import scene
 from tests.project import tiny_params, write_params
 

@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drdd.data.card import CARD, PAGE, QUARANTINE
 from drdd.data.library import Library
 from drdd.data.pairs import read_pairs
-from drdd.data.pictures import png
-from drdd.data.shards import LISTING
-from drdd.data.versions import addresses
 from drdd.errors import TransientError, UserError
+from drdd.intake.card import CARD, PAGE, QUARANTINE
 from drdd.params import validate
+from drdd.pictures.files import png
 from drdd.progress import Reporter, read_status
 from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries
 from drdd.stages.ingest import ingest
 from drdd.stages.paths import CORPORA, MEMBERS
+from drdd.storage.versions import LISTING, addresses
 from tests.corpora import encoded, files_of, scene
 from tests.project import tiny_params
 

@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drdd.data.card import CARD, QUARANTINE
 from drdd.data.library import Library, PicturePairs
 from drdd.data.pairs import read_pairs
-from drdd.data.pictures import png
-from drdd.data.versions import addresses
 from drdd.errors import UserError
+from drdd.intake.card import CARD, QUARANTINE
 from drdd.params import validate
+from drdd.pictures.files import png
 from drdd.progress import Reporter
 from drdd.stages.ingest_pairs import ingest_pairs
 from drdd.stages.paths import CORPORA, MEMBERS
+from drdd.storage.versions import addresses
 from tests.corpora import Pixels, files_of, scene
 from tests.project import tiny_params
 

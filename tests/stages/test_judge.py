@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from drdd.errors import UserError
+from drdd.evaluation.trajectories import read_strips
 from drdd.params import Params, load
 from drdd.progress import Reporter
 from drdd.registry.registry import Registry
 from drdd.stages.judge import judge
 from drdd.stages.paths import GAIN, GRID, IMAGES, METRICS, REPORT, STRIPS, SUMMARY
 from drdd.stages.publish import publish
-from drdd.stages.strips import read_strips
-from drdd.store import Store
+from drdd.storage.objects import Store
 from tests.project import tiny_params, write_params
 from tests.stages.evaluated import evaluate, prepare
 

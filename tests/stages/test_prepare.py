@@ -9,8 +9,6 @@ import pytest
 
 from drdd.data.library import Library, PicturePairs
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
-from drdd.data.shards import listed
-from drdd.data.versions import addresses
 from drdd.errors import UserError
 from drdd.params import validate
 from drdd.progress import Reporter
@@ -18,6 +16,7 @@ from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, SPLIT
 from drdd.stages.prepare import prepare
 from drdd.stages.prepared import paired, whereabouts
 from drdd.stages.split import split
+from drdd.storage.versions import addresses, listed
 from tests.corpora import clean_corpus, files_of, paired_corpus, scene
 from tests.project import tiny_params
 

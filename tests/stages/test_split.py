@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from drdd.data.intake import pixels_of
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
 from drdd.errors import UserError
 from drdd.params import validate
+from drdd.pictures.pixels import pixels_of
 from drdd.progress import Reporter, read_status
 from drdd.stages.paths import CORPORA, MEMBERS, SPLIT, UNPAIRED, UNPAIRED_HELD_OUT
 from drdd.stages.prepared import UNPAIRED_GROUP, unpaired, whereabouts

@@ -22,8 +22,8 @@ from drdd.training.loop import train
 from drdd.training.networks import residual_networks, sampling_of
 from drdd.training.samples import PairSamples
 from drdd.training.specs import StageSpec, residual_spec
+from tests.cluster.recorded import Recorded
 from tests.project import tiny_params
-from tests.training.recorded import Recorded
 from tests.training.tiny import PAIRS, SCHEDULE, noise
 
 CPU = torch.device("cpu")

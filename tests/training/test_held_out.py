@@ -10,9 +10,9 @@ from torch import Tensor
 
 from drdd.data.library import Library
 from drdd.data.pairs import Pair
-from drdd.data.versions import addresses
 from drdd.errors import UserError
 from drdd.stages.paths import CORPORA
+from drdd.storage.versions import addresses
 from drdd.training.validation import held_out
 from tests.corpora import Pixels, clean_corpus, paired_corpus, scene
 

@@ -16,7 +16,7 @@ from drdd.training.optimisation import learning_rate_factor, update_ema
 from drdd.training.points import NonFiniteLossError, reproducible
 from drdd.training.specs import Batch, Drawing, Losses, StageSpec
 from drdd.training.validation import Validated
-from tests.training.recorded import Recorded
+from tests.cluster.recorded import Recorded
 from tests.training.tiny import noise, residual, settings
 
 ALONE = Worker()

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from drdd.checkpoints.pretrained import read_start
+from drdd.degradations.corruption import corrupt
 from drdd.diffusion import process
 from drdd.diffusion.keyed import keyed_generator
 from drdd.diffusion.methods import Method
 from drdd.errors import UserError
 from drdd.nets.adm import AdmConfig, AdmUNet
 from drdd.params import Diffusion, TimeDraw, TrainNoise
-from drdd.tasks.corruption import corrupt
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import BUCKETS, Batch, Losses, StageSpec, draw_time, noise_spec
 from tests.nets.filled import filled

@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from drdd.data.order import to_tensor
-from drdd.diffusion.coupled import coupled_noise
+from drdd.degradations.corruption import corrupt
 from drdd.diffusion.keyed import keyed_generator
 from drdd.diffusion.process import Conditioning
-from drdd.evaluation.metrics import PSNR_CAP
-from drdd.evaluation.pictures import CAPTION, GAP, HEADING, LABEL
+from drdd.drawing.sheets import CAPTION, GAP, HEADING, LABEL
+from drdd.methods.coupled import coupled_noise
+from drdd.metrics.fidelity import PSNR_CAP
 from drdd.nets.compact import CompactConfig, CompactUNet
-from drdd.tasks.corruption import corrupt
+from drdd.training.order import to_tensor
 from drdd.training.validation import (
     CELL,
     ROWS,

@@ -1,4 +1,4 @@
-import { Problem, ask, hasKey, keepKey, sendPicture } from "./asking.js";
+import { Problem, ask, hasKey, keepKey, sendPicture } from "./api.js";
 import { make, part } from "./elements.js";
 import { showModel } from "./model.js";
 

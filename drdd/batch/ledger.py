@@ -1,0 +1,68 @@
+"""restored.jsonl, beside the outputs: what was restored from what, by which model, and what failed.
+
+A line a file. It is written anew every few seconds, whole, so a run that is killed loses no more than it
+did since; what it did then is done again, with the same bytes.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+
+from drdd.storage.objects import Store
+
+FILE = "restored.jsonl"
+EVERY_S = 5.0
+SHARE = 20  # writing takes no more than a twentieth of the time
+
+
+@dataclass(frozen=True)
+class Record:
+    """sha256: of the input's bytes; recipe: of the model's files and all options; problem: "" if done."""
+
+    input: str
+    sha256: str
+    recipe: str
+    model: str
+    output: str
+    output_sha256: str
+    problem: str = ""
+
+
+class Ledger:
+    """The records of an output's root, by input. A line that cannot be read is as if it were not there."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.records = dict(_read(store.get(FILE) or b""))
+        self._written, self._pause = time.monotonic(), EVERY_S
+
+    @property
+    def uri(self) -> str:
+        """The output's root."""
+        return self._store.uri
+
+    def add(self, record: Record) -> None:
+        self.records[record.input] = record
+        if time.monotonic() - self._written > self._pause:
+            self.write()
+
+    def write(self) -> None:
+        begin = time.monotonic()
+        ordered = (self.records[name] for name in sorted(self.records))
+        lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in ordered)
+        self._store.put(FILE, "".join(lines).encode())
+        self._written = time.monotonic()
+        self._pause = max(EVERY_S, SHARE * (self._written - begin))
+
+
+def _read(content: bytes) -> Iterator[tuple[str, Record]]:
+    names = {field.name for field in fields(Record)}
+    for line in content.decode(errors="replace").splitlines():
+        try:
+            found = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(found, Mapping) and set(found) == names:
+            record = Record(**found)
+            yield record.input, record

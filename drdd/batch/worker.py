@@ -1,0 +1,142 @@
+"""What a worker does with its share of the files: read ahead, restore in batches, write behind."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from drdd.batch.ledger import Record
+from drdd.batch.plan import Job
+from drdd.data.loader import ahead
+from drdd.errors import UserError
+from drdd.inference.engine import Options, Restorer
+from drdd.intake.decoding import Limits, decode
+from drdd.pictures.files import FORMATS, encoded
+from drdd.pictures.pixels import Pixels
+from drdd.registry.location import folder_of
+from drdd.sources.entry import Fetcher, Rejected
+from drdd.storage.objects import Store
+
+ANY = Limits(min_side=1, max_side=10**9, max_pixels=10**9)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the bytes of an output besides its input.
+
+    model: as drdd.registry.location.folder_of takes it; weights: SHA-256 of its files; suffix: a key of
+    drdd.pictures.files.FORMATS.
+    """
+
+    model: str
+    weights: str
+    options: Options
+    suffix: str
+
+    @property
+    def digest(self) -> str:
+        decides = [self.weights, sorted(asdict(self.options).items()), self.suffix]
+        return sha256(repr(decides).encode()).hexdigest()[:16]
+
+
+def weights_of(folder: Path) -> str:
+    """SHA-256 of a model folder's two files."""
+    digest = sha256()
+    for name in ("config.json", "model.safetensors"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A file as it was read: its pixels, or a record where there is nothing to restore."""
+
+    job: Job
+    sha256: str = ""
+    pixels: Pixels | None = field(default=None, compare=False)
+    record: Record | None = None
+
+
+class Worker:
+    """Keeps the model for all the shares it is given. known: records of earlier runs, by input."""
+
+    def __init__(
+        self, recipe: Recipe, output: str, known: Mapping[str, Record], batch: int, threads: int
+    ) -> None:
+        torch.set_num_threads(threads)
+        self._recipe, self._known, self._batch = recipe, known, batch
+        self._store = Store(output)
+        self._restorer = Restorer.from_folder(folder_of(recipe.model))
+        self._name = recipe.model.rstrip("/").rpartition("/")[2]
+
+    def records(self, jobs: Sequence[Job]) -> Iterator[Record]:
+        """One record a job, in the order in which they are done."""
+        waiting: dict[tuple[int, int], list[_Read]] = {}
+        with ThreadPoolExecutor(2) as writers:
+            writing: list[Future[Record]] = []
+            for read in ahead(self._read, jobs):
+                if read.record:
+                    yield read.record
+                    continue
+                assert read.pixels is not None
+                bucket = self._restorer.bucket(read.pixels)
+                gathered = waiting.setdefault(bucket, [])
+                gathered.append(read)
+                if len(gathered) == self._batch:
+                    yield from _done(writing)
+                    writing = self._restored(waiting.pop(bucket), writers)
+            for gathered in waiting.values():
+                yield from _done(writing)
+                writing = self._restored(gathered, writers)
+            yield from _done(writing)
+
+    def _read(self, job: Job) -> _Read:
+        with Fetcher() as fetcher:
+            blob = fetcher.fetch(job.entry)
+        if isinstance(blob, Rejected):
+            return _Read(job, record=self._record(job, "", problem=blob.reason))
+        digest = sha256(blob.content).hexdigest()
+        if (known := self._known.get(job.entry.name)) and self._is_done(known, digest, job):
+            return _Read(job, record=known)
+        try:
+            return _Read(job, digest, decode(blob, ANY))
+        except ValueError as error:
+            return _Read(job, record=self._record(job, digest, problem=str(error)))
+
+    def _is_done(self, known: Record, digest: str, job: Job) -> bool:
+        """By hash, of the input and of the output as it lies there."""
+        same = (digest, self._recipe.digest, job.output, "")
+        if (known.sha256, known.recipe, known.output, known.problem) != same:
+            return False
+        return self._store.sha256(known.output) == known.output_sha256
+
+    def _restored(
+        self, reads: Sequence[_Read], writers: ThreadPoolExecutor
+    ) -> list[Future[Record]]:
+        pictures = [read.pixels for read in reads if read.pixels is not None]
+        restored = self._restorer.restore_batch(pictures, self._recipe.options)
+        return [
+            writers.submit(self._written, read, one.output)
+            for read, one in zip(reads, restored, strict=True)
+        ]
+
+    def _written(self, read: _Read, pixels: Pixels) -> Record:
+        try:
+            content = encoded(pixels, FORMATS[self._recipe.suffix])
+        except UserError as error:
+            return self._record(read.job, read.sha256, problem=str(error))
+        self._store.put(read.job.output, content)
+        return self._record(read.job, read.sha256, sha256(content).hexdigest())
+
+    def _record(self, job: Job, digest: str, output: str = "", problem: str = "") -> Record:
+        return Record(
+            job.entry.name, digest, self._recipe.digest, self._name, job.output, output, problem
+        )
+
+
+def _done(writing: list[Future[Record]]) -> Iterator[Record]:
+    for future in writing:
+        yield future.result()

@@ -1,0 +1,37 @@
+"""Random corruptions of clean images, standing in for the residual stage's imperfect estimates.
+
+They teach the noise net, without a single pair, how far its condition may be trusted: an estimate
+errs by colour casts and uneven light, by blur, and by leftovers of noise, fine or coarse.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from drdd.degradations import kernels
+
+CAST, CONTRAST, BLUR, NOISE = 0.25, 0.2, 1.5, 0.1
+
+
+def corrupt(target: Tensor, rng: torch.Generator) -> Tensor:
+    """A corrupted copy of `target`, (3, H, W) in [-1, 1]; the range may be left a little.
+
+    Each strength is drawn uniformly from 0 to its largest value: CAST of a smooth field a channel,
+    CONTRAST of a gain, BLUR the sigma in pixels of a Gaussian, NOISE the sigma of added noise,
+    half of it blurred.
+    """
+    cast, contrast, blur, fine, coarse = torch.rand(5, generator=rng).tolist()
+    height, width = target.shape[1:]
+    field = torch.randn(1, 3, 3, 3, generator=rng)
+    smooth = F.interpolate(field, (height, width), mode="bicubic", align_corners=False)[0]
+    grain, clumps = torch.randn(2, *target.shape, generator=rng)
+    x = target * (1 + CONTRAST * (2 * contrast - 1)) + CAST * cast * smooth
+    x = _blurred(x, BLUR * blur)
+    return x + NOISE * (fine * grain + 2 * coarse * _blurred(clumps, 1.0))
+
+
+def _blurred(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (3, H, W), borders replicated; sigma in pixels."""
+    if sigma < 0.2:
+        return x
+    return kernels.separably(x[None], kernels.gaussian(sigma, 4, x)[None])[0]

@@ -1,0 +1,87 @@
+"""Holes to be painted in: (B, 3, H, W) in [0, 1] -> the same shape and range.
+
+A hole is filled with one grey, `fill`, from 0 (black) to 1 (white), so that it can be seen.
+"""
+
+import torch
+from torch import Tensor
+
+from drdd.degradations.draws import Range, draw, normal, uniform
+
+ASPECT = 2.0
+"""A box is at most this many times as high, or as wide, as the picture's own shape would have it."""
+
+VERTICES = 12
+STEP, TURN = 0.1, 0.7
+"""Of a brush stroke: the mean step as a share of the shorter side; the turns' sigma in radians."""
+
+
+def box_mask(x: Tensor, rng: torch.Generator, *, area: Range, fill: Range) -> Tensor:
+    """One box that covers `area`, a share of the picture, anywhere in it."""
+    stretch = ASPECT ** draw(x, rng, (-1, 1))
+    return _filled(x, rng, _box(x, rng, draw(x, rng, area), stretch), fill)
+
+
+def border_mask(x: Tensor, rng: torch.Generator, *, area: Range, fill: Range) -> Tensor:
+    """All but one box of the picture's own shape: `area` is the share that is covered."""
+    kept = 1 - draw(x, rng, area)
+    return _filled(x, rng, ~_box(x, rng, kept, torch.ones_like(kept)), fill)
+
+
+def brush_mask(
+    x: Tensor, rng: torch.Generator, *, area: Range, strokes: int, fill: Range
+) -> Tensor:
+    """Winding brush strokes that cover `area` together: the brush is as broad as that needs."""
+    distances = _distance(x, _strokes(x, rng, strokes))
+    nearest = distances.flatten(1).sort().values
+    covered = (draw(x, rng, area).view(-1, 1) * (nearest.shape[1] - 1)).long()
+    radius = nearest.gather(1, covered).view(-1, 1, 1, 1)
+    return _filled(x, rng, distances < radius, fill)
+
+
+def _filled(x: Tensor, rng: torch.Generator, hole: Tensor, fill: Range) -> Tensor:
+    return torch.where(hole, draw(x, rng, fill), x)
+
+
+def _box(x: Tensor, rng: torch.Generator, area: Tensor, stretch: Tensor) -> Tensor:
+    """(B, 1, H, W): true in a box of a share `area`, `stretch` times as high for its width."""
+    height, width = x.shape[-2:]
+    rows = (area.sqrt() * stretch).clamp(max=1).maximum(area)
+    extent = (rows * height).round(), (area / rows.clamp(min=1e-6) * width).round()
+    inside = []
+    for axis, (side, extent_) in enumerate(zip((height, width), extent, strict=True)):
+        first = (uniform((len(x), 1, 1, 1), x, rng) * (side - extent_ + 1)).floor()
+        place = torch.arange(side, device=x.device).view((-1, 1) if axis == 0 else (1, -1))
+        inside.append((place >= first) & (place < first + extent_))
+    return inside[0] & inside[1]
+
+
+def _strokes(x: Tensor, rng: torch.Generator, count: int) -> Tensor:
+    """(B, count, VERTICES, 2): the rows and columns of polylines that wander within the picture."""
+    batch, _, height, width = x.shape
+    sides = torch.tensor([height - 1, width - 1], dtype=x.dtype, device=x.device)
+    start = uniform((batch, count, 1, 2), x, rng) * sides
+    heading = 2 * torch.pi * uniform((batch, count, 1), x, rng)
+    turns = TURN * normal((batch, count, VERTICES - 1), x, rng)
+    steps = 2 * STEP * min(height, width) * uniform((batch, count, VERTICES - 1), x, rng)
+    angles = heading + turns.cumsum(-1)
+    moves = steps[..., None] * torch.stack((angles.sin(), angles.cos()), -1)
+    points = torch.cat((start, start + moves.cumsum(-2)), -2)
+    folded = points.remainder(2 * sides.clamp(min=1))  # a stroke is reflected at the borders
+    return torch.where(folded > sides, 2 * sides - folded, folded)
+
+
+def _distance(x: Tensor, lines: Tensor) -> Tensor:
+    """(B, 1, H, W): the distance in pixels from each pixel to the nearest of polylines (B, S, V, 2)."""
+    height, width = x.shape[-2:]
+    row = torch.arange(height, dtype=x.dtype, device=x.device).view(1, -1, 1)
+    column = torch.arange(width, dtype=x.dtype, device=x.device).view(1, 1, -1)
+    nearest = torch.full((len(x), height, width), torch.inf, dtype=x.dtype, device=x.device)
+    starts, ends = lines[:, :, :-1].flatten(1, 2), lines[:, :, 1:].flatten(1, 2)
+    for start, move in zip(starts.unbind(1), (ends - starts).unbind(1), strict=True):
+        (row0, column0), (down, right) = (v.view(-1, 2, 1, 1).unbind(1) for v in (start, move))
+        dot = (row - row0) * down + (column - column0) * right
+        along = (dot / (down**2 + right**2).clamp(min=1e-12)).clamp(0, 1)
+        squared = (row - row0 - along * down) ** 2 + (column - column0 - along * right) ** 2
+        nearest = torch.minimum(nearest, squared)
+    return nearest.sqrt()[:, None]

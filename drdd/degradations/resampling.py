@@ -1,0 +1,35 @@
+"""Lost resolution: (B, 3, H, W) in [0, 1] -> the same shape and range."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from drdd.degradations.draws import Range, draw, uniform
+
+
+def downsample(x: Tensor, rng: torch.Generator, *, factor: Range, methods: Sequence[str]) -> Tensor:
+    """Smaller by `factor`, with one of `methods`, and back to its size by bicubic interpolation.
+
+    methods: of area (the mean of the pixels that one replaces), bilinear, bicubic (both with
+    anti-aliasing); one is drawn for each image. The smaller side is round(side / factor), at least 1.
+    """
+    factors = draw(x, rng, factor).flatten().tolist()
+    choices = (uniform((len(x),), x, rng) * len(methods)).long().tolist()
+    images = [
+        _there_and_back(image[None], by, methods[choice])
+        for image, by, choice in zip(x, factors, choices, strict=True)
+    ]
+    return torch.cat(images)
+
+
+def _there_and_back(x: Tensor, factor: float, method: str) -> Tensor:
+    height, width = x.shape[-2:]
+    size = (max(1, round(height / factor)), max(1, round(width / factor)))
+    if method == "area":
+        small = F.interpolate(x, size, mode="area")
+    else:
+        small = F.interpolate(x, size, mode=method, align_corners=False, antialias=True)
+    back = F.interpolate(small, (height, width), mode="bicubic", align_corners=False)
+    return back.clamp(0, 1)

@@ -1,0 +1,43 @@
+"""The contact sheet: labelled thumbnails in rows."""
+
+from collections.abc import Sequence
+from math import ceil
+
+from PIL import Image, ImageDraw, ImageFont
+
+from drdd.drawing.sheets import GAP, INK, PAPER, Pixels
+
+TILE = (240, 180)
+LINE = 24
+
+
+def contact_sheet(tiles: Sequence[tuple[Pixels, str]], columns: int = 6) -> Image.Image:
+    """`columns` tiles a row, in the given order; the same tiles give the same pixels.
+
+    tiles: (H, W, 3) uint8 and a label each, cut to what fits below the tile. A picture is shown
+    whole: scaled down to TILE where it is larger, at its own resolution where it is not.
+    """
+    shown = max(1, min(columns, len(tiles)))
+    rows = ceil(len(tiles) / shown)
+    step = TILE[0] + GAP, TILE[1] + LINE + GAP
+    sheet = Image.new("RGB", (GAP + shown * step[0], GAP + rows * step[1]), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(15)
+    for position, (pixels, label) in enumerate(tiles):
+        row, column = divmod(position, shown)
+        left, top = GAP + column * step[0], GAP + row * step[1]
+        thumbnail = Image.fromarray(pixels)
+        thumbnail.thumbnail(TILE, Image.Resampling.LANCZOS)
+        margin = (TILE[0] - thumbnail.width) // 2, (TILE[1] - thumbnail.height) // 2
+        sheet.paste(thumbnail, (left + margin[0], top + margin[1]))
+        middle = left + TILE[0] // 2, top + TILE[1] + LINE // 2
+        draw.text(middle, _cut(label, font), font=font, fill=INK, anchor="mm")
+    return sheet
+
+
+def _cut(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The label, or as much of its beginning as fits below a tile."""
+    if font.getlength(label) <= TILE[0]:
+        return label
+    kept = next(n for n in range(len(label), -1, -1) if font.getlength(f"{label[:n]}…") <= TILE[0])
+    return f"{label[:kept]}…"

@@ -1,0 +1,83 @@
+"""Sheets of pictures in rows; the picture grid: input | after de-residual | output | target."""
+
+from collections.abc import Sequence
+from math import ceil
+from textwrap import fill
+
+from PIL import Image, ImageDraw, ImageFont
+
+from drdd.report.findings import Pixels, Strip
+
+COLUMNS = ("input", "after de-residual", "output", "target")
+REGRESSION = ("input", "output", "target")
+CELL = (300, 220)
+GAP, LABEL, HEADING, CAPTION = 8, 110, 34, 24
+LETTERS = 11  # of a row's name, a line
+INK, FAINT, PAPER = "#1c2330", "#66707f", "#ffffff"
+
+Cell = tuple[Pixels, str]  # (H, W, 3), and the caption below it
+
+
+def grid(strips: Sequence[Strip]) -> Image.Image:
+    """One row a strip, about 1360 pixels wide; the same strips give the same pixels.
+
+    There is a column for the state after the residual part where all strips have one.
+    """
+    shown = COLUMNS if all(strip.deresidual is not None for strip in strips) else REGRESSION
+    return sheet(shown, [(strip.task, _cells(strip, shown)) for strip in strips])
+
+
+def _cells(strip: Strip, columns: Sequence[str]) -> list[Cell]:
+    cells = {
+        "input": (strip.input, f"{strip.input_psnr:.1f} dB"),
+        "output": (strip.output, f"{strip.output_psnr:.1f} dB"),
+        "target": (strip.target, ""),
+    }
+    if strip.deresidual is not None:
+        cells["after de-residual"] = (strip.deresidual, "in fixed noise")
+    return [cells[name] for name in columns]
+
+
+def sheet(
+    columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], size: tuple[int, int] = CELL
+) -> Image.Image:
+    """Rows of a name and as many cells as there are columns; the same rows give the same pixels.
+
+    size: (width, height) of a cell, which shows the middle of its picture, see `cover`.
+    """
+    step = size[0] + GAP, size[1] + CAPTION + GAP
+    drawn = Image.new("RGB", (LABEL + len(columns) * step[0], HEADING + len(rows) * step[1]), PAPER)
+    draw = ImageDraw.Draw(drawn)
+    heading, label, caption = (ImageFont.load_default(size) for size in (18, 18, 15))
+    centres = [LABEL + column * step[0] + size[0] // 2 for column in range(len(columns))]
+    for centre, name in zip(centres, columns, strict=True):
+        _centred(draw, centre, HEADING // 2, name, heading, INK)
+    for row, (name, cells) in enumerate(rows):
+        top = HEADING + row * step[1]
+        lines = fill(name.replace("_", " "), LETTERS)
+        _centred(draw, LABEL // 2, top + size[1] // 2, lines, label, INK)
+        for centre, (pixels, said) in zip(centres, cells, strict=True):
+            drawn.paste(cover(pixels, size), (centre - size[0] // 2, top))
+            _centred(draw, centre, top + size[1] + CAPTION // 2, said, caption, FAINT)
+    return drawn
+
+
+def cover(pixels: Pixels, size: tuple[int, int]) -> Image.Image:
+    """The middle of a picture at its own resolution, scaled up only if it is smaller than `size`.
+
+    Noise and fine detail would vanish in a scaled-down picture.
+    """
+    image = Image.fromarray(pixels)
+    scale = max(1.0, size[0] / image.width, size[1] / image.height)
+    if scale > 1:
+        image = image.resize(
+            (ceil(image.width * scale), ceil(image.height * scale)), Image.Resampling.BICUBIC
+        )
+    left, top = (image.width - size[0]) // 2, (image.height - size[1]) // 2
+    return image.crop((left, top, left + size[0], top + size[1]))
+
+
+def _centred(
+    draw: ImageDraw.ImageDraw, x: int, y: int, text: str, font: object, colour: str
+) -> None:
+    draw.text((x, y), text, font=font, fill=colour, anchor="mm", align="center")  # type: ignore[arg-type]

@@ -1,0 +1,103 @@
+"""What evaluate finds: a row a picture, what is measured of whole sets, and the strips to be shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from drdd.drawing.sheets import grid
+from drdd.evaluation.held_out import Restored
+from drdd.evaluation.trajectories import write_strips
+from drdd.files import atomic_path, write_json
+from drdd.metrics.fidelity import psnr
+from drdd.metrics.measures import Measures
+from drdd.report.findings import DERESIDUAL, FIRST, WORST, Strip
+from drdd.stages.paths import EVALUATION, GRID, IMAGES, SETS
+
+SHOWN = {FIRST: 3, WORST: 3}  # strips of a task, by kind
+IDENTITY = ["task", "corpus", "image", "variant"]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A picture that may become a strip; order: smaller is shown rather."""
+
+    order: tuple[Any, ...]
+    strip: Strip
+
+
+class Results:
+    """Takes restored pictures one by one, in any order, and keeps no more of them than it shows."""
+
+    def __init__(self, seed: int, measures: Measures) -> None:
+        self._seed, self._measures = seed, measures
+        self._rows: list[dict[str, Any]] = []
+        self._shown: dict[str, dict[str, list[_Candidate]]] = {kind: {} for kind in SHOWN}
+
+    def add(self, one: Restored) -> None:
+        before, after = self._measures.pair(
+            one.task, one.degraded, one.restoration.output, one.target
+        )
+        deresidual = one.restoration.last(DERESIDUAL)
+        row = {
+            "task": one.task,
+            "corpus": one.pair.corpus,
+            "image": one.pair.image,
+            "variant": one.pair.variant,
+            "seed": self._seed,
+            "width": one.degraded.shape[1],
+            "height": one.degraded.shape[0],
+            "seconds": one.seconds,
+            "batch": one.batch,
+            "input_id": one.pair.input,
+            "target_id": one.pair.target,
+        }
+        row |= {f"input_{name}": value for name, value in before.items()}
+        row |= {f"output_{name}": value for name, value in after.items()}
+        row["deresidual_psnr_rgb"] = psnr(deresidual.astype(float), one.target.astype(float))
+        self._rows.append(row)
+        self._show(one, row)
+
+    def write(self) -> None:
+        EVALUATION.mkdir(parents=True, exist_ok=True)
+        scores = pd.DataFrame(self._rows).sort_values(IDENTITY, ignore_index=True)
+        with atomic_path(IMAGES) as temporary:
+            scores.to_parquet(temporary, index=False)
+        write_json(
+            SETS,
+            {
+                "protocol": self._measures.protocol,
+                "not_computed": self._measures.not_computed,
+                "tasks": self._measures.sets(),
+            },
+        )
+        strips = {
+            kind: [[one.strip for one in kept[task]] for task in sorted(kept)]
+            for kind, kept in self._shown.items()
+        }
+        # Each task begins with another picture, so that the grid shows several.
+        rows = [first[turn % len(first)] for turn, first in enumerate(strips[FIRST])]
+        with atomic_path(GRID) as temporary:
+            grid(rows).save(temporary, "PNG")
+        chosen = [strip for tasks in strips.values() for of_task in tasks for strip in of_task]
+        write_strips(chosen)
+
+    def _show(self, one: Restored, row: Mapping[str, Any]) -> None:
+        strip = Strip(
+            task=one.task,
+            image=one.pair.image,
+            kind=FIRST,
+            input=one.degraded,
+            output=one.restoration.output,
+            target=one.target,
+            states=tuple((s.name, s.pixels) for s in one.restoration.states),
+            input_psnr=row["input_psnr_rgb"],
+            output_psnr=row["output_psnr_rgb"],
+        )
+        name = (one.pair.image, one.pair.variant)
+        for kind, order in ((FIRST, name), (WORST, (strip.gain, *name))):
+            shown = self._shown[kind].setdefault(one.task, [])
+            shown.append(_Candidate(order, replace(strip, kind=kind)))
+            shown.sort(key=lambda candidate: candidate.order)
+            del shown[SHOWN[kind] :]

@@ -1,0 +1,208 @@
+"""Restore pictures with a model folder: any size in, the same size out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from math import lcm
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from drdd.checkpoints.folder import Model, load_model
+from drdd.diffusion.keyed import keyed_noise
+from drdd.diffusion.methods import Sampling
+from drdd.errors import UserError
+from drdd.inference.states import states
+from drdd.inference.tiling import TiledNet, Tiles
+
+Pixels = NDArray[np.uint8]
+"""(H, W, 3)."""
+
+BUCKET = 32
+MOST_STEPS = 100
+AT_ONCE = 2 * 1024**2  # pixels that go through the networks together
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to restore. None: as the model was evaluated.
+
+    residual_steps, noise_steps: 1 to 100, of the two parts; the coupled rival takes their sum.
+    noise_level: s in (0, 1]. states: keep every state on the way.
+    """
+
+    residual_steps: int | None = None
+    noise_steps: int | None = None
+    noise_level: float | None = None
+    seed: int = 0
+    states: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """name: as in states.py; the last one of a restoration is the output."""
+
+    name: str
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """states: all on the way, () unless they were asked for."""
+
+    output: Pixels
+    states: tuple[State, ...] = ()
+
+    def last(self, part: str) -> Pixels:
+        """The last state of a part, such as "de-residual"; the output of a method without this part."""
+        found = [state.pixels for state in self.states if state.name.startswith(part)]
+        return found[-1] if found else self.output
+
+
+class Restorer:
+    """A model ready for use, by one thread at a time; others wait."""
+
+    def __init__(self, model: Model, device: str = "cpu", tiles: Tiles | None = None) -> None:
+        """Raises UserError when this machine has no such device."""
+        self._device = _device(device)
+        self._tiles = tiles or Tiles()
+        self.model = replace(
+            model, nets={part: net.to(self._device) for part, net in model.nets.items()}
+        )
+        self._nets = {
+            part: TiledNet(net, model.factor, self._tiles) for part, net in self.model.nets.items()
+        }
+        self._lock = Lock()
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: str = "cpu") -> "Restorer":
+        """Raises UserError when `folder` holds no valid model."""
+        return cls(load_model(folder), device)
+
+    @classmethod
+    def from_pretrained(cls, uri: str | Path, device: str = "cpu") -> "Restorer":
+        """From a published model or a model folder, as `drdd.registry.location.folder_of` finds it."""
+        from drdd.registry.location import folder_of
+
+        return cls.from_folder(folder_of(uri), device)
+
+    def check(self, options: Options) -> None:
+        """Raises UserError for what cannot be done with this model."""
+        self._sampling(options)
+
+    def bucket(self, pixels: Pixels) -> tuple[int, int]:
+        """(H', W'): what the picture is mirrored up to. Pictures of one bucket may share a batch."""
+        unit = lcm(BUCKET, self.model.factor)
+        height, width = pixels.shape[:2]
+        return height + -height % unit, width + -width % unit
+
+    def restore(
+        self, pixels: Pixels, options: Options = Options(), key: str | None = None
+    ) -> Restoration:
+        """As restore_batch, of one picture."""
+        (restoration,) = self.restore_batch([pixels], options, None if key is None else [key])
+        return restoration
+
+    @torch.inference_mode()
+    def restore_batch(
+        self,
+        pictures: Sequence[Pixels],
+        options: Options = Options(),
+        keys: Sequence[str] | None = None,
+    ) -> list[Restoration]:
+        """Restore pictures of any sizes; those of one bucket go through the networks together.
+
+        The noise of a picture is drawn, for the whole of it, from the streams of (seed, key), key being
+        the SHA-256 of its pixels by default: so a result depends neither on other pictures nor on
+        tiles, beyond the rounding of kernels. Raises UserError as `check` does.
+        """
+        sampling = self._sampling(options)
+        if keys is None:
+            keys = [sha256(pixels.tobytes()).hexdigest() for pixels in pictures]
+        results: dict[int, Restoration] = {}
+        for chosen in self._batches(pictures):
+            batch = [pictures[i] for i in chosen]
+            with self._lock:
+                restored = self._together(batch, [keys[i] for i in chosen], sampling, options)
+            results |= zip(chosen, restored, strict=True)
+        return [results[i] for i in range(len(pictures))]
+
+    def _batches(self, pictures: Sequence[Pixels]) -> Iterator[list[int]]:
+        """Indices of pictures that share a pass."""
+        buckets: dict[tuple[int, int], list[int]] = {}
+        for i, pixels in enumerate(pictures):
+            buckets.setdefault(self.bucket(pixels), []).append(i)
+        for (height, width), indices in buckets.items():
+            large = max(height, width) > self._tiles.size
+            most = 1 if large else max(1, AT_ONCE // (height * width))
+            for first in range(0, len(indices), most):
+                yield indices[first : first + most]
+
+    def _together(
+        self, pictures: Sequence[Pixels], keys: Sequence[str], sampling: Sampling, options: Options
+    ) -> list[Restoration]:
+        """One bucket's pictures."""
+        degraded = self._padded(pictures)
+        draw = keyed_noise(options.seed, keys, degraded)
+        kept: list[list[State]] = [[] for _ in pictures]
+        for name, x in states(sampling, self._nets, degraded, draw):
+            last = x
+            if options.states:
+                for into, one, pixels in zip(kept, x, pictures, strict=True):
+                    into.append(State(name, _to_pixels(one, pixels.shape)))
+        return [
+            Restoration(_to_pixels(one, pixels.shape), tuple(on_the_way))
+            for one, pixels, on_the_way in zip(last, pictures, kept, strict=True)
+        ]
+
+    def _sampling(self, options: Options) -> Sampling:
+        """The model's own, with what `options` change. Raises UserError for what cannot be."""
+        own = self.model.sampling
+        named = ("residual_steps", "noise_steps", "noise_level")
+        changes = {n: v for n in named if (v := getattr(options, n)) is not None}
+        if changes and own.method == "regression":
+            raise UserError(
+                f"{', '.join(changes)}: this model restores in one step without noise; leave it out"
+            )
+        for name in ("residual_steps", "noise_steps"):
+            if not 1 <= changes.get(name, 1) <= MOST_STEPS:
+                raise UserError(f"{name} must be 1 to {MOST_STEPS}, got {changes[name]}")
+        try:
+            sampling = replace(own, **changes)
+            sampling.purposes()
+            sampling.schedule().residual_grid(sampling.residual_steps)
+            if own.method == "drdd":
+                sampling.schedule().noise_grid(sampling.noise_steps)
+        except ValueError as error:
+            raise UserError(f"{error}; ask for fewer steps or another noise level") from None
+        return sampling
+
+    def _padded(self, pictures: Sequence[Pixels]) -> Tensor:
+        """(H, W, 3) uint8 of one bucket -> (B, 3, H', W') in [-1, 1], mirrored below and right."""
+        height, width = self.bucket(pictures[0])
+        padded = torch.empty(len(pictures), 3, height, width, device=self._device)
+        for into, pixels in zip(padded, pictures, strict=True):
+            rows, columns = height - pixels.shape[0], width - pixels.shape[1]
+            mirrored = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="symmetric")
+            into.copy_(torch.from_numpy(mirrored).permute(2, 0, 1))
+        return padded.div_(127.5).sub_(1)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name!r}: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _to_pixels(x: Tensor, shape: tuple[int, ...]) -> Pixels:
+    """(3, H', W') in [-1, 1] -> uint8 of `shape`, (H, W, 3), clamped."""
+    inner = x[:, : shape[0], : shape[1]].permute(1, 2, 0)
+    scaled = inner.clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+    return np.ascontiguousarray(scaled.cpu().numpy())

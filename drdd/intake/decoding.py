@@ -1,0 +1,163 @@
+"""Intake of one file: bytes become a verified picture, or a reason why not."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from drdd.errors import UserError
+from drdd.pictures.files import png
+from drdd.pictures.pixels import Picture, Pixels, described
+from drdd.sources.entry import Blob
+
+# Files of these formats and modes are read back to the same pixels by convert("RGB") alone.
+KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
+KEPT_MODES = {"RGB", "L", "P", "1"}
+
+# By EXIF's Orientation. Pillow's own turn writes the EXIF anew, and fails where that is damaged.
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """In pixels: smaller sides are refused, larger ones scaled down, bigger claims not decoded."""
+
+    min_side: int
+    max_side: int
+    max_pixels: int
+
+
+def take_in(blob: Blob, limits: Limits) -> Picture:
+    """Decode all of it and verify it. Raises ValueError with the reason why it is no picture."""
+    image = _load(blob, limits)
+    upright = _upright(image)
+    small = _within(upright, limits)
+    kept = image.format in KEPT_FORMATS and image.mode in KEPT_MODES and _frames(image) == 1
+    unchanged = upright is image and small.size == image.size and not _recoloured(image)
+    content = blob.content if kept and unchanged else png(np.asarray(small))
+    return described(blob.name, content, small, upright.size)
+
+
+def decode(blob: Blob, limits: Limits) -> Pixels:
+    """(H, W, 3) uint8: upright, in RGB, no side above `max_side`. Raises ValueError with a reason."""
+    return np.asarray(_within(_upright(_load(blob, limits)), limits))
+
+
+def read_picture(path: Path) -> Pixels:
+    """As `decode`, of a file and of any size. Raises UserError."""
+    try:
+        return decode(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _load(blob: Blob, limits: Limits) -> Image.Image:
+    if not blob.content:
+        raise ValueError("empty file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a bomb warning is handled by max_pixels below
+            image = Image.open(io.BytesIO(blob.content))
+            if image.width * image.height > limits.max_pixels:
+                raise ValueError(f"claims {image.width} x {image.height} pixels, over the limit")
+            image.load()
+    except UnidentifiedImageError:
+        raise ValueError("no image") from None
+    except Image.DecompressionBombError:
+        raise ValueError("claims far more pixels than are decoded") from None
+    except (OSError, SyntaxError, EOFError) as error:
+        raise ValueError(f"damaged or cut short: {error}") from None
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The same object when its EXIF asks for no turn."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # Pillow raises all kinds of a damaged EXIF; the pixels are none the worse
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _within(upright: Image.Image, limits: Limits) -> Image.Image:
+    """In RGB, scaled down if need be. Raises ValueError when it is too small then."""
+    image = _shrink(_to_rgb(upright), limits.max_side)
+    if min(image.size) < limits.min_side:
+        width, height = image.size
+        raise ValueError(f"{width} x {height} pixels, smaller than {limits.min_side} on a side")
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError(
+            "floating-point pixels, whose range is not known; convert it to 8 or 16 bits"
+        )
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip, not scale
+        grey = np.asarray(image, dtype=np.float64) / 257
+        return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    profile = image.info.get("icc_profile", b"")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        backdrop = Image.new("RGBA", layer.size, "white")
+        image = Image.alpha_composite(backdrop, layer).convert("RGB")
+    elif image.mode == "P":  # a profile is that of the palette's colours
+        image = image.convert("RGB")
+    if (to_srgb := _conversion(image, profile)) is not None:
+        return to_srgb
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _recoloured(image: Image.Image) -> bool:
+    """Whether its RGB is more than convert("RGB")."""
+    return "transparency" in image.info or _is_foreign(image.info.get("icc_profile", b""))
+
+
+def _conversion(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """In sRGB, when its colour profile is another one; a damaged profile is passed over."""
+    if not _is_foreign(profile):
+        return None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=256)
+def _is_foreign(profile: bytes) -> bool:
+    if not profile:
+        return False
+    try:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (ImageCms.PyCMSError, OSError):
+        return False
+    return "srgb" not in name.lower()
+
+
+def _frames(image: Image.Image) -> int:
+    return int(getattr(image, "n_frames", 1))
+
+
+def _shrink(image: Image.Image, max_side: int) -> Image.Image:
+    scale = max_side / max(image.size)
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS)

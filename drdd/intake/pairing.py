@@ -1,0 +1,68 @@
+"""From matched files to pairs of pictures: both taken in, of one size, each pair once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from drdd.data.pairs import Pair
+from drdd.errors import UserError
+from drdd.intake.ingestion import Ledger
+from drdd.sources.entry import Entry, Rejected
+from drdd.sources.matching import PairEntry
+
+SHOWN = 10
+
+
+def both_sides(matched: Sequence[PairEntry]) -> list[PairEntry]:
+    """The same pairs, their files named "input/..." and "target/...": names may occur on both sides."""
+    return [
+        replace(
+            pair,
+            input=replace(pair.input, name=f"input/{pair.input.name}"),
+            target=replace(pair.target, name=f"target/{pair.target.name}"),
+        )
+        for pair in matched
+    ]
+
+
+def files_of(matched: Sequence[PairEntry]) -> list[Entry]:
+    """Every file once: a target may serve many inputs."""
+    files = {e.name: e for pair in matched for e in (pair.input, pair.target)}
+    return [files[name] for name in sorted(files)]
+
+
+def pair_up(
+    name: str, matched: Sequence[PairEntry], ledger: Ledger, aligned: bool
+) -> tuple[list[Pair], list[Rejected]]:
+    """The pairs of corpus `name`, and those that are none, with the reason.
+
+    Raises UserError that names the aligned pairs whose sizes differ.
+    """
+    pairs: dict[tuple[str, str], Pair] = {}
+    rejected: list[Rejected] = []
+    unequal: list[str] = []
+    for pair in matched:
+        sides = (pair.input.name, pair.target.name)
+        if lost := [side for side in sides if side not in ledger.ids]:
+            rejected.append(Rejected(f"pair {pair.key}", f"{' and '.join(lost)} set aside"))
+            continue
+        input_, target = (ledger.ids[side] for side in sides)
+        first, second = (ledger.sizes[side] for side in sides)
+        if aligned and first != second:
+            said = " and ".join(
+                f"{s} is {w} x {h}" for s, (w, h) in zip(sides, (first, second), strict=True)
+            )
+            unequal.append(f"pair {pair.key}: {said}")
+        elif (input_, target) in pairs:
+            reason = f"the same pictures as pair {pairs[input_, target].name}"
+            rejected.append(Rejected(f"pair {pair.key}", reason))
+        else:
+            pairs[input_, target] = Pair(name, pair.key, target, input_)
+    if unequal:
+        more = f"\n  and {len(unequal) - SHOWN} more" if len(unequal) > SHOWN else ""
+        raise UserError(
+            f"paired.{name}: {len(unequal)} of {len(matched)} pairs have sides of different size; mend "
+            f"them, or set paired.{name}.aligned: false if they show different scenes\n  "
+            + "\n  ".join(unequal[:SHOWN])
+            + more
+        )
+    return list(pairs.values()), rejected

@@ -1,0 +1,135 @@
+"""Many files through intake, in order, in bounded memory: in this process, or by Ray Data on all cores."""
+
+import atexit
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import pyarrow as pa
+
+from drdd.cluster.session import ray_cluster
+from drdd.data.shards import SCHEMA, table_of
+from drdd.errors import TransientError, UserError
+from drdd.intake.decoding import Limits, take_in
+from drdd.pictures.pixels import Picture
+from drdd.sources.entry import Entry, Fetcher, Rejected
+
+BATCH = 64
+BLOCK = 128  # files a task of Ray Data, whose own work for each is not small
+# Fewer files are through before a Ray cluster is up.
+WORTH_A_CLUSTER = 400
+OUTCOME = SCHEMA.append(pa.field("reason", pa.string()))
+
+
+def taken_in(
+    entries: Sequence[Entry], limits: Limits, by_ray: bool | None = None
+) -> Iterator[pa.Table]:
+    """One row a file, in the order of `entries`, as OUTCOME.
+
+    reason: why a file is no picture (all but its name is null then), null where it is one.
+    by_ray: WORTH_A_CLUSTER decides unless given; the rows are the same either way.
+    Raises TransientError when a store stops answering.
+    """
+    if len(entries) >= WORTH_A_CLUSTER if by_ray is None else by_ray:
+        with ray_cluster(cpus=1):
+            yield from _by_ray(entries, limits)
+        return
+    with Fetcher() as fetcher:
+        for first in range(0, len(entries), BATCH):
+            yield outcomes(entries[first : first + BATCH], fetcher, limits)
+
+
+def outcomes(entries: Sequence[Entry], fetcher: Fetcher, limits: Limits) -> pa.Table:
+    """As `taken_in`, of a few files."""
+    results = [outcome(entry, fetcher, limits) for entry in entries]
+    pictures = [result for result in results if isinstance(result, Picture)]
+    good = table_of(pictures).append_column(
+        OUTCOME.field("reason"), pa.nulls(len(pictures), pa.string())
+    )
+    if len(pictures) == len(results):
+        return good
+    reasons = [
+        {"name": entry.name, "reason": result}
+        for entry, result in zip(entries, results, strict=True)
+        if isinstance(result, str)
+    ]
+    both = pa.concat_tables([good, pa.Table.from_pylist(reasons, schema=OUTCOME)])
+    counts = {True: 0, False: len(pictures)}
+    order = []
+    for result in results:
+        kind = isinstance(result, Picture)
+        order.append(counts[kind])
+        counts[kind] += 1
+    return both.take(order)
+
+
+def outcome(entry: Entry, fetcher: Fetcher, limits: Limits) -> Picture | str:
+    """The picture, or the reason why there is none."""
+    blob = fetcher.fetch(entry)
+    if isinstance(blob, Rejected):
+        return blob.reason
+    try:
+        return take_in(blob, limits)
+    except ValueError as error:
+        return str(error)
+
+
+def _by_ray(entries: Sequence[Entry], limits: Limits) -> Iterator[pa.Table]:
+    import ray.data
+
+    settle_ray_data(in_order=True)
+    items = ray.data.from_items(list(entries), override_num_blocks=-(-len(entries) // BLOCK))
+    stream = items.map_batches(
+        partial(_taken_in_by_a_worker, limits=limits),
+        batch_size=None,
+        num_cpus=1,
+        label_selector=here_if_local(entry.where for entry in entries),
+    )
+    try:
+        yield from stream.iter_batches(batch_size=None, batch_format="pyarrow")
+    except Exception as error:
+        raise cause(error) from error
+
+
+def settle_ray_data(in_order: bool) -> None:
+    """Without bars and logs of its own; what a worker raises is raised as it was. in_order: of blocks."""
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised, too
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = in_order
+    context.raise_original_map_exception = True  # wrapped, it would lose what it was raised as
+
+
+def here_if_local(places: Iterable[str]) -> dict[str, str] | None:
+    """The label of this node, for workers that need files which only this machine has; else None."""
+    import ray
+
+    if all("://" in place for place in places):
+        return None
+    return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+
+
+def _taken_in_by_a_worker(batch: dict[str, Any], limits: Limits) -> pa.Table:
+    return outcomes(list(batch["item"]), _fetcher(), limits)
+
+
+@lru_cache(maxsize=1)
+def _fetcher() -> Fetcher:
+    """Of this worker's process: it opens each store once."""
+    fetcher = Fetcher()
+    atexit.register(fetcher.__exit__)
+    return fetcher.__enter__()
+
+
+def cause(error: BaseException) -> BaseException:
+    """What a worker raised for a person to read, out of Ray's wrappings."""
+    seen: BaseException | None = error
+    while seen is not None:
+        for one in (getattr(seen, "cause", None), seen):  # Ray's error is of its cause's class, too
+            if isinstance(one, UserError | TransientError):
+                return one
+        seen = seen.__cause__
+    return error

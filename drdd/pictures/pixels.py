@@ -1,0 +1,74 @@
+"""A picture as the project keeps it: pixels, the file that encodes them, and what is known of both."""
+
+import io
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+"""(H, W, 3) uint8, RGB, upright."""
+
+THUMBNAIL = 16
+VALUES = np.arange(256.0)
+SAMPLED = 128  # rows or columns that thumbnail and channel statistics look at
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A verified picture and what is known of it.
+
+    id: SHA-256 of `content`; content: a picture file whose pixels, in RGB, are the picture, upright
+    and within the limits: the source's own bytes where they already are that, else a PNG.
+    original: (width, height) before scaling; thumbnail: (16, 16, 3) uint8;
+    mean, mean_square: of each channel, of values in [0, 255].
+    """
+
+    id: str
+    name: str
+    width: int
+    height: int
+    original: tuple[int, int]
+    content: bytes
+    thumbnail: Pixels
+    mean: tuple[float, ...]
+    mean_square: tuple[float, ...]
+
+
+def described(
+    name: str, content: bytes, image: Image.Image, original: tuple[int, int] | None = None
+) -> Picture:
+    """The picture that `content` encodes; image: its pixels, RGB."""
+    sample = _sampled(image)
+    counts = np.array(sample.histogram(), np.float64).reshape(3, 256) / sample.width / sample.height
+    return Picture(
+        sha256(content).hexdigest(),
+        name,
+        image.width,
+        image.height,
+        original or image.size,
+        content,
+        thumbnail(sample),
+        tuple(map(float, counts @ VALUES)),
+        tuple(map(float, counts @ VALUES**2)),
+    )
+
+
+def thumbnail(sample: Image.Image) -> Pixels:
+    """(16, 16, 3): what likeness compares; much the same at any size of the picture."""
+    side = (THUMBNAIL, THUMBNAIL)
+    return np.asarray(sample.resize(side, Image.Resampling.BILINEAR))
+
+
+def _sampled(image: Image.Image) -> Image.Image:
+    """Every n-th row and column, about SAMPLED of the shorter side: the same cost at any size."""
+    step = max(1, round(min(image.size) / SAMPLED))
+    size = (max(1, image.width // step), max(1, image.height // step))
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+def pixels_of(content: bytes) -> Pixels:
+    """(H, W, 3) uint8 of a picture's `content`."""
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))

@@ -1,0 +1,108 @@
+"""Pictures for the report: data URIs at a sane size, and details at the picture's own resolution."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from drdd.drawing.sheets import cover
+from drdd.report.findings import DENOISE, DERESIDUAL, ESTIMATE, WORST, Pixels, Strip
+
+WIDE, NARROW = 520, 400  # pixels in width, of the first pictures and of the worst
+DETAIL = 128  # side of a detail, pixels of the picture
+STATES = 12  # at most this many of a strip are shown
+QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Figure:
+    """part: "residual", "noise" or "", the part of the model that a state belongs to."""
+
+    name: str
+    uri: str
+    width: int
+    height: int
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A strip, ready for the page. details: all states from the input to the target, one window."""
+
+    strip: Strip
+    input: Figure
+    output: Figure
+    target: Figure
+    details: list[Figure]
+    left_out: int
+
+
+def shown(strip: Strip) -> Shown:
+    width = NARROW if strip.kind == WORST else WIDE
+    before, after, target = (
+        _figure(name, _fitted(pixels, width))
+        for name, pixels in (
+            ("input", strip.input),
+            ("output", strip.output),
+            ("target", strip.target),
+        )
+    )
+    states = _spread(strip.states)
+    box = detail(strip.output, strip.target)
+    way = [("input", strip.input), *states, ("target", strip.target)]
+    details = [_figure(name, _cut(pixels, box), _part(name)) for name, pixels in way]
+    return Shown(strip, before, after, target, details, len(strip.states) - len(states))
+
+
+def detail(output: Pixels, target: Pixels, side: int = DETAIL) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the square where the output is furthest from the target.
+
+    Smaller than `side` where the picture is.
+    """
+    error = ((output.astype(np.float64) - target) ** 2).sum(axis=2)
+    height, width = (min(side, length) for length in error.shape)
+    sums = np.pad(error, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    inside = (sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width]) + sums[
+        :-height, :-width
+    ]
+    top, left = np.unravel_index(int(inside.argmax()), inside.shape)
+    return int(left), int(top), int(left) + width, int(top) + height
+
+
+def picture_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _figure(name: str, image: Image.Image, part: str = "") -> Figure:
+    return Figure(name, picture_uri(image), image.width, image.height, part)
+
+
+def _fitted(pixels: Pixels, width: int) -> Image.Image:
+    """At most `width` pixels in width."""
+    image = Image.fromarray(pixels)
+    if image.width > width:
+        height = max(1, round(image.height * width / image.width))
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    return image
+
+
+def _cut(pixels: Pixels, box: tuple[int, int, int, int]) -> Image.Image:
+    left, top, right, bottom = box
+    return cover(pixels[top:bottom, left:right], (DETAIL, DETAIL))
+
+
+def _spread(states: Sequence[tuple[str, Pixels]]) -> list[tuple[str, Pixels]]:
+    """STATES of them, evenly, with the first and the last."""
+    kept = np.linspace(0, len(states) - 1, min(STATES, len(states))).round().astype(int)
+    return [states[index] for index in kept]
+
+
+def _part(name: str) -> str:
+    if name == ESTIMATE or name.startswith(DERESIDUAL):
+        return "residual"
+    return "noise" if name.startswith(DENOISE) else ""

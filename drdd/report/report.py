@@ -1,0 +1,65 @@
+"""The report: one HTML file that needs nothing else, verdicts first."""
+
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from drdd.files import write_bytes
+from drdd.report.curves import loss_curve
+from drdd.report.findings import Findings
+from drdd.report.sections import headline, latency, listed, tasks
+from drdd.report.tables import NONE, PSNR, champion_row, gate_rows, metric_of, rival, with_gains
+
+
+def write_report(path: Path, findings: Findings) -> None:
+    """The same findings give the same bytes; but for the latencies, a rerun gives the same findings."""
+    write_bytes(path, _page(findings).encode())
+
+
+def _page(findings: Findings) -> str:
+    environment = Environment(
+        loader=PackageLoader("drdd.report", "templates"),
+        autoescape=select_autoescape(["html", "j2"], default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "words": _words,
+        "decibel": PSNR.value,
+        "gained": PSNR.change,
+    }
+    theirs = rival(findings.metrics, findings.scores, findings.champion_scores)
+    scores = with_gains(findings.scores, theirs)
+    script = environment.get_template("report.js").render()
+    return environment.get_template("report.html.j2").render(
+        findings=findings,
+        metrics=findings.metrics,
+        gates=gate_rows(findings.metrics["gates"]),
+        tasks=tasks(findings, scores, theirs),
+        champions=[
+            (task, champion_row(entry["champion"]))
+            for task, entry in findings.metrics["tasks"].items()
+            if entry["champion"]
+        ],
+        none_sign=NONE,
+        headline=headline(findings.metrics),
+        not_computed=[
+            (metric_of(name).name, why) for name, why in findings.metrics["not_computed"].items()
+        ],
+        curves={
+            stage: Markup(loss_curve(curve, f"loss of the {stage}"))
+            for stage, curve in findings.curves.items()
+        },
+        latency=latency(scores),
+        listed=listed(scores),
+        script=Markup(script),
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

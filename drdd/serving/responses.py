@@ -1,0 +1,54 @@
+"""From a restoration to the response that carries it."""
+
+import base64
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from drdd.errors import UserError
+from drdd.inference.engine import Pixels
+from drdd.pictures.files import encoded, png
+from drdd.serving.problems import ProblemError
+from drdd.serving.schema import Format, ModelRef, RestoredOut, RestoreQuery, StateOut
+from drdd.serving.service import Answer
+
+
+def response_of(answer: Answer, query: RestoreQuery, request_id: str) -> Response:
+    """The picture in `query.format`, or JSON with every state. Raises ProblemError: 422."""
+    height, width = answer.restoration.output.shape[:2]
+    headers = {
+        "X-Model-Alias": answer.model.alias,
+        "X-Model-Version": answer.model.version,
+        "X-Seconds": f"{answer.seconds:.3f}",
+        "Server-Timing": f"wait;dur={answer.waited * 1e3:.1f}, "
+        f"inference;dur={answer.seconds * 1e3:.1f}",
+        "Cache-Control": "no-store",
+    }
+    if not query.states:
+        content = _encoded(answer.restoration.output, query.format)
+        return Response(content, media_type=f"image/{query.format}", headers=headers)
+    restored = RestoredOut(
+        output=_data_uri(answer.restoration.output),
+        states=[
+            StateOut(name=s.name, image=_data_uri(s.pixels)) for s in answer.restoration.states
+        ],
+        model=ModelRef(alias=answer.model.alias, version=answer.model.version),
+        seconds=answer.seconds,
+        waited=answer.waited,
+        width=width,
+        height=height,
+        request=request_id,
+    )
+    return JSONResponse(restored.model_dump(), headers=headers)
+
+
+def _encoded(pixels: Pixels, format_: Format) -> bytes:
+    try:
+        return encoded(pixels, format_.upper())
+    except UserError:
+        height, width = pixels.shape[:2]
+        raise ProblemError(422, f"{width} x {height} pixels are too many for {format_}") from None
+
+
+def _data_uri(pixels: Pixels) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()

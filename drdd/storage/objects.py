@@ -1,0 +1,280 @@
+"""Objects in a folder or below an S3 prefix, by one small set of operations.
+
+An object appears whole or not at all: S3 promises that for each PUT, a folder by renaming. An object
+that several writers change is written on condition that it is still as the writer read it: by If-Match
+and If-None-Match on S3, under a lock in a folder.
+"""
+
+import fcntl
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientPayloadError
+from botocore.exceptions import ClientError, HTTPClientError
+from fsspec.asyn import sync
+from fsspec.implementations.local import LocalFileSystem
+
+from drdd.errors import UserError
+from drdd.files import atomic_path, write_bytes
+from drdd.storage.filesystems import FULL, explained, open_filesystem
+
+CHUNK = 4 * 1024**2
+# After this an endpoint is taken for dead. botocore's own timeouts do not bound a PUT, which waits
+# for "100 Continue" for ever.
+PATIENCE_S = 20
+SLOWEST = 256 * 1024  # bytes/s, of a transfer
+# A disk that is filled to the last byte stops everything else on the machine too.
+SPARE = 1.1
+PROBE = ".conditions"  # an object that shows whether a bucket's server heeds conditions
+STALE = '"00000000000000000000000000000000"'  # no object's ETag
+
+
+class ChangedError(UserError):
+    """An object is no longer as it was when it was read: someone else wrote it in between."""
+
+
+class Store:
+    """Objects below `uri`, named by relative paths such as "versions/0a1b/config.json".
+
+    Every method raises UserError when the store refuses, TransientError when it does not answer.
+    """
+
+    def __init__(self, uri: str) -> None:
+        if "://" in uri and not re.fullmatch(r"s3://[\w.-]+(/.*)?", uri):
+            raise UserError(f"{uri}: a store is s3://bucket/prefix or a folder")
+        self.uri = uri.rstrip("/")
+        self._fs, self._root = open_filesystem(self.uri)
+        self._local = isinstance(self._fs, LocalFileSystem)
+        self._heeds = self._local  # conditions of a write
+        if not self._local:
+            self._knock()
+
+    def _knock(self) -> None:
+        """Ask the bucket one thing, so that whatever is missing later is an object, not a bucket."""
+        bucket, _, prefix = self._root.partition("/")
+        question = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1}
+        with explained(self.uri):
+            self._fs.call_s3("list_objects_v2", **question, timeout=PATIENCE_S)
+
+    def put(self, name: str, content: bytes | Path) -> None:
+        """Raises UserError also when a folder's disk has no room for it; all is then as it was."""
+        path = self._path(name)
+        with explained(self.uri):
+            size = content.stat().st_size if isinstance(content, Path) else len(content)
+            if self._local:
+                with self._room(size):
+                    _write(Path(path), content)
+            elif isinstance(content, Path):
+                self._fs.put_file(str(content), path, **self._patience(size))
+            else:
+                self._fs.pipe_file(path, content, **self._patience(size))
+
+    def get(self, name: str, size: int = 0) -> bytes | None:
+        """None when there is no such object. size: if large, as far as known; it is waited for longer."""
+        with explained(self.uri):
+            try:
+                content: bytes = self._fs.cat_file(self._path(name), **self._patience(size))
+                return content
+            except FileNotFoundError:
+                return None
+
+    def tagged(self, name: str) -> tuple[bytes, str] | None:
+        """A small object and the tag of this state of it; None when there is no such object."""
+        with explained(self.uri):
+            try:
+                if self._local:
+                    content = Path(self._path(name)).read_bytes()
+                    return content, sha256(content).hexdigest()
+                return sync(self._fs.loop, self._get_object, name, timeout=PATIENCE_S)
+            except FileNotFoundError:
+                return None
+
+    def put_if(self, name: str, content: bytes, tag: str | None) -> None:
+        """Write a small object if it still has the `tag` of `tagged`; tag None: if there is none.
+
+        Raises ChangedError when that is no longer so, and UserError when a bucket's server does not
+        heed such conditions. `content` must differ from what any other writer may write at the same
+        time: by it a write whose answer was lost, and which is sent again, is known as done.
+        """
+        if self._local:
+            path = Path(self._path(name))
+            with explained(self.uri), self._room(len(content)), _locked(path):
+                now = self.tagged(name)
+                if (now[1] if now else None) != tag:
+                    raise ChangedError(f"{self.uri}/{name} was changed by someone else")
+                write_bytes(path, content)
+            return
+        self._demand_conditions()
+        if not self._put_object(name, content, tag):
+            now = self.tagged(name)
+            if now is None or now[0] != content:
+                raise ChangedError(f"{self.uri}/{name} was changed by someone else")
+
+    def modified(self, name: str) -> datetime | None:
+        """When the object was last written, UTC; None when there is no such object."""
+        with explained(self.uri):
+            try:
+                if self._local:
+                    return datetime.fromtimestamp(Path(self._path(name)).stat().st_mtime, UTC)
+                self._fs.invalidate_cache()
+                when: datetime = self._fs.info(self._path(name), **self._patience())["LastModified"]
+                return when.astimezone(UTC)
+            except FileNotFoundError:
+                return None
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Download to a local file. Raises UserError when there is no such object."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with explained(self.uri):
+            try:
+                self._fs.get_file(self._path(name), str(path))
+            except FileNotFoundError:
+                raise UserError(f"{self.uri}/{name} is missing") from None
+
+    def sha256(self, name: str) -> str | None:
+        """Of the bytes as the store gives them back; None when there is no such object."""
+        with explained(self.uri):
+            try:
+                with self._fs.open(self._path(name), "rb") as file:
+                    digest = sha256()
+                    while chunk := file.read(CHUNK):
+                        digest.update(chunk)
+                    return digest.hexdigest()
+            except FileNotFoundError:
+                return None
+
+    def names(self, prefix: str, unfinished: bool = False) -> list[str]:
+        """All objects below `prefix`, sorted; "" for all that there are.
+
+        unfinished: also what a killed writer left of an object in a folder, as ".<object>.<any>.tmp".
+        """
+        above = self._path(prefix)
+        with explained(self.uri):
+            self._fs.invalidate_cache()
+            try:
+                found = self._fs.find(above, **self._patience())
+            except FileNotFoundError:
+                return []
+        start = len(self._root) + 1
+        # Some S3 servers answer with a folder's own name when nothing is left in it.
+        names = (str(path)[start:] for path in found if str(path).startswith(f"{above}/"))
+        return sorted(n for n in names if unfinished or not Path(n).name.startswith("."))
+
+    def delete(self, name: str) -> None:
+        """What is not there is no error. A folder that is left empty goes, as a prefix of S3 does."""
+        path = self._path(name)
+        with explained(self.uri), suppress(FileNotFoundError):
+            self._fs.rm_file(path, **self._patience())
+            if self._local:
+                with suppress(OSError):
+                    Path(path).parent.rmdir()
+
+    async def _get_object(self, name: str) -> tuple[bytes, str]:
+        """s3fs asks again when a request fails, but knows nothing of an answer that is cut short."""
+        try:
+            return await self._read_object(name)
+        except (HTTPClientError, ClientPayloadError):
+            return await self._read_object(name)
+
+    async def _read_object(self, name: str) -> tuple[bytes, str]:
+        answer = await self._fs._call_s3("get_object", **self._address(name))
+        async with answer["Body"] as body:
+            return await body.read(), answer["ETag"]
+
+    def _put_object(self, name: str, content: bytes, tag: str | None) -> bool:
+        """On S3; False when the condition did not hold."""
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        call = {**self._address(name), "Body": content, **condition}
+        with explained(self.uri):
+            try:
+                self._fs.call_s3("put_object", **call, timeout=PATIENCE_S)
+            except OSError as error:
+                if _is_unmet(error):
+                    return False
+                raise
+        return True
+
+    def _demand_conditions(self) -> None:
+        """Refuse a server that takes conditions and ignores them: two writers would both succeed."""
+        if self._heeds:
+            return
+        self._put_object(PROBE, b"", None)
+        if self._put_object(PROBE, b"", None) or self._put_object(PROBE, b"", STALE):
+            raise UserError(
+                f"{self.uri}: its server ignores If-None-Match or If-Match, so that two writers could "
+                "overwrite each other; use a newer server (docs/registry.md names some)"
+            )
+        self._heeds = True
+
+    def _address(self, name: str) -> dict[str, str]:
+        bucket, _, key = self._path(name).partition("/")
+        return {"Bucket": bucket, "Key": key}
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
+
+    def _patience(self, size: int = 0) -> dict[str, int]:
+        return {} if self._local else {"timeout": PATIENCE_S + size // SLOWEST}
+
+    @contextmanager
+    def _room(self, size: int) -> Iterator[None]:
+        """UserError when the disk of the folder has no room for `size` bytes, or finds so on the way."""
+        if self._free() < size * SPARE:
+            raise self._full(size)
+        try:
+            yield
+        except OSError as error:
+            if error.errno in FULL:
+                raise self._full(size) from error
+            raise
+
+    def _full(self, size: int) -> UserError:
+        needed, free = _mib(size * SPARE), _mib(self._free())
+        return UserError(
+            f"{self.uri}: its disk is full: {needed} needed, {free} free; make room there"
+        )
+
+    def _free(self) -> int:
+        """Bytes on the disk of the folder, which may be still to be made."""
+        folder = Path(self._root)
+        return shutil.disk_usage(next(f for f in (folder, *folder.parents) if f.exists())).free
+
+
+def _write(path: Path, content: bytes | Path) -> None:
+    if isinstance(content, bytes):
+        write_bytes(path, content)
+    else:
+        with atomic_path(path) as temporary:
+            shutil.copyfile(content, temporary)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One writer of `path` at a time, on this machine or, where the file system does it, on all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_unmet(error: BaseException) -> bool:
+    """Is it S3's way to say that a condition did not hold?
+
+    412; 409 when another write is under way; 404 for If-Match of an object that is gone.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return False
+    answer: dict[str, Any] = dict(cause.response)
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status in (409, 412) or answer.get("Error", {}).get("Code") == "NoSuchKey"
+
+
+def _mib(size: float) -> str:
+    return f"{size / 1024**2:,.1f} MiB"

@@ -1,0 +1,237 @@
+"""Where a version of a shard may be had: in the workspace, in DVC's cache, in DVC's remote by content.
+
+A worker on a machine without a checkout needs no more than an `Address`. This is the one module of the
+data room that knows DVC. The MD5 of a file is its address in DVC's cache and remote alike.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from drdd.errors import UserError
+from drdd.files import atomic_path
+from drdd.storage.filesystems import explained, open_filesystem
+
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+NO_REMOTE = (
+    "there is no DVC remote, from which other machines read data; "
+    "`dvc remote add -d storage s3://bucket/prefix`"
+)
+
+
+LISTING = "shards.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of pictures: its path below the folder, rows, bytes, and MD5, DVC's own content address."""
+
+    file: str
+    rows: int
+    size: int
+    md5: str
+
+
+def listed(folder: Path) -> list[Shard]:
+    """The shards that `folder` holds."""
+    return [Shard(**shard) for shard in json.loads((folder / LISTING).read_text())]
+
+
+@dataclass(frozen=True)
+class Address:
+    """One shard. path: in the workspace that launched the work; cached: in its DVC cache; remote: in
+    its DVC remote, a URL or a path; ids: of its pictures, by row.
+
+    endpoint: of the S3 server of `remote`, where DVC's configuration names one. Keys are in no address.
+    """
+
+    shard: Shard
+    path: Path
+    ids: tuple[str, ...]
+    cached: Path | None = None
+    remote: str | None = None
+    endpoint: str | None = None
+
+
+def addresses(folders: Iterable[Path], wanted: frozenset[str] | None = None) -> list[Address]:
+    """Of the shards in `folders` that hold any of the wanted ids; of all, unless told."""
+    found = []
+    for folder in folders:
+        for shard in listed(folder):
+            path = (folder / shard.file).absolute()
+            ids = tuple(pq.read_table(path, columns=["id"], memory_map=True)["id"].to_pylist())
+            if wanted is None or not wanted.isdisjoint(ids):
+                found.append(Address(shard, path, ids))
+    return found
+
+
+def versioned(shards: Sequence[Address]) -> list[Address]:
+    """The same addresses, with the places that DVC keeps them in, if this is a DVC repository.
+
+    Nothing is asked of the remote. Raises UserError when DVC's configuration is no good.
+    """
+    with _repository() as repo:
+        if repo is None:
+            return list(shards)
+        cache, remote = repo.cache.local, _remote(repo)
+        endpoint = remote and remote.fs.config.get("endpointurl")
+        return [
+            replace(
+                one,
+                cached=Path(cache.oid_to_path(one.shard.md5)),
+                remote=remote and _url(remote, remote.oid_to_path(one.shard.md5)),
+                endpoint=endpoint,
+            )
+            for one in shards
+        ]
+
+
+def push(shards: Iterable[Address]) -> int:
+    """Send to DVC's remote those of the shards that it lacks, as `dvc push` would; how many they were.
+
+    DVC's locks are not needed: objects are only added, under the names of their content.
+    Raises UserError when there is no remote, it refuses, or a shard of the workspace is damaged;
+    TransientError when the remote does not answer.
+    """
+    paths = {one.shard.md5: one.path for one in shards}
+    with _repository() as repo:
+        remote = repo and _remote(repo)
+        if remote is None:
+            raise UserError(NO_REMOTE)
+        from dvc.fs import localfs
+
+        with explained(_url(remote, remote.path)):
+            new = sorted(paths.keys() - set(remote.oids_exist(paths)))
+            for md5 in new:
+                if (found := _md5(paths[md5])) != md5:
+                    raise UserError(
+                        f"shard {paths[md5]}: its content has MD5 {found}, expected {md5}; "
+                        "delete it and run `dvc checkout`"
+                    )
+            if new:
+                remote.add([str(paths[md5]) for md5 in new], localfs, new, check_exists=False)
+    return len(new)
+
+
+def shared_folder(name: str) -> str:
+    """A folder in DVC's remote, beside its objects, for what all machines must reach; a URL or a path.
+
+    A machine that is handed it reaches it with the endpoint and keys of its own environment.
+    Raises UserError when there is no remote or it refuses, TransientError when it does not answer.
+    """
+    with _repository() as repo:
+        remote = repo and _remote(repo)
+        if remote is None:
+            raise UserError(NO_REMOTE)
+        objects, endpoint = _url(remote, remote.path), remote.fs.config.get("endpointurl")
+    url = f"{objects.removesuffix('/files/md5')}/{name}"
+    _refuse_unknown_endpoint(url, endpoint)
+    filesystem, path = open_filesystem(url)
+    with explained(url):
+        filesystem.exists(f"{path}/")
+    return url
+
+
+def at_hand(address: Address) -> Path:
+    """A local file of the shard; fetched from the remote, verified and kept, if there is none here.
+
+    What was here already has the shard's size; whoever reads a picture of it verifies that picture.
+    Raises UserError when it is nowhere or not what its address says, TransientError when the remote
+    does not answer.
+    """
+    kept = node_cache() / address.shard.md5
+    for place in (address.path, address.cached, kept):
+        if place is not None and _has_size(place, address.shard.size):
+            return place
+    if address.remote is None:
+        raise UserError(f"shard {address.path} is not on this machine, and {NO_REMOTE}")
+    _refuse_unknown_endpoint(address.remote, address.endpoint)
+    with atomic_path(kept) as temporary:
+        _fetch(address.remote, temporary)
+        if (md5 := _md5(temporary)) != address.shard.md5:
+            raise UserError(
+                f"{address.remote}: its content has MD5 {md5}, so it is damaged; "
+                "delete it there and `dvc push` again"
+            )
+    return kept
+
+
+def node_cache() -> Path:
+    """Where this machine keeps shards of the remote: DRDD_SHARD_CACHE, else the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("DRDD_SHARD_CACHE") or Path(base) / "drdd" / "shards")
+
+
+@contextmanager
+def _repository() -> Iterator[Any]:
+    """DVC's repository around the current folder; None when there is none."""
+    from dvc.config import ConfigError
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo()
+    except NotDvcRepoError:
+        yield None
+        return
+    except ConfigError as error:
+        raise UserError(f"DVC's configuration: {error}; see `dvc config --list`") from error
+    with repo:
+        yield repo
+
+
+def _remote(repo: Any) -> Any:
+    """The default remote's objects; None when there is none."""
+    from dvc.config import ConfigError
+
+    name = repo.config["core"].get("remote")
+    try:
+        return repo.cloud.get_remote_odb(name) if name else None
+    except ConfigError as error:
+        raise UserError(f"DVC's remote {name!r}: {error}; see `dvc remote list`") from error
+
+
+def _url(remote: Any, path: str) -> str:
+    url = str(remote.fs.unstrip_protocol(path))
+    return url if "://" in url else str(Path(url).absolute())
+
+
+def _refuse_unknown_endpoint(url: str, endpoint: str | None) -> None:
+    """endpoint: as DVC's configuration has it where the work is launched; other machines are told here."""
+    if endpoint and not any(os.environ.get(name) for name in ENDPOINTS):
+        raise UserError(
+            f"{url} is at {endpoint}, says DVC's configuration where the work is launched; on every "
+            "machine that takes part, set AWS_ENDPOINT_URL and the keys in the environment"
+        )
+
+
+def _fetch(remote: str, path: Path) -> None:
+    filesystem, source = open_filesystem(remote)
+    with explained(remote):
+        try:
+            with filesystem.open(source, "rb") as reader, path.open("wb") as writer:
+                shutil.copyfileobj(reader, writer, 8 * 1024**2)
+        except FileNotFoundError:
+            raise UserError(
+                f"{remote} is not there; `dvc push` on the machine that has it"
+            ) from None
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "md5").hexdigest()
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False

@@ -1,0 +1,37 @@
+"""`drdd restore` of one picture: which file it becomes, and what is refused before a model is fetched."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drdd.cli.restore import restore
+from drdd.errors import UserError
+from drdd.pictures.files import png
+from tests.corpora import scene
+from tests.inference.test_engine import make_model
+
+
+@pytest.fixture
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "photo.png"
+    path.write_bytes(png(scene(0, 24, 32)))
+    return path
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.tiff", "out.pn"])
+def test_a_suffix_that_cannot_be_written_is_refused_first(photo: Path, name: str) -> None:
+    with pytest.raises(UserError, match=rf"cannot write '{Path(name).suffix}'; one of \.png"):
+        restore([str(photo)], name, model="no-such@model")
+    assert not Path(name).exists()
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.JPG", "new/out.webp"])
+def test_one_picture_becomes_the_file_that_is_named(photo: Path, name: str) -> None:
+    model = make_model(photo.parent / "model")
+    restore([str(photo)], name, model=str(model))
+    with Image.open(name) as written:
+        assert written.size == (32, 24)
+        assert np.asarray(written.convert("RGB")).std() > 0

@@ -1,0 +1,60 @@
+"""What the report and the service show of held-out pictures."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from drdd.evaluation.trajectories import SIDE, read_samples, read_strips, write_strips
+from drdd.report.findings import FIRST, WORST, Strip
+from drdd.stages.paths import STRIPS
+
+
+def _strip(task: str, shade: int, kind: str = FIRST, side: int = 16) -> Strip:
+    """All of whose pictures are of one grey, by which they are known again."""
+    states = (("de-residual 1", _flat(shade + 10, side)),)
+    return Strip(
+        task=task,
+        image=f"nature/{shade}",
+        kind=kind,
+        input=_flat(shade, side),
+        output=_flat(shade + 20, side),
+        target=_flat(shade + 30, side),
+        states=states,
+        input_psnr=20.0,
+        output_psnr=25.5,
+    )
+
+
+def _flat(shade: int, side: int) -> np.ndarray:
+    return np.full((side, side, 3), shade, np.uint8)
+
+
+def test_strips_are_read_back_by_task_in_their_order(workspace: Path) -> None:
+    STRIPS.parent.mkdir(parents=True)
+    write_strips([_strip("rain", 40), _strip("haze", 80, side=700), _strip("rain", 120, WORST)])
+    found = read_strips()
+    assert list(found) == ["haze", "rain"]
+    assert [(one.kind, one.image) for one in found["rain"]] == [
+        (FIRST, "nature/40"),
+        (WORST, "nature/120"),
+    ]
+    (haze,) = found["haze"]
+    assert (haze.input_psnr, haze.output_psnr) == (20.0, 25.5)
+    assert [name for name, _ in haze.states] == ["de-residual 1"]
+    pictures = (haze.input, haze.states[0][1], haze.output, haze.target)
+    assert [picture.shape[0] for picture in pictures] == [SIDE] * 4
+    assert [round(float(picture.mean())) for picture in pictures] == [80, 90, 100, 110]
+
+
+def test_samples_are_inputs_of_every_task_and_of_different_pictures(workspace: Path) -> None:
+    STRIPS.parent.mkdir(parents=True)
+    shades = (40, 80, 120)
+    strips = [_strip(task, shade) for task in ("haze", "noise", "rain") for shade in shades]
+    write_strips([*strips, _strip("snow", 160), _strip("rain", 200, WORST)])
+    found = {
+        task: round(float(np.asarray(Image.open(io.BytesIO(content))).mean()))
+        for task, content in read_samples().items()
+    }
+    assert found == {"haze": 40, "noise": 80, "rain": 120, "snow": 160}

@@ -1,0 +1,125 @@
+"""What is measured, what is not and why; distances of sets by their closed forms."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from drdd.errors import UserError
+from drdd.metrics import inception, lpips
+from drdd.metrics.fidelity import Pixels, score
+from drdd.metrics.measures import Measures
+from tests.metrics.test_lpips import weights as alexnet_weights  # noqa: F401 - a fixture
+
+OUT_OF_THE_BOX = {
+    *("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y", "ms_ssim", "feature_distance", "niqe"),
+}
+
+
+class Stub(nn.Module):
+    """Takes the place of Inception's TorchScript: 48 numbers of a picture, whatever its size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(48, 12))
+
+    def forward(self, x: Tensor, return_features: bool = False) -> Tensor:
+        small = nn.functional.adaptive_avg_pool2d(x / 255, (2, 2)).flatten(1)
+        return small.to(self.weight.dtype) @ self.weight.t()
+
+
+def _pictures(count: int, seed: int = 0) -> list[Pixels]:
+    generator = np.random.default_rng(seed)
+    return [generator.integers(0, 256, (200, 210, 3), dtype=np.uint8) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def measures() -> Measures:
+    return Measures()
+
+
+def test_perception_is_judged_out_of_the_box(measures: Measures) -> None:
+    target = data.chelsea()[:200, :210]
+    noisy = (target + np.random.default_rng(0).normal(0, 30, target.shape)).clip(0, 255)
+    before, after = measures.pair("noise", noisy.astype(np.uint8), target, target)
+    assert set(before) == set(after) == OUT_OF_THE_BOX
+    assert {k: before[k] for k in vars(score(target, target))} == vars(
+        score(noisy.astype(np.uint8), target)
+    )
+    assert after["feature_distance"] == 0
+    assert after["ms_ssim"] == 1
+    assert before["feature_distance"] > 0.1
+    assert np.isfinite([*before.values(), *after.values()]).all()
+
+
+def test_what_has_no_weights_is_not_computed_and_never_a_number(
+    measures: Measures, tmp_path: Path
+) -> None:
+    assert set(measures.not_computed) == {"lpips", "fid", "kid"}
+    for metric, reason in Measures(weights=tmp_path).not_computed.items():
+        file = lpips.FILE if metric == "lpips" else inception.FILE
+        assert reason.startswith(f"{tmp_path} has no {file}")
+    assert not {"lpips", "fid", "kid"} & set(measures.protocol)
+
+
+def test_a_set_that_is_its_targets_is_at_no_distance(measures: Measures) -> None:
+    for picture in _pictures(4):
+        measures.pair("same", 255 - picture, picture, picture)
+    found = measures.sets()["same"]
+    assert found["output"]["frechet_features"] == pytest.approx(0, abs=1e-3)
+    assert found["input"]["frechet_features"] > 1
+    measures.pair("single", *_pictures(3))
+    assert measures.sets()["single"] == {"input": {}, "output": {}}  # one picture is no set
+
+
+def test_small_pictures_have_what_they_are_large_enough_for(measures: Measures) -> None:
+    small = [picture[:24, :40] for picture in _pictures(3)]
+    before, _ = measures.pair("small", *small)
+    assert np.isfinite(before["psnr_rgb"])
+    assert all(np.isnan(before[name]) for name in ("ms_ssim", "feature_distance", "niqe"))
+
+
+def test_the_border_is_left_out_everywhere(tmp_path: Path) -> None:
+    target = data.chelsea()[:220, :230]
+    framed = target.copy()
+    framed[:5] = framed[:, -5:] = 0
+    measures = Measures(crop_border=5)
+    _, after = measures.pair("frame", target, framed, target)
+    assert (after["psnr_rgb"], after["ms_ssim"], after["feature_distance"]) == (100.0, 1.0, 0.0)
+    assert measures.protocol["crop_border"] == 5
+
+
+def test_fid_and_kid_are_torchmetrics_when_the_weights_are_there(
+    tmp_path: Path,
+    alexnet_weights: Path,  # noqa: F811
+) -> None:
+    torch.manual_seed(1)
+    net = Stub()
+    torch.jit.script(net).save(str(tmp_path / inception.FILE))
+    (tmp_path / lpips.FILE).write_bytes(alexnet_weights.read_bytes())
+    measures = Measures(weights=tmp_path)
+    assert measures.not_computed == {}
+    outputs, targets = _pictures(12), _pictures(12, 1)
+    for output, target in zip(outputs, targets, strict=True):
+        _, scores = measures.pair("any", output, output, target)
+        assert scores["lpips"] > 0
+    found = measures.sets()["any"]["output"]
+    fid = FrechetInceptionDistance(feature=net, normalize=False).set_dtype(torch.float64)
+    kid = KernelInceptionDistance(feature=net, subsets=1, subset_size=12)
+    for metric in (fid, kid):
+        for pictures, real in ((outputs, False), (targets, True)):
+            stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+            metric.update(stacked, real=real)
+    assert found["fid"] == pytest.approx(float(fid.compute()), rel=1e-3)
+    assert found["kid"] == pytest.approx(float(kid.compute()[0]), rel=1e-3)
+
+
+def test_damaged_weights_are_said(tmp_path: Path) -> None:
+    (tmp_path / inception.FILE).write_bytes(b"no TorchScript")
+    with pytest.raises(UserError, match=r"inception-2015-12-05\.pt: damaged or no TorchScript"):
+        Measures(weights=tmp_path)
