@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.bare import LAP
 from drdd.diffusion.schedule import Schedule
-from drdd.params import Diffusion, TimeDraw, TrainNoise, TrainResidual
+from drdd.params import Diffusion, TimestepSampling, TrainNoise, TrainResidual
 from drdd.params.training import AdmNetwork, RddmNetwork
 from drdd.pictures.pixels import Pixels
 from drdd.training.learner import Worker
@@ -89,7 +89,7 @@ def stage(case: str, changes: Mapping[str, object]) -> tuple[StageSpec, TrainNoi
     """One of CASES at the paper's sizes, learning from pairs; changes: to its settings."""
     plain: dict[str, object] = {
         "crop": CROP,
-        "time_draw": TimeDraw(start=0.6, grid=0.3, uniform=0.1),
+        "timestep_sampling": TimestepSampling(first=0.6, grid=0.3, uniform=0.1),
         "precision": "bf16",
         "validate_every": None,
         **changes,

@@ -131,7 +131,7 @@ def load_model(folder: Path) -> Model:
 def _network(part: str, saved: Saved, folder: Path) -> nn.Module:
     net = build(saved.networks[part])
     if part == "noise" and saved.sampling.method == "drdd":
-        net = adapted(net, saved.sampling.relative, saved.sampling.steps)
+        net = adapted(net, saved.sampling.parameterization, saved.sampling.steps)
     check_weights(net, saved.weights[part], f"{folder}: the {part} network")
     net.load_state_dict(saved.weights[part])
     return for_inference(net)

@@ -21,7 +21,7 @@ Method = Literal["drdd", "coupled", "regression"]
 class Sampling:
     """How to restore with trained networks. The levels are those of `Schedule.linear`.
 
-    relative: what the noise net predicts, see relatives.py.
+    parameterization: what the noise net predicts, see parameterization.py.
     """
 
     method: Method
@@ -34,7 +34,7 @@ class Sampling:
     noise_steps: int
     eta: float
     conditioning: Conditioning
-    relative: str
+    parameterization: str
 
     def schedule(self) -> Schedule:
         return Schedule.linear(

@@ -111,7 +111,7 @@ def start_of(job: Job) -> Start | None:
     if job.start is None or not isinstance(settings.network, PretrainedNetwork):
         return None
     channels, heads = noise_channels(settings), settings.network.head_channels
-    start = read_start(job.start, settings.relative, channels, heads)
+    start = read_start(job.start, settings.parameterization, channels, heads)
     if settings.crop % start.config.factor:
         raise UserError(
             f"train.noise.crop: {settings.crop} must be a multiple of {start.config.factor} for the "

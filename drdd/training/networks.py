@@ -38,6 +38,6 @@ def sampling_of(params: Params) -> Sampling:
     return Sampling(
         method=params.method,
         conditioning=noise.conditioning,
-        relative=noise.relative,
+        parameterization=noise.parameterization,
         **diffusion,
     )

@@ -24,7 +24,7 @@ from drdd.errors import UserError
 from drdd.methods.coupled import coupled_losses
 from drdd.methods.regression import regression_loss
 from drdd.nets.families import build
-from drdd.params import Diffusion, TimeDraw, TrainNoise, TrainResidual
+from drdd.params import Diffusion, TimestepSampling, TrainNoise, TrainResidual
 from drdd.training.networks import noise_network, residual_networks
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.validation import Validated
@@ -102,7 +102,7 @@ class StageSpec:
     samples: CleanSamples | PairSamples
     grid: Sequence[int]
     last: int
-    time_draw: TimeDraw
+    timestep_sampling: TimestepSampling
     seed: int
     make: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Batch], Tensor]
@@ -131,7 +131,7 @@ class StageSpec:
             targets.append(drawn.target)
             if drawn.degraded is not None:
                 inputs.append(drawn.degraded)
-            times.append(draw_time(self.time_draw, self.grid, self.last, generator))
+            times.append(draw_time(self.timestep_sampling, self.grid, self.last, generator))
             noises.append(torch.randn(drawn.target.shape, generator=generator))
             tasks.append(drawn.group)
         batch = Batch(
@@ -182,14 +182,14 @@ def noise_spec(
         net = build(start.config if start else noise_network(settings))
         if start:
             net.load_state_dict(start.weights)
-        return adapted(net, settings.relative, schedule.steps)
+        return adapted(net, settings.parameterization, schedule.steps)
 
     return StageSpec(
         "noise",
         samples,
         schedule.noise_grid(diffusion.noise_steps)[:-1],
         schedule.start,
-        settings.time_draw,
+        settings.timestep_sampling,
         seed,
         make,
         loss,
@@ -239,18 +239,20 @@ def residual_spec(
         samples,
         schedule.residual_grid(grid)[:-1],
         schedule.steps - 1,
-        settings.time_draw,
+        settings.timestep_sampling,
         seed,
         make,
         loss,
     )
 
 
-def draw_time(mixture: TimeDraw, grid: Sequence[int], last: int, generator: torch.Generator) -> int:
-    """A step: grid[0] with probability `start`, one of the grid with `grid`, else one of 0..last."""
+def draw_time(
+    mixture: TimestepSampling, grid: Sequence[int], last: int, generator: torch.Generator
+) -> int:
+    """A step: grid[0] with probability `first`, one of the grid with `grid`, else one of 0..last."""
     u = float(torch.rand((), generator=generator))
-    if u < mixture.start:
+    if u < mixture.first:
         return grid[0]
-    if u < mixture.start + mixture.grid:
+    if u < mixture.first + mixture.grid:
         return grid[int(torch.randint(len(grid), (), generator=generator))]
     return int(torch.randint(last + 1, (), generator=generator))
