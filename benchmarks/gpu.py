@@ -17,7 +17,7 @@ from benchmarks.bare import LAP
 from drdd.diffusion.process import Conditioning
 from drdd.methods.drdd import Implementation as Drdd
 from drdd.methods.method import Sampling
-from drdd.params import Diffusion, TimeDraw, TrainNoise, TrainResidual
+from drdd.params import Diffusion, TimestepSampling, TrainNoise, TrainResidual
 from drdd.params.training import AdmNetwork, RddmNetwork
 from drdd.pictures.pixels import Pixels
 from drdd.training.learner import Worker
@@ -90,7 +90,7 @@ def stage(case: str, changes: Mapping[str, object]) -> tuple[StageSpec, TrainNoi
     """One of CASES at the paper's sizes, learning from pairs; changes: to its settings."""
     plain: dict[str, object] = {
         "crop": CROP,
-        "time_draw": TimeDraw(start=0.6, grid=0.3, uniform=0.1),
+        "timestep_sampling": TimestepSampling(first=0.6, grid=0.3, uniform=0.1),
         "precision": "bf16",
         "validate_every": None,
         **changes,
@@ -108,7 +108,7 @@ def stage(case: str, changes: Mapping[str, object]) -> tuple[StageSpec, TrainNoi
 
 def _method(conditioning: Conditioning) -> Drdd:
     plain = Diffusion().model_dump()
-    return Drdd(Sampling("drdd", **plain, conditioning=conditioning, relative="paper"))
+    return Drdd(Sampling("drdd", **plain, conditioning=conditioning, parameterization="paper"))
 
 
 @cache

@@ -43,14 +43,14 @@ RESULTS = Path("benchmarks/results/method")
 CACHE = Path(".drdd/bench")
 FEW = 0.1
 Judged = dict[str, dict[str, dict[str, float]]]  # by task, then picture, then metric
-UNIFORM = "{start: 0, grid: 0, uniform: 1}"
+UNIFORM = "{first: 0, grid: 0, uniform: 1}"
 ESTIMATE = "train.noise.conditioning=estimate"
 FEWER = f"pairs={FEW}"
 LOW = "diffusion.noise_level=0.05"
 # The net sees only what its one step asks: t = T - 1.
 ONE_STEP = [
     "diffusion.residual_steps=1",
-    "train.residual.time_draw={start: 1, grid: 0, uniform: 0}",
+    "train.residual.timestep_sampling={first: 1, grid: 0, uniform: 0}",
 ]
 # A rival's one network has the images of both stages; HALF leaves it those of one.
 HALF = "train.noise.images=16"
@@ -68,7 +68,7 @@ VARIANTS: dict[str, list[str]] = {
     "drdd, s = 0.05, few pairs": [LOW, FEWER],
     "drdd, true states": ["train.residual.rollout=false"],
     "drdd, true states, s = 0.05": ["train.residual.rollout=false", LOW],
-    "drdd, uniform t": [f"train.residual.time_draw={UNIFORM}"],
+    "drdd, uniform t": [f"train.residual.timestep_sampling={UNIFORM}"],
     "drdd, no balance": ["train.residual.balance=none"],
     "drdd, estimate": [ESTIMATE],
     "drdd, estimate, s = 0.05": [ESTIMATE, LOW],

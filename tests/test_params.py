@@ -75,8 +75,8 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
         (_set("train.noise.workers", 3), ["batch 16 does not divide among 3 workers"]),
         (_set("train.noise.crop", 60), ["crop 60 must be a multiple of 8"]),
         (
-            _set("train.residual.time_draw", {"start": 0.9, "grid": 0.3, "uniform": 0.1}),
-            ["start + grid + uniform must be 1"],
+            _set("train.residual.timestep_sampling", {"first": 0.9, "grid": 0.3, "uniform": 0.1}),
+            ["first + grid + uniform must be 1"],
         ),
         (
             _set("train.noise.network", {"family": "admm"}),
@@ -111,13 +111,15 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
                 _set("train.noise.network", {"family": "pretrained"}),
                 _set("train.noise.start", "ddpm"),
             ),
-            ["train.noise: a pretrained start is a VP diffusion, not 'paper': set relative to"],
+            [
+                "train.noise: a pretrained start is a VP diffusion, not 'paper': set parameterization to"
+            ],
         ),
         (
             _set("train.residual.network", {"family": "pretrained"}),
             ["train.residual: network.family 'pretrained' is for the noise stage alone"],
         ),
-        (_set("method", "rddm"), ["method = 'rddm'", "'coupled'", "'regression'"]),
+        (_set("method", "rddm"), ["method: unknown", "'coupled'", "'regression'"]),
         (_set("train.noise.precision", "fp8"), ["train.noise.precision = 'fp8'", "'bf16'"]),
     ],
 )

@@ -19,7 +19,7 @@ from drdd.methods.method import Method, Sampling
 from drdd.nets.families import NetworkConfig, build, described, for_inference, network_config
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = "drdd-2"
+FORMAT = "drdd-3"
 
 
 @dataclass(frozen=True)

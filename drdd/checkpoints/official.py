@@ -94,7 +94,7 @@ def read_official(path: Path, noise_level: float = 1.0, head_channels: int = 64)
             noise_steps=2,
             eta=0.0,
             conditioning="none" if noise_config.in_channels == 3 else "input",
-            relative="paper",
+            parameterization="paper",
         ),
     )
 

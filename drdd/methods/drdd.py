@@ -70,7 +70,7 @@ class Implementation(Method):
 
     def adapt(self, name: str, net: nn.Module) -> nn.Module:
         if name == "noise":
-            return adapted(net, self.sampling.relative, self.sampling.steps)
+            return adapted(net, self.sampling.parameterization, self.sampling.steps)
         return net
 
     def validate(

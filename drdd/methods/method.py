@@ -22,7 +22,7 @@ from drdd.nets.families import NetworkConfig
 class Sampling:
     """How to restore with trained networks; a model's config.json keeps it.
 
-    method: a name in `methods.names`; relative: what the noise net predicts, see
+    method: a name in `methods.names`; parameterization: what the noise net predicts, see
     diffusion/parameterization.py. The levels are those of `Schedule.linear`.
     """
 
@@ -36,7 +36,7 @@ class Sampling:
     noise_steps: int
     eta: float
     conditioning: Conditioning
-    relative: str
+    parameterization: str
 
     def schedule(self) -> Schedule:
         return Schedule.linear(

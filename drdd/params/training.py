@@ -92,18 +92,18 @@ Network = Annotated[
 SCRATCH = "pretrained/scratch"
 
 
-class TimeDraw(Section):
+class TimestepSampling(Section):
     """A mixture of three distributions of t: train where sampling happens."""
 
-    start: Annotated[float, Field(ge=0, le=1)] = Field(description="the first sampling step")
+    first: Annotated[float, Field(ge=0, le=1)] = Field(description="the first sampling step")
     grid: Annotated[float, Field(ge=0, le=1)] = Field(description="any sampling step")
     uniform: Annotated[float, Field(ge=0, le=1)] = Field(description="any step of the stage")
 
     @model_validator(mode="after")
-    def _sums_to_one(self) -> "TimeDraw":
-        total = self.start + self.grid + self.uniform
+    def _sums_to_one(self) -> "TimestepSampling":
+        total = self.first + self.grid + self.uniform
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"start + grid + uniform must be 1, got {total:g}")
+            raise ValueError(f"first + grid + uniform must be 1, got {total:g}")
         return self
 
 
@@ -124,7 +124,7 @@ class TrainStage(Section):
     )
     crop: Annotated[int, Field(ge=16)] = Field(default=64, description="pixels")
     network: Network = CompactNetwork()
-    time_draw: TimeDraw
+    timestep_sampling: TimestepSampling
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
         default="adamw", description="PyTorch's own; sgd has the first of betas as its momentum"
     )
@@ -206,7 +206,7 @@ class TrainNoise(TrainStage):
         min_length=1,
         description="the clean corpora it learns from; all, unless given",
     )
-    relative: Literal["paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow"] = Field(
+    parameterization: Literal["paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow"] = Field(
         default="paper", description="what the network predicts, and of which diffusion"
     )
     start: str = Field(
@@ -228,10 +228,10 @@ class TrainNoise(TrainStage):
                 f"start {self.start!r} brings its own network: set network to {{family: pretrained}}, "
                 f"or start to {SCRATCH}"
             )
-        if pretrained and not self.relative.startswith("vp_"):
+        if pretrained and not self.parameterization.startswith("vp_"):
             raise ValueError(
-                f"a pretrained start is a VP diffusion, not {self.relative!r}: set relative to "
-                "vp_epsilon (or vp_v, vp_x0), as it was trained"
+                f"a pretrained start is a VP diffusion, not {self.parameterization!r}: set "
+                "parameterization to vp_epsilon (or vp_v, vp_x0), as it was trained"
             )
         return self
 

@@ -98,7 +98,7 @@ def start_of(job: Job) -> Start | None:
         return None
     channels = 3 if settings.conditioning == "none" else 6
     heads = settings.network.head_channels
-    start = read_start(job.start, settings.relative, channels, heads)
+    start = read_start(job.start, settings.parameterization, channels, heads)
     if settings.crop % start.config.factor:
         raise UserError(
             f"train.noise.crop: {settings.crop} must be a multiple of {start.config.factor} for the "

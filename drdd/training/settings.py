@@ -12,7 +12,7 @@ def sampling_of(params: Params) -> Sampling:
     return Sampling(
         method=params.method,
         conditioning=noise.conditioning,
-        relative=noise.relative,
+        parameterization=noise.parameterization,
         **params.diffusion.model_dump(),
     )
 

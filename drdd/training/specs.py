@@ -17,7 +17,7 @@ from drdd.diffusion.process import Conditioning
 from drdd.errors import UserError
 from drdd.methods.method import Batch, Method
 from drdd.nets.families import NetworkConfig, build
-from drdd.params import TimeDraw, TrainNoise, TrainResidual
+from drdd.params import TimestepSampling, TrainNoise, TrainResidual
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.settings import objective_of
 from drdd.training.validation import Validated
@@ -74,7 +74,7 @@ class StageSpec:
     samples: CleanSamples | PairSamples
     grid: Sequence[int]
     last: int
-    time_draw: TimeDraw
+    timestep_sampling: TimestepSampling
     seed: int
     make: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Batch], Tensor]
@@ -103,7 +103,7 @@ class StageSpec:
             targets.append(drawn.target)
             if drawn.degraded is not None:
                 inputs.append(drawn.degraded)
-            times.append(draw_time(self.time_draw, self.grid, self.last, generator))
+            times.append(draw_time(self.timestep_sampling, self.grid, self.last, generator))
             noises.append(torch.randn(drawn.target.shape, generator=generator))
             tasks.append(drawn.group)
         batch = Batch(
@@ -161,7 +161,7 @@ def stage_spec(
         samples,
         method.timesteps(stage),
         method.last_timestep(stage),
-        settings.time_draw,
+        settings.timestep_sampling,
         seed,
         make,
         loss,
@@ -177,11 +177,13 @@ def _refuse_samples(conditioning: Conditioning, paired: bool) -> None:
         )
 
 
-def draw_time(mixture: TimeDraw, grid: Sequence[int], last: int, generator: torch.Generator) -> int:
-    """A step: grid[0] with probability `start`, one of the grid with `grid`, else one of 0..last."""
+def draw_time(
+    mixture: TimestepSampling, grid: Sequence[int], last: int, generator: torch.Generator
+) -> int:
+    """A step: grid[0] with probability `first`, one of the grid with `grid`, else one of 0..last."""
     u = float(torch.rand((), generator=generator))
-    if u < mixture.start:
+    if u < mixture.first:
         return grid[0]
-    if u < mixture.start + mixture.grid:
+    if u < mixture.first + mixture.grid:
         return grid[int(torch.randint(len(grid), (), generator=generator))]
     return int(torch.randint(last + 1, (), generator=generator))

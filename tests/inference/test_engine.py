@@ -20,7 +20,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "drdd": {},
     "drdd, random steps": {"eta": 1.0},
     "drdd, estimate": {"conditioning": "estimate"},
-    "drdd, as rectified flow": {"relative": "flow"},
+    "drdd, as rectified flow": {"parameterization": "flow"},
     "coupled": {"method": "coupled", "eta": 1.0},
     "regression": {"method": "regression"},
 }
@@ -32,7 +32,7 @@ def make_model(folder: Path, seed: int = 0, **changes: Any) -> Path:
     chosen = sampling(**changes)
     parts = configs(chosen.method, chosen.conditioning)
     weights = {part: random_weights(config) for part, config in parts.items()}
-    if chosen.relative != "paper":
+    if chosen.parameterization != "paper":
         weights["noise"] = {f"net.{name}": value for name, value in weights["noise"].items()}
     save_model(folder, weights, parts, chosen, ["rain"])
     return folder

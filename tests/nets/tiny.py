@@ -24,7 +24,7 @@ def sampling(**changes: Any) -> Sampling:
         "noise_steps": 2,
         "eta": 0.0,
         "conditioning": "none",
-        "relative": "paper",
+        "parameterization": "paper",
     }
     return Sampling(**{**defaults, **changes})
 

@@ -159,7 +159,7 @@ def test_the_noise_stage_begins_from_a_pretrained_model(copy: Path) -> None:
     content["train"]["noise"] |= {
         "start": "pretrained/uncond.pt",
         "network": {"family": "pretrained", "head_channels": 16},
-        "relative": "vp_epsilon",
+        "parameterization": "vp_epsilon",
         "conditioning": "estimate",
         "images": 80,
     }

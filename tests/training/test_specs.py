@@ -18,7 +18,7 @@ from drdd.errors import UserError
 from drdd.methods import find
 from drdd.methods.method import Batch
 from drdd.nets.adm import AdmConfig, AdmUNet
-from drdd.params import TimeDraw, TrainNoise
+from drdd.params import TimestepSampling, TrainNoise
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import BUCKETS, Begins, Losses, StageSpec, draw_time, stage_spec
 from tests.nets.filled import filled
@@ -117,7 +117,7 @@ def test_a_start_is_where_the_noise_net_begins(tmp_path: Path) -> None:
         "estimate",
         network={"family": "pretrained"},
         start="uncond.pt",
-        relative="vp_epsilon",
+        parameterization="vp_epsilon",
         begins=Begins({"noise": start.config}, {"noise": start.weights}),
     )
     net = spec.network()
@@ -147,7 +147,7 @@ def test_balancing_charges_a_silent_network_about_one_for_every_task() -> None:
 
 
 def test_losses_are_told_apart_by_task_and_by_range_of_t() -> None:
-    spec = residual(time_draw=TimeDraw(start=0, grid=0, uniform=1), balance="none")
+    spec = residual(timestep_sampling=TimestepSampling(first=0, grid=0, uniform=1), balance="none")
     assert spec.groups == ("dark", "flat", "t 0-249", "t 250-499", "t 500-749", "t 750-999")
     recorder = _Recorder()
     losses = _losses(spec, recorder, range(40))
@@ -160,7 +160,7 @@ def test_losses_are_told_apart_by_task_and_by_range_of_t() -> None:
 
 def test_time_is_drawn_where_the_mixture_says() -> None:
     grid = SCHEDULE.residual_grid(2)[:-1]
-    mixture = TimeDraw(start=0.5, grid=0.25, uniform=0.25)
+    mixture = TimestepSampling(first=0.5, grid=0.25, uniform=0.25)
     draws = Counter(draw_time(mixture, grid, 999, keyed_generator(n)) for n in range(4000))
     assert abs(draws[999] / 4000 - (0.5 + 0.125)) < 0.03
     assert abs(draws[499] / 4000 - 0.125) < 0.03

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from drdd.diffusion.process import Conditioning
 from drdd.diffusion.schedule import Schedule
 from drdd.methods import find
-from drdd.params import CompactNetwork, TimeDraw, TrainNoise, TrainResidual
+from drdd.params import CompactNetwork, TimestepSampling, TrainNoise, TrainResidual
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import Begins, StageSpec, stage_spec
 from tests.nets.tiny import sampling
@@ -28,7 +28,7 @@ TINY: dict[str, object] = {
     "batch": 4,
     "crop": 16,
     "network": CompactNetwork(channels=[8, 16]),
-    "time_draw": TimeDraw(start=0.6, grid=0.3, uniform=0.1),
+    "timestep_sampling": TimestepSampling(first=0.6, grid=0.3, uniform=0.1),
     "precision": "float32",
     "checkpoint_every": 40,
 }
@@ -51,7 +51,9 @@ def noise(
         if data == "pairs"
         else CleanSamples(PHOTOGRAPHS, tiny.crop, 0, corrupted=conditioning == "estimate")
     )
-    method = find("drdd")(sampling(conditioning=conditioning, relative=tiny.relative))
+    method = find("drdd")(
+        sampling(conditioning=conditioning, parameterization=tiny.parameterization)
+    )
     return stage_spec("noise", method, samples, tiny, 0, begins)
 
 
