@@ -37,7 +37,8 @@ def read(
 ) -> dict[str, Any]:
     """The file's plain content with presets, then overrides applied.
 
-    An override's key must exist in the file or in a preset.
+    An override's key, or the section that it is in, must be in the file or in a preset; whether a
+    section may have such a key is for `validate` to say.
     """
     try:
         config = OmegaConf.load(path)
@@ -49,7 +50,7 @@ def read(
             key = override.partition("=")[0].strip()
             if "=" not in override:
                 raise UserError(f"override {override!r}: write it as key=value")
-            if key not in keys:
+            if key not in keys and key.rpartition(".")[0] not in {*keys, ""}:
                 raise UserError(f"override {override!r}: {path} has no {key!r}{nearest(key, keys)}")
         merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
         content = OmegaConf.to_container(merged, resolve=True)
