@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from drdd.params.types import Count, Fraction, Name, Positive, Section
+from drdd.settings import Count, Fraction, Name, Positive, Section
 
 
 class Diffusion(Section):

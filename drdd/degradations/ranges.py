@@ -1,18 +1,11 @@
-"""What sections are made of: the base class, names, ranges."""
+"""Ranges [low, high] of settings: a value is drawn uniformly from one for each degraded image."""
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+from pydantic import AfterValidator, Field
 
 
 def _within(lowest: float, highest: float) -> AfterValidator:
-    """Of [low, high], from which a value is drawn uniformly for each image."""
-
     def ordered(bounds: list[float]) -> list[float]:
         low, high = bounds
         if not lowest <= low <= high <= highest:
@@ -36,7 +29,3 @@ Photons = Annotated[Bounds, _within(1, 100_000)]
 Factors = Annotated[Bounds, _within(1, 16)]
 Qualities = Annotated[Bounds, _within(1, 100)]
 Gradients = Annotated[Bounds, _within(0.001, 1)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
