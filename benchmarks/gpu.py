@@ -15,8 +15,8 @@ import torch
 
 from benchmarks.bare import LAP
 from drdd.diffusion.schedule import Schedule
+from drdd.nets.families import network_settings
 from drdd.params import Diffusion, TimestepSampling, TrainNoise, TrainResidual
-from drdd.params.training import AdmNetwork, RddmNetwork
 from drdd.pictures.pixels import Pixels
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, train
@@ -95,11 +95,11 @@ def stage(case: str, changes: Mapping[str, object]) -> tuple[StageSpec, TrainNoi
         **changes,
     }
     if case == "noise, adm":
-        plain = {"network": AdmNetwork(family="adm"), **plain}
+        plain = {"network": network_settings("adm"), **plain}
         noise = TrainNoise.model_validate({"conditioning": "input", "data": "pairs", **plain})
         samples = PairSamples({"noise": _pairs()}, noise.crop, 0)
         return noise_spec(samples, noise, Diffusion(), SCHEDULE, 0), noise
-    plain = {"network": RddmNetwork(family="rddm"), **plain}
+    plain = {"network": network_settings("rddm"), **plain}
     residual = TrainResidual.model_validate(plain)
     samples = PairSamples({"noise": _pairs()}, residual.crop, 0)
     return residual_spec(samples, residual, Diffusion(), SCHEDULE, 0), residual

@@ -80,11 +80,11 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
         ),
         (
             _set("train.noise.network", {"family": "admm"}),
-            ["train.noise.network.family = 'admm'", "compact, rddm, adm", "'adm'"],
+            ["train.noise.network.family = 'admm'", "adm, compact, rddm", "'adm'"],
         ),
         (
             _set("train.noise.network", {"channels": [8]}),
-            ["train.noise.network.family: missing; one of compact, rddm, adm"],
+            ["train.noise.network.family: missing; one of adm, compact, rddm"],
         ),
         (
             _set("train.noise.network", {"family": "rddm", "dims": 64}),

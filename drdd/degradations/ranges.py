@@ -5,7 +5,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 
-def _within(lowest: float, highest: float) -> AfterValidator:
+def within(lowest: float, highest: float) -> AfterValidator:
+    """Of Bounds: both in [lowest, highest], in order."""
+
     def ordered(bounds: list[float]) -> list[float]:
         low, high = bounds
         if not lowest <= low <= high <= highest:
@@ -18,14 +20,14 @@ def _within(lowest: float, highest: float) -> AfterValidator:
 
 
 Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
-GreyLevels = Annotated[Bounds, _within(0, 255)]
-Shares = Annotated[Bounds, _within(0, 1)]
-Exponents = Annotated[Bounds, _within(0.1, 10)]
-Densities = Annotated[Bounds, _within(0, 10)]
-Lengths = Annotated[Bounds, _within(1, 200)]
-Degrees = Annotated[Bounds, _within(-90, 90)]
-Radii = Annotated[Bounds, _within(0.1, 50)]
-Photons = Annotated[Bounds, _within(1, 100_000)]
-Factors = Annotated[Bounds, _within(1, 16)]
-Qualities = Annotated[Bounds, _within(1, 100)]
-Gradients = Annotated[Bounds, _within(0.001, 1)]
+GreyLevels = Annotated[Bounds, within(0, 255)]
+Shares = Annotated[Bounds, within(0, 1)]
+Exponents = Annotated[Bounds, within(0.1, 10)]
+Densities = Annotated[Bounds, within(0, 10)]
+Lengths = Annotated[Bounds, within(1, 200)]
+Degrees = Annotated[Bounds, within(-90, 90)]
+Radii = Annotated[Bounds, within(0.1, 50)]
+Photons = Annotated[Bounds, within(1, 100_000)]
+Factors = Annotated[Bounds, within(1, 16)]
+Qualities = Annotated[Bounds, within(1, 100)]
+Gradients = Annotated[Bounds, within(0.001, 1)]

@@ -26,9 +26,7 @@ def residual_networks(
         return {"residual": network_config(in_channels=6, out_channels=6, **network)}
     if method == "coupled":
         return {part: network_config(in_channels=6, **network) for part in ("residual", "noise")}
-    if network["family"] == "compact":
-        network["difference"] = True
-    return {"residual": network_config(in_channels=6, **network)}
+    return {"residual": network_config(in_channels=6, **network).with_difference()}
 
 
 def sampling_of(params: Params) -> Sampling:

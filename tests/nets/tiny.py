@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from drdd.diffusion.methods import Sampling
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
 
 
 def sampling(**changes: Any) -> Sampling:

@@ -15,7 +15,8 @@ from drdd.diffusion import process
 from drdd.diffusion.keyed import keyed_generator
 from drdd.diffusion.methods import Method
 from drdd.errors import UserError
-from drdd.nets.adm import AdmConfig, AdmUNet
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
 from drdd.params import Diffusion, TimestepSampling, TrainNoise
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import BUCKETS, Batch, Losses, StageSpec, draw_time, noise_spec

@@ -17,7 +17,8 @@ from drdd.diffusion.process import Conditioning
 from drdd.drawing.sheets import CAPTION, GAP, HEADING, LABEL
 from drdd.methods.coupled import coupled_noise
 from drdd.metrics.fidelity import PSNR_CAP
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
 from drdd.training.order import to_tensor
 from drdd.training.validation import (
     CELL,

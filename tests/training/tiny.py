@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from drdd.checkpoints.pretrained import Start
 from drdd.diffusion.methods import Method
 from drdd.diffusion.schedule import Schedule
-from drdd.params import CompactNetwork, Diffusion, TimestepSampling, TrainNoise, TrainResidual
+from drdd.nets.families import network_settings
+from drdd.params import Diffusion, TimestepSampling, TrainNoise, TrainResidual
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import StageSpec, noise_spec, residual_spec
 
@@ -26,7 +27,7 @@ TINY: dict[str, object] = {
     "images": 160,
     "batch": 4,
     "crop": 16,
-    "network": CompactNetwork(channels=[8, 16]),
+    "network": network_settings("compact", channels=[8, 16]),
     "timestep_sampling": TimestepSampling(first=0.6, grid=0.3, uniform=0.1),
     "precision": "float32",
     "checkpoint_every": 40,
