@@ -27,17 +27,17 @@ from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair
 from drdd.inference.engine import Options, Restorer
 from drdd.intake.split import choose_pairs
+from drdd.methods import find
 from drdd.metrics.fidelity import score
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
 from drdd.stages.prepared import paired, unpaired, whereabouts
-from drdd.training.job import Job, settings_of
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, train
-from drdd.training.networks import noise_network, residual_networks, sampling_of
 from drdd.training.points import Progress
 from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import noise_spec, residual_spec
+from drdd.training.settings import method_of, networks_of, sampling_of, stage_settings
+from drdd.training.specs import stage_spec
 
 RESULTS = Path("benchmarks/results/method")
 CACHE = Path(".drdd/bench")
@@ -61,7 +61,7 @@ VARIANTS: dict[str, list[str]] = {
     "coupled, few pairs": ["method=coupled", FEWER],
     "coupled, s = 0.05": ["method=coupled", LOW],
     "coupled, s = 0.05, few pairs": ["method=coupled", LOW, FEWER],
-    "coupled, two networks": ["method=coupled", "diffusion.coupled_networks=2", HALF],
+    "coupled, two networks": ["method=coupled_two_networks", HALF],
     "drdd": [],
     "drdd, few pairs": [FEWER],
     "drdd, s = 0.05": [LOW],
@@ -116,7 +116,7 @@ def measure(overrides: list[str]) -> Judged:
     params = load(overrides=[o for o in overrides if not o.startswith("pairs=")])
     share = shares[0] if shares else 1.0
     weights, networks = read_trained(trained(params, "residual", share))
-    if params.method == "drdd":
+    if "noise" in find(params.method).stages:
         noise_weights, noise_networks = read_trained(trained(params, "noise", 1.0))
         weights, networks = weights | noise_weights, networks | noise_networks
     with tempfile.TemporaryDirectory() as folder:
@@ -144,38 +144,31 @@ def measure(overrides: list[str]) -> Judged:
 
 def trained(params: Params, stage: str, share: float) -> Path:
     """The EMA weights of one stage, trained in process; kept, because variants share stages."""
-    job = Job(stage, params, {})
-    settings, schedule = settings_of(job), sampling_of(params).schedule()
-    unread = {"residual_steps", "eta"} if stage == "noise" else {"noise_steps", "eta"}
-    diffusion = params.diffusion.model_dump(exclude=unread if params.method == "drdd" else {"eta"})
+    settings, method = stage_settings(params, stage), method_of(params)
+    unread = {"eta"}
+    if "noise" in method.stages:
+        unread.add("residual_steps" if stage == "noise" else "noise_steps")
+    diffusion = params.diffusion.model_dump(exclude=unread)
     of_loop = settings.model_dump(exclude=set() if params.method == "drdd" else {"rollout"})
     decides = json.dumps([stage, params.method, share, params.seed, diffusion, of_loop])
     kept = CACHE / f"{sha256(decides.encode()).hexdigest()[:16]}.safetensors"
     if kept.exists():
         return kept
+    samples: CleanSamples | PairSamples
     if stage == "noise":
         clean = unpaired()
         ids = [picture.target for pictures in clean.values() for picture in pictures]
         photographs = Pictures(Library(whereabouts(clean)), ids)
         corrupted = params.train.noise.conditioning == "estimate"
         samples = CleanSamples(photographs, settings.crop, params.seed, corrupted)
-        networks = {"noise": noise_network(params.train.noise)}
-        spec = noise_spec(samples, params.train.noise, params.diffusion, schedule, params.seed)
     else:
         every = paired(params.tasks, TRAIN)
         library = Library(whereabouts(every))
         pairs = {task: PicturePairs(library, some(found, share)) for task, found in every.items()}
-        networks = residual_networks(params.train.residual, params.diffusion, params.method)
-        spec = residual_spec(
-            PairSamples(pairs, settings.crop, params.seed),
-            params.train.residual,
-            params.diffusion,
-            schedule,
-            params.seed,
-            params.method,
-        )
+        samples = PairSamples(pairs, settings.crop, params.seed)
+    spec = stage_spec(stage, method, samples, settings, params.seed)
     weights = train(spec, settings, Worker(), _Shown()).weights
-    write_trained(kept, weights, networks)
+    write_trained(kept, weights, networks_of(params, stage))
     return kept
 
 

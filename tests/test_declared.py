@@ -19,6 +19,7 @@ DECIDE_NOTHING = {
     "drdd/registry": "carries published versions, verified by their hashes",
     "drdd/serving": "carries pictures to the engine of drdd/inference and back",
     "drdd/params": "checks params; a stage declares the values that it reads",
+    "drdd/settings.py": "what schemas of settings are made of",
     "drdd/progress.py": "shows how far a stage is",
     "drdd/errors.py": "two kinds of failure",
     "drdd/files.py": "writes given bytes so that they appear whole",
@@ -59,7 +60,11 @@ def _is_below(name: str, places: list[str]) -> bool:
 
 
 def reached(module: str) -> set[str]:
-    """The files that a stage's module imports, at first, second or any hand; the module's own too."""
+    """The files that a stage's module imports, at first, second or any hand; the module's own too.
+
+    Not what drdd/params imports: it reads the schemas of degradations and networks, to check params. A
+    stage that degrades, or makes a network, imports them itself.
+    """
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -69,7 +74,8 @@ def reached(module: str) -> set[str]:
         if path.name == "__init__.py" and not path.read_text().strip():
             continue
         found.add(name)
-        waiting.extend(_imported(path))
+        if not _is_below(name, ["drdd/params"]):
+            waiting.extend(_imported(path))
     return found
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from drdd.checkpoints.guided import adm_config
 from drdd.checkpoints.reading import check_weights, read_checkpoint
-from drdd.diffusion.methods import Sampling
 from drdd.errors import UserError
+from drdd.methods.method import Sampling
 from drdd.nets.adm_unet import AdmUNet
 from drdd.nets.families import NetworkConfig
 from drdd.nets.rddm import RddmConfig

@@ -22,9 +22,6 @@ class Diffusion(Section):
     residual_steps: Count = Field(default=2, description="sampling steps of the residual part")
     noise_steps: Count = Field(default=2, description="sampling steps of the noise part")
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    coupled_networks: Literal[1, 2] = Field(
-        default=1, description="of the coupled rival: one with two heads, or one for each half"
-    )
 
 
 class PretrainedNetwork(NetworkSettings):

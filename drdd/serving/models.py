@@ -211,7 +211,7 @@ def _demand_finite(restorer: Restorer) -> None:
     side = model.factor * -(-PROBE // model.factor)
     device = next(model.nets["residual"].parameters()).device
     x = torch.linspace(-1, 1, side * side * 3, device=device).reshape(1, 3, side, side)
-    if not bool(torch.isfinite(model.restore(x, keyed_noise(0, ["probe"], x)).output).all()):
+    if not bool(torch.isfinite(model.restore(x, keyed_noise(0, ["probe"], x))).all()):
         raise UserError("its answer to a plain picture holds values that are NaN or infinite")
 
 

@@ -14,8 +14,9 @@ import torch
 from ray import serve
 
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Pixels, Restoration
+from drdd.inference.engine import Options, Restoration
 from drdd.params import Serve
+from drdd.pictures.pixels import Pixels
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.restoring import Restoring

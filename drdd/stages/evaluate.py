@@ -25,7 +25,7 @@ from drdd.stages.paths import CANDIDATE, CORPORA, NOISE, PAIRS, RESIDUAL, WEIGHT
 from drdd.stages.prepared import paired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.storage.versions import shared_folder
-from drdd.training.networks import sampling_of
+from drdd.training.settings import sampling_of
 
 
 def evaluate(params: Params, reporter: Reporter) -> None:

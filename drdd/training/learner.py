@@ -116,9 +116,9 @@ class Learner:
                     losses = self._spec.losses(self._parallel, part, worker.device)
                 (losses.of.sum() * (worker.world / self._settings.batch)).backward()
             of = losses.of.detach().float()
-            members = torch.cat([torch.ones_like(of)[:, None], losses.members], dim=1)
+            mask = torch.cat([torch.ones_like(of)[:, None], losses.group_mask], dim=1)
             every.append(of)
-            sums.append(torch.stack([of @ members, members.sum(dim=0)]))
+            sums.append(torch.stack([of @ mask, mask.sum(dim=0)]))
         return torch.cat(every), torch.stack(sums).sum(dim=0)
 
     def autocast(self) -> torch.autocast:

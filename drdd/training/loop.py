@@ -114,10 +114,10 @@ def train(
             closed, lap = window.close(), clock.lap()
             over = over or clock.spent >= 1
             validates = plan.validation and (over or done % plan.validation == 0)
-            grid = points.make(images, rate, closed, lap, bool(validates))
+            shown = points.make(images, rate, closed, lap, bool(validates))
             point = points.history[-1]
             share = 1.0 if over else max(done / plan.steps, clock.spent)
-            outside.report(Progress(images, round(images / share), point, grid))
+            outside.report(Progress(images, round(images / share), point, shown))
             points.refuse(closed)
             psnr = point.get("psnr")
             clock.start()

@@ -9,6 +9,7 @@ from drdd.params import TrainStage
 from drdd.training.clock import Lap
 from drdd.training.learner import Learner, Worker
 from drdd.training.specs import StageSpec
+from drdd.training.validation import ShownRow
 from drdd.training.window import Closed
 
 Point = Mapping[str, float]
@@ -27,13 +28,13 @@ class Progress:
     learning_rate; skipped steps, in the whole run; psnr and psnr/<group> in dB, where a validation
     fell on this point; and TIMED: waiting is the share of the time in which steps waited for data,
     utilisation that of the FLOPs which the workers' devices could do.
-    grid: a PNG of held-out pictures, where a validation fell on this point.
+    shown: held-out pictures, where a validation fell on this point.
     """
 
     images: int
     total: int
     point: Point = field(default_factory=dict)
-    grid: bytes = b""
+    shown: Sequence[ShownRow] = ()
 
 
 def reproducible(point: Point) -> Point:
@@ -70,24 +71,26 @@ class Points:
     def skipped(self) -> int:
         return int(self.history[-1]["skipped"]) if self.history else 0
 
-    def make(self, images: int, rate: float, closed: Closed, lap: Lap, validates: bool) -> bytes:
-        """Adds the point of these images to the history; the grid of its validation, or b"".
+    def make(
+        self, images: int, rate: float, closed: Closed, lap: Lap, validates: bool
+    ) -> Sequence[ShownRow]:
+        """Adds the point of these images to the history; the pictures of its validation, if any.
 
         rate: the learning rate of the last step.
         """
         point = {"images": images, **closed.means, "learning_rate": rate}
         point["skipped"] = self.skipped + len(closed.bad)
-        grid = b""
+        shown: Sequence[ShownRow] = ()
         if self._worker.rank == 0:
             if validates and self._spec.validate is not None:
                 with self._learner.averaged() as net:
                     validated = self._spec.validate(net, self._worker.device)
                 point["psnr"] = sum(validated.psnr.values()) / len(validated.psnr)
                 point |= {f"psnr/{group}": psnr for group, psnr in validated.psnr.items()}
-                grid = validated.grid
+                shown = validated.rows
             point |= self._timed(lap)
         self.history.append(point)
-        return grid
+        return shown
 
     def _timed(self, lap: Lap) -> Point:
         device = self._worker.device

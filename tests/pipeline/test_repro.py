@@ -133,12 +133,11 @@ def test_dvc_shows_graph_metrics_params_and_plots(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "networks", "parts"),
-    [("coupled", 2, {"residual", "noise"}), ("regression", 1, {"residual"})],
+    ("method", "parts"),
+    [("coupled_two_networks", {"residual", "noise"}), ("regression", {"residual"})],
 )
-def test_a_rival_goes_the_same_way(copy: Path, method: str, networks: int, parts: set[str]) -> None:
+def test_a_baseline_goes_the_same_way(copy: Path, method: str, parts: set[str]) -> None:
     content = tiny_params() | {"method": method}
-    content["diffusion"]["coupled_networks"] = networks
     write_params(copy, content)
     must(copy, "dvc", "repro", "judge")
     assert f"{method} rival, pairs" in (copy / "results/report.html").read_text()

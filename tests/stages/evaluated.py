@@ -10,7 +10,7 @@ from drdd.data.pairs import HOLDOUT, Pair, write_pairs
 from drdd.evaluation.held_out import Restored
 from drdd.evaluation.results import Results
 from drdd.files import write_json
-from drdd.inference.engine import Restoration, State
+from drdd.inference.engine import Restoration, Shown
 from drdd.metrics.measures import Measures
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
@@ -67,9 +67,9 @@ def evaluate(weights: bytes, quality: Mapping[str, float]) -> None:
             degraded = (target + noise).clip(0, 255).astype(np.uint8)
             output = _between(degraded, target, share)
             states = (
-                State("noised input", degraded),
-                State("de-residual 1", _between(degraded, target, share / 2)),
-                State("de-noise 1", output),
+                Shown("noised input", degraded),
+                Shown("de-residual 1", _between(degraded, target, share / 2)),
+                Shown("de-noise 1", output),
             )
             restoration = Restoration(output, states)
             pair = _pair(task, image)
