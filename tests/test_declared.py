@@ -62,8 +62,8 @@ def _is_below(name: str, places: list[str]) -> bool:
 def reached(module: str) -> set[str]:
     """The files that a stage's module imports, at first, second or any hand; the module's own too.
 
-    Not what drdd/params imports: it reads the schemas of degradations and networks, to check params. A
-    stage that degrades, or makes a network, imports them itself.
+    Of what drdd/params imports, only its own files: it checks params by the schemas of degradations and
+    networks, and a stage that degrades, or makes a network, imports these itself.
     """
     found: set[str] = set()
     waiting = [module]
@@ -74,8 +74,8 @@ def reached(module: str) -> set[str]:
         if path.name == "__init__.py" and not path.read_text().strip():
             continue
         found.add(name)
-        if not _is_below(name, ["drdd/params"]):
-            waiting.extend(_imported(path))
+        inside = "drdd.params" if _is_below(name, ["drdd/params"]) else ""
+        waiting.extend(other for other in _imported(path) if other.startswith(inside))
     return found
 
 
