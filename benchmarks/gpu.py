@@ -20,9 +20,9 @@ from drdd.methods.method import Sampling
 from drdd.nets.families import network_settings
 from drdd.params import Diffusion, TimestepSampling, TrainNoise, TrainResidual
 from drdd.pictures.pixels import Pixels
+from drdd.training.history import Point, Progress
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, train
-from drdd.training.points import Point, Progress
 from drdd.training.samples import PairSamples
 from drdd.training.specs import StageSpec, stage_spec
 

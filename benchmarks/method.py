@@ -24,17 +24,16 @@ from drdd.checkpoints.folder import save_model
 from drdd.checkpoints.trained import read_trained, write_trained
 from drdd.cluster.live import note
 from drdd.data.library import Library, PicturePairs, Pictures
-from drdd.data.pairs import HOLDOUT, TRAIN, Pair
+from drdd.data.pairs import HOLDOUT, TRAIN, Pair, choose_pairs
 from drdd.inference.engine import Options, Restorer
-from drdd.intake.split import choose_pairs
 from drdd.methods import find
 from drdd.metrics.fidelity import score
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
 from drdd.stages.prepared import paired, unpaired, whereabouts
+from drdd.training.history import Progress
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, train
-from drdd.training.points import Progress
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.settings import method_of, networks_of, sampling_of, stage_settings
 from drdd.training.specs import stage_spec

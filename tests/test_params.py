@@ -154,7 +154,10 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
             _set("train.residual.network", {"family": "pretrained"}),
             ["train.residual: network.family 'pretrained' is for the noise stage alone"],
         ),
-        (_set("method", "rddm"), ["method: unknown", "'coupled'", "'regression'"]),
+        (
+            _set("method", "rddm"),
+            ["method: unknown", "did you mean 'drdd'", "coupled, ", "regression"],
+        ),
         (_set("train.noise.precision", "fp8"), ["train.noise.precision = 'fp8'", "'bf16'"]),
     ],
 )

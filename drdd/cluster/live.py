@@ -23,7 +23,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from drdd.drawing.sheets import sheet
 from drdd.files import write_bytes
 from drdd.pictures.files import png
-from drdd.training.points import TIMED, Point
+from drdd.training.history import TIMED, Point
 from drdd.training.validation import ShownRow
 
 PICTURE = "validation"

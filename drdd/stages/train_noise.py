@@ -12,6 +12,7 @@ from rich.table import Table
 
 from drdd.checkpoints.pretrained import Start
 from drdd.data.pairs import HOLDOUT, TRAIN
+from drdd.errors import UserError
 from drdd.methods import find
 from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
@@ -32,6 +33,10 @@ def train_noise(params: Params, reporter: Reporter) -> None:
     data, held = (
         paired(params.tasks, split) if with_pairs else unpaired(split) for split in (TRAIN, HOLDOUT)
     )
+    if not any(data.values()):
+        raise UserError(
+            "params.yaml:\n  train.noise.corpora: none of their pictures trains; lower their holdout"
+        )
     start = None if params.train.noise.start == SCRATCH else Path(params.train.noise.start)
     shards = versioned(whereabouts(data, held))
     job = Job("noise", params, data, held, shards, start and start.absolute())

@@ -14,8 +14,8 @@ from drdd.files import write_bytes
 from drdd.nets.families import NetworkConfig
 from drdd.progress import Reporter
 from drdd.stages.paths import BOARD, CHECKPOINTS, LIVE, WEIGHTS
+from drdd.training.history import Point, Progress
 from drdd.training.job import Job, settings_of
-from drdd.training.points import Point, Progress
 
 FORMAT = 2  # of what a checkpoint holds: those of another are never gone on from
 INDIFFERENT = {"checkpoint_every", "keep", "restarts", "min_workers"}  # to the result

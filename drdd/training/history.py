@@ -4,13 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from drdd.cluster.speed import full_rate, memory_gib
 from drdd.params import TrainStage
-from drdd.training.clock import Lap
+from drdd.training.accumulator import IntervalStats
 from drdd.training.learner import Learner, Worker
 from drdd.training.specs import StageSpec
 from drdd.training.validation import ShownRow
-from drdd.training.window import Closed
 
 Point = Mapping[str, float]
 TIMED = ("images_per_second", "waiting", "utilisation", "memory_gib")
@@ -42,15 +40,14 @@ def reproducible(point: Point) -> Point:
     return {key: value for key, value in point.items() if key not in TIMED}
 
 
-class Points:
-    """Makes them, one after another; only worker 0 validates and measures its device."""
+class MetricHistory:
+    """Makes points, one after another; only worker 0 validates."""
 
     def __init__(
         self, spec: StageSpec, settings: TrainStage, worker: Worker, learner: Learner
     ) -> None:
         self._spec, self._settings, self._worker = spec, settings, worker
         self._learner = learner
-        self._full_rate = 0.0
         self.history: list[Point] = []
 
     def state(self) -> list[Point]:
@@ -72,40 +69,25 @@ class Points:
         return int(self.history[-1]["skipped"]) if self.history else 0
 
     def make(
-        self, images: int, rate: float, closed: Closed, lap: Lap, validates: bool
+        self, images: int, rate: float, closed: IntervalStats, timed: Point, validates: bool
     ) -> Sequence[ShownRow]:
         """Adds the point of these images to the history; the pictures of its validation, if any.
 
-        rate: the learning rate of the last step.
+        rate: the learning rate of the last step; timed: as TIMED, {} where nobody measures.
         """
         point = {"images": images, **closed.means, "learning_rate": rate}
         point["skipped"] = self.skipped + len(closed.bad)
         shown: Sequence[ShownRow] = ()
-        if self._worker.rank == 0:
-            if validates and self._spec.validate is not None:
-                with self._learner.averaged() as net:
-                    validated = self._spec.validate(net, self._worker.device)
-                point["psnr"] = sum(validated.psnr.values()) / len(validated.psnr)
-                point |= {f"psnr/{group}": psnr for group, psnr in validated.psnr.items()}
-                shown = validated.rows
-            point |= self._timed(lap)
-        self.history.append(point)
+        if self._worker.rank == 0 and validates and self._spec.validate is not None:
+            with self._learner.averaged() as net:
+                validated = self._spec.validate(net, self._worker.device)
+            point["psnr"] = sum(validated.psnr.values()) / len(validated.psnr)
+            point |= {f"psnr/{group}": psnr for group, psnr in validated.psnr.items()}
+            shown = validated.rows
+        self.history.append({**point, **timed})
         return shown
 
-    def _timed(self, lap: Lap) -> Point:
-        device = self._worker.device
-        if not self._full_rate:
-            self._full_rate = full_rate(self._spec, self._learner, device)
-        speed = lap.steps * self._settings.batch / lap.seconds
-        timed = (
-            speed,
-            lap.waited / lap.seconds,
-            speed / self._worker.world / self._full_rate,
-            memory_gib(device),
-        )
-        return dict(zip(TIMED, timed, strict=True))
-
-    def refuse(self, closed: Closed) -> None:
+    def refuse(self, closed: IntervalStats) -> None:
         """Raises NonFiniteLossError when the last point had a skipped step too many."""
         if not closed.bad or self.skipped <= self._settings.max_skipped:
             return
