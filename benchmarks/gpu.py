@@ -17,8 +17,8 @@ from benchmarks.bare import LAP
 from drdd.diffusion.process import Conditioning
 from drdd.methods.drdd import Implementation as Drdd
 from drdd.methods.method import Sampling
+from drdd.nets.families import network_settings
 from drdd.params import Diffusion, TimestepSampling, TrainNoise, TrainResidual
-from drdd.params.training import AdmNetwork, RddmNetwork
 from drdd.pictures.pixels import Pixels
 from drdd.training.history import Point, Progress
 from drdd.training.learner import Worker
@@ -96,11 +96,11 @@ def stage(case: str, changes: Mapping[str, object]) -> tuple[StageSpec, TrainNoi
         **changes,
     }
     if case == "noise, adm":
-        plain = {"network": AdmNetwork(family="adm"), **plain}
+        plain = {"network": network_settings("adm"), **plain}
         noise = TrainNoise.model_validate({"conditioning": "input", "data": "pairs", **plain})
         samples = PairSamples({"noise": _pairs()}, noise.crop, 0)
         return stage_spec("noise", _method("input"), samples, noise, 0), noise
-    plain = {"network": RddmNetwork(family="rddm"), **plain}
+    plain = {"network": network_settings("rddm"), **plain}
     residual = TrainResidual.model_validate(plain)
     samples = PairSamples({"noise": _pairs()}, residual.crop, 0)
     return stage_spec("residual", _method("none"), samples, residual, 0), residual

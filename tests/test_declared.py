@@ -20,6 +20,8 @@ DECIDE_NOTHING = {
     "drdd/registry": "carries published versions, verified by their hashes",
     "drdd/serving": "carries pictures to the engine of drdd/inference and back",
     "drdd/params": "checks params; a stage declares the values that it reads",
+    "drdd/settings.py": "what schemas of settings are made of",
+    "drdd/degradations/deferred.py": "imports torch when it is first used",
     "drdd/progress.py": "shows how far a stage is",
     "drdd/errors.py": "two kinds of failure",
     "drdd/files.py": "writes given bytes so that they appear whole",

@@ -17,9 +17,10 @@ from drdd.checkpoints.guided import adm_config
 from drdd.checkpoints.reading import check_weights, read_checkpoint
 from drdd.errors import UserError
 from drdd.methods.method import Sampling
-from drdd.nets.adm import AdmUNet
+from drdd.nets.adm_unet import AdmUNet
 from drdd.nets.families import NetworkConfig
-from drdd.nets.rddm import RddmConfig, RddmUNet
+from drdd.nets.rddm import RddmConfig
+from drdd.nets.rddm_unet import RddmUNet
 
 RESIDUAL, NOISE = "res_model.unet.", "noise_model."
 # Theirs -> ours. A level is [block, block, attention, change of size].

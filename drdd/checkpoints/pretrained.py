@@ -15,7 +15,8 @@ from drdd.checkpoints.diffusers import read_unet2d
 from drdd.checkpoints.guided import adm_config
 from drdd.checkpoints.reading import check_weights, read_checkpoint
 from drdd.errors import UserError
-from drdd.nets.adm import AdmConfig, AdmUNet
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
 
 STEM, HEAD = "input_blocks.0.0.weight", ("out.2.weight", "out.2.bias")
 

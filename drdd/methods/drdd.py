@@ -25,8 +25,7 @@ class Implementation(Method):
         if stage == "noise":
             channels = 3 if self.sampling.conditioning == "none" else 6
             return {"noise": network_config(in_channels=channels, **settings)}
-        difference = {"difference": True} if settings["family"] == "compact" else {}
-        return {"residual": network_config(in_channels=6, **{**settings, **difference})}
+        return {"residual": network_config(in_channels=6, **settings).with_difference()}
 
     def loss(self, stage: str, net: nn.Module, batch: Batch, objective: Objective) -> Tensor:
         if stage == "noise":

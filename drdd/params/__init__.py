@@ -6,7 +6,6 @@ from drdd.params.schema import Gates, Metrics, Params, Serve
 from drdd.params.tasks import Task
 from drdd.params.training import (
     SCRATCH,
-    CompactNetwork,
     Diffusion,
     PretrainedNetwork,
     TimestepSampling,
@@ -19,7 +18,6 @@ __all__ = [
     "FILE",
     "SCRATCH",
     "Columns",
-    "CompactNetwork",
     "Corpus",
     "Diffusion",
     "Gates",

@@ -12,9 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import YAMLError
 
+from drdd.degradations.catalogue import SCHEMAS
 from drdd.errors import UserError
-from drdd.params.degradations import DEGRADATIONS
-from drdd.params.errors import explain, nearest
+from drdd.params.errors import Tagged, explain, nearest
 from drdd.params.presets import applied
 from drdd.params.schema import Params
 from drdd.params.training import NETWORKS
@@ -75,7 +75,7 @@ def validate(content: dict[str, Any], origin: str = FILE) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        tagged = {"kind": DEGRADATIONS, "family": NETWORKS}
+        tagged: Tagged = {"kind": SCHEMAS, "family": NETWORKS}
         lines = explain(error, content, Params, tagged)
         listed = "\n  ".join(lines)
         raise UserError(f"{origin}: {len(lines)} error(s)\n  {listed}") from None

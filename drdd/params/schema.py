@@ -10,7 +10,7 @@ from drdd.params.data import Corpus, Ingest, Paired
 from drdd.params.errors import nearest
 from drdd.params.tasks import Task
 from drdd.params.training import Diffusion, Train
-from drdd.params.types import Count, Name, Positive, Section
+from drdd.settings import Count, Name, Positive, Section
 
 
 def _known_method(name: str) -> str:

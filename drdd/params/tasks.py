@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from drdd.params.degradations import Degradation
-from drdd.params.types import Count, Fraction, Name, Section
+from drdd.degradations.catalogue import Degradation
+from drdd.settings import Count, Fraction, Name, Section
 
 
 class Task(Section):

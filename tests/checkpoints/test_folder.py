@@ -9,7 +9,8 @@ import torch
 from drdd.checkpoints.folder import CONFIG, WEIGHTS, load_model, save_model
 from drdd.diffusion.keyed import keyed_generator, keyed_noise
 from drdd.errors import UserError
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
 from tests.nets.tiny import configs, sampling
 
 CONFIGS = {"noise": CompactConfig(3, 3, (8, 16)), "residual": CompactConfig(6, 3, (8, 16))}

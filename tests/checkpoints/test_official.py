@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from drdd.checkpoints.folder import load_model, save_model
 from drdd.checkpoints.official import adm_config, rddm_config, read_official, residual_names
 from drdd.errors import UserError
-from drdd.nets.adm import AdmConfig, AdmUNet
-from drdd.nets.compact import CompactConfig, CompactUNet
-from drdd.nets.rddm import RddmConfig, RddmUNet, standardised
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
+from drdd.nets.rddm import RddmConfig
+from drdd.nets.rddm_unet import RddmUNet, standardised
 from tests.nets.filled import filled, noise, pictures, probes, value_of
 
 RECORDED = json.loads((Path(__file__).parent / "official.json").read_text())

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from drdd.checkpoints.pretrained import read_start
 from drdd.errors import UserError
-from drdd.nets.adm import AdmConfig, AdmUNet
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
 from tests.nets.filled import filled, pictures
 
 TIMES = torch.tensor([17.0, 613.5])

@@ -9,7 +9,8 @@ from drdd.diffusion.process import diffuse_residual, residual_loss
 from drdd.diffusion.rollout import rollout_loss
 from drdd.diffusion.sampler import remove_residual
 from drdd.diffusion.schedule import Schedule
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
 from tests.nets.filled import filled
 
 SCHEDULE = Schedule.linear(0.15)

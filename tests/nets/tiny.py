@@ -7,7 +7,8 @@ from torch import Tensor
 
 from drdd.methods import find
 from drdd.methods.method import Sampling
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
 
 SIZES = {"family": "compact", "channels": [8, 16]}
 

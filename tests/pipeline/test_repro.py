@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from drdd.nets.adm import AdmConfig, AdmUNet
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
 from tests.conftest import ROOT
 from tests.nets.filled import filled
 from tests.project import make_project, must, run, tiny_params, write_params

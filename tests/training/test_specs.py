@@ -17,7 +17,8 @@ from drdd.diffusion.process import Conditioning
 from drdd.errors import UserError
 from drdd.methods import find
 from drdd.methods.method import Batch
-from drdd.nets.adm import AdmConfig, AdmUNet
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
 from drdd.params import TimestepSampling, TrainNoise
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import BUCKETS, Begins, Losses, StageSpec, draw_time, stage_spec

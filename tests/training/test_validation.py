@@ -18,7 +18,8 @@ from drdd.diffusion.process import Conditioning
 from drdd.methods import find
 from drdd.methods.coupled import coupled_noise
 from drdd.metrics.fidelity import PSNR_CAP
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
 from drdd.pictures.tensors import to_tensor
 from drdd.training.validation import ROWS, Held, Restore, validate, with_corrupted_copies
 from tests.corpora import Pixels, scene

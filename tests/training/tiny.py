@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from drdd.diffusion.process import Conditioning
 from drdd.diffusion.schedule import Schedule
 from drdd.methods import find
-from drdd.params import CompactNetwork, TimestepSampling, TrainNoise, TrainResidual
+from drdd.nets.families import network_settings
+from drdd.params import TimestepSampling, TrainNoise, TrainResidual
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.specs import Begins, StageSpec, stage_spec
 from tests.nets.tiny import sampling
@@ -27,7 +28,7 @@ TINY: dict[str, object] = {
     "images": 160,
     "batch": 4,
     "crop": 16,
-    "network": CompactNetwork(channels=[8, 16]),
+    "network": network_settings("compact", channels=[8, 16]),
     "timestep_sampling": TimestepSampling(first=0.6, grid=0.3, uniform=0.1),
     "precision": "float32",
     "checkpoint_every": 40,
