@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from drdd.gates.catalogue import RunBounds
 from drdd.params.data import Corpus, Ingest, Paired
 from drdd.params.errors import nearest
 from drdd.params.tasks import Task
@@ -22,12 +23,8 @@ class Metrics(Section):
     )
 
 
-class Gates(Section):
-    max_latency_p95: Positive | None = Field(
-        default=None,
-        description="seconds that 95 % of the held-out pictures must be restored within, as measured; "
-        "what a task must reach is in tasks",
-    )
+class Gates(RunBounds, Section):
+    """What the whole run must reach; what a task must reach is in tasks."""
 
 
 class Serve(Section):
@@ -83,8 +80,8 @@ class Params(Section):
     tasks: dict[Name, Task] = Field(min_length=1)
     method: Literal["drdd", "coupled", "regression"] = Field(
         default="drdd",
-        description="drdd, or a rival on the same data; a rival's one network is trained on pairs for "
-        "the images of both stages",
+        description="drdd, or a baseline on the same data, whose one network is trained on pairs for the "
+        "images of both stages",
     )
     diffusion: Diffusion = Diffusion()
     train: Train

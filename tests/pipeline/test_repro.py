@@ -28,7 +28,7 @@ SAME = [
     "results/summary.json",
     "results/grid.png",
     "results/evaluation/sets.json",
-    "results/evaluation/strips.parquet",
+    "results/evaluation/trajectories.parquet",
     "results/gain.csv",
 ]
 
@@ -140,7 +140,7 @@ def test_a_rival_goes_the_same_way(copy: Path, method: str, networks: int, parts
     content["diffusion"]["coupled_networks"] = networks
     write_params(copy, content)
     must(copy, "dvc", "repro", "judge")
-    assert f"{method} rival, pairs" in (copy / "results/report.html").read_text()
+    assert f"{method} baseline, pairs" in (copy / "results/report.html").read_text()
     must(copy, "dvc", "plots", "show", "-o", "plots")
     config = json.loads((copy / "models/candidate/config.json").read_text())
     assert config["sampling"]["method"] == method
