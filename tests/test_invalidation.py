@@ -12,6 +12,7 @@ from tests.project import make_project
 TRAIN = {"train_noise", "train_residual"}
 INGEST = {"ingest@nature"}
 LEARN = {*TRAIN, "evaluate"}
+JUDGE = {"judge", "publish"}
 EXPECTED: dict[str, set[str]] = {
     # What carries, shows or judges trains and restores nothing.
     "drdd/serving/templates/page.css": set(),
@@ -28,7 +29,8 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/params/errors.py": set(),
     "flows/pipeline.py": set(),
     "infra/local/stack.py": set(),
-    "drdd/report/templates/report.html.j2": {"judge", "publish"},
+    "drdd/report/templates/report.html.j2": JUDGE,
+    "drdd/gates/min_psnr_gain.py": JUDGE,
     # What decides: exactly the stages that use it.
     "drdd/training/order.py": TRAIN,
     "drdd/training/loop.py": TRAIN,
@@ -39,8 +41,8 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/methods/drdd.py": LEARN,
     "drdd/nets/compact.py": LEARN,
     "drdd/inference/tiling.py": {"evaluate"},
-    "drdd/metrics/niqe.py": {"evaluate"},
-    "drdd/metrics/fidelity.py": LEARN,
+    "drdd/metrics/niqe.py": {"evaluate", *JUDGE},
+    "drdd/metrics/fidelity.py": {*LEARN, *JUDGE},
     "drdd/degradations/weather.py": {"prepare@haze", "prepare@noise"},
     "drdd/degradations/corruption.py": {"prepare@haze", "prepare@noise", *TRAIN},
     "drdd/intake/likeness.py": {*INGEST, "split"},

@@ -19,7 +19,7 @@ from drdd.report.findings import Findings
 from drdd.report.judgement import Expected, headline, judgement
 from drdd.report.report import write_report
 from drdd.stages.champion import Champion, find_champion
-from drdd.stages.paths import GAIN, IMAGES, METRICS, REPORT, SETS, SUMMARY, TRAJECTORIES
+from drdd.stages.paths import CURVE, GAIN, IMAGES, METRICS, REPORT, SETS, SUMMARY, TRAJECTORIES
 from drdd.stages.prepared import paired
 from drdd.stages.provenance import corpus_cards, provenance, task_cards, trained
 from drdd.stages.run import run_stage
@@ -64,7 +64,7 @@ def _findings(
         scores=scores,
         champion_scores=champion.record.scores if champion else None,
         trajectories=read_trajectories(TRAJECTORIES),
-        curves={stage: pd.read_csv(folder / "curve.csv") for stage, folder in trained(params)},
+        curves={stage: pd.read_csv(folder / CURVE) for stage, folder in trained(params)},
         corpora=corpus_cards(),
         tasks=task_cards(params),
         params_diff=[] if champion is None else _params_diff(champion, params),

@@ -23,6 +23,7 @@ GAIN = Path("results/gain.csv")
 PUBLISHED = Path("results/published.json")
 MEMBERS = "members.csv"  # of a corpus or a task: its pictures, or its pairs
 WEIGHTS = "weights.safetensors"  # of a trained stage
+CURVE = "curve.csv"  # of a trained stage
 START = RESIDUAL / "start.json"  # what the residual stage began from
 CHECKPOINTS = Path(".drdd/checkpoints")
 LIVE = Path("results/live")  # numbers of training, by stage: DVCLive's files

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drdd.params import Params
-from drdd.stages.paths import CORPORA, NOISE, PAIRS, RESIDUAL, SPLIT
+from drdd.stages.paths import CORPORA, CURVE, NOISE, PAIRS, RESIDUAL, SPLIT
 
 
 def git_revision() -> str:
@@ -23,11 +23,16 @@ def git_revision() -> str:
 
 
 def trained(params: Params) -> list[tuple[str, Path]]:
-    """What the method trains, in words, and where."""
-    if params.method != "drdd":
+    """What was trained, in words, and where."""
+    if not _has_noise_stage():
         return [(f"{params.method} baseline, pairs", RESIDUAL)]
     noise = "pairs" if params.train.noise.data == "pairs" else "unpaired"
     return [(f"noise stage, {noise}", NOISE), ("residual stage, pairs", RESIDUAL)]
+
+
+def _has_noise_stage() -> bool:
+    """Whether the method has one: its curve has points then."""
+    return len((NOISE / CURVE).read_text().splitlines()) > 1
 
 
 def provenance(params: Params) -> dict[str, str]:
@@ -37,7 +42,7 @@ def provenance(params: Params) -> dict[str, str]:
         ", ".join(sorted(params.corpora)),
         ", ".join(sorted(params.tasks)),
     )
-    if params.method != "drdd":
+    if not _has_noise_stage():
         images = train.noise.images + train.residual.images
         learned = {f"{params.method} baseline": f"{images} crops from pairs, tasks {tasks}"}
     else:

@@ -13,9 +13,9 @@ from drdd.files import write_json
 from drdd.gates.judgement import Judgement
 from drdd.params import FILE, Params
 from drdd.progress import Reporter
-from drdd.registry.card import model_card
 from drdd.registry.location import reachable
 from drdd.registry.registry import Registry
+from drdd.report.card import model_card
 from drdd.report.wording import outcome
 from drdd.stages.champion import is_candidate
 from drdd.stages.paths import (

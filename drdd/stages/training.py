@@ -13,7 +13,7 @@ from drdd.cluster.live import Live, draw_grid, note
 from drdd.files import write_bytes
 from drdd.nets.families import NetworkConfig
 from drdd.progress import Reporter
-from drdd.stages.paths import BOARD, CHECKPOINTS, LIVE, WEIGHTS
+from drdd.stages.paths import BOARD, CHECKPOINTS, CURVE, LIVE, WEIGHTS
 from drdd.training.history import Point, Progress
 from drdd.training.job import Job, settings_of
 
@@ -33,7 +33,7 @@ def train_stage(
     with fitted(job, name, CHECKPOINTS, shown) as trained:
         write_trained(folder / WEIGHTS, trained.weights, networks)
         curve = pd.DataFrame(trained.curve, columns=_columns(trained.curve))
-        write_bytes(folder / "curve.csv", curve.to_csv(index=False).encode())
+        write_bytes(folder / CURVE, curve.to_csv(index=False).encode())
     shown.live.end()
 
 
@@ -72,7 +72,7 @@ def skip_stage(stage: str, folder: Path) -> None:
     live.begin([])
     live.end()
     write_trained(folder / WEIGHTS, {}, {})
-    write_bytes(folder / "curve.csv", b"images,loss\n")
+    write_bytes(folder / CURVE, b"images,loss\n")
 
 
 def run_name(job: Job) -> str:

@@ -11,7 +11,7 @@ from drdd.errors import UserError
 from drdd.gates.catalogue import TASK_GATES
 from drdd.gates.gate import RunEvidence, TaskEvidence, TaskGate, Verdict
 from drdd.gates.judgement import Comparison, Judgement, TaskResult
-from drdd.registry import card
+from drdd.report import card
 from drdd.report.comparison import ChampionRecord
 from drdd.report.judgement import Expected, headline, held_out_digest, judgement
 from drdd.report.tables import gate_rows

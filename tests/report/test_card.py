@@ -6,7 +6,7 @@ import yaml
 
 from drdd.gates.judgement import Judgement
 from drdd.params import load
-from drdd.registry.card import model_card
+from drdd.report.card import model_card
 from tests.conftest import ROOT
 
 CORPUS = {
