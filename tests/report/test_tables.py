@@ -13,7 +13,8 @@ from rich.console import Console
 from drdd.gates.judgement import Comparison, Ends, Intervals, TaskResult
 from drdd.metrics.catalogue import METRICS, PSNR, PictureMetric, Score
 from drdd.metrics.quantity import MINUS, NONE
-from drdd.report import card, tables
+from drdd.registry import tables
+from drdd.report import card
 from drdd.report.judgement import headline
 from drdd.report.report import write_report
 from drdd.report.tables import (
