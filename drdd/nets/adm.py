@@ -40,8 +40,7 @@ class AdmConfig(NetworkConfig):
     )
     blocks: Annotated[int, Field(ge=1, le=8)] = 2
     attention: Annotated[
-        tuple[Count, ...],
-        Field(description="down-sampling rates at which attention is applied"),
+        tuple[Count, ...], Field(description="down-sampling rates at which attention is applied")
     ] = (8, 16, 32)
     middle_attention: bool = True
     head_channels: Annotated[int, Field(ge=8)] = 64
