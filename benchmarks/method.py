@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair, choose_pairs
 from drdd.inference.engine import Options, Restorer
 from drdd.methods import find
-from drdd.metrics.fidelity import score
+from drdd.metrics.fidelity import psnr_rgb, ssim_rgb
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
 from drdd.stages.prepared import paired, unpaired, whereabouts
@@ -186,11 +185,10 @@ def some(pairs: list[Pair], share: float) -> list[Pair]:
 
 def judged(pixels: Pixels, target: Pixels) -> dict[str, float]:
     """PSNR and SSIM in RGB; sharpness: mean gradient magnitude, relative to the target's."""
-    scored = asdict(score(pixels, target))
     steepness = [np.hypot(*np.gradient(x.mean(axis=2))).mean() for x in (pixels, target)]
     return {
-        "psnr": scored["psnr_rgb"],
-        "ssim": scored["ssim_rgb"],
+        "psnr": psnr_rgb(pixels, target),
+        "ssim": ssim_rgb(pixels, target),
         "sharpness": float(steepness[0] / steepness[1]),
     }
 

@@ -12,7 +12,7 @@ from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
 
 if TYPE_CHECKING:  # the command line starts without torch and pydantic
-    from drdd.drawing.sheets import Pixels
+    from drdd.pictures.pixels import Pixels
 
 app = typer.Typer(no_args_is_help=True)
 out = Console(highlight=False)

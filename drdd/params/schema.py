@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from drdd.gates.catalogue import RunBounds
 from drdd.methods import names
 from drdd.params.data import Corpus, Ingest, Paired
 from drdd.params.errors import nearest
@@ -29,12 +30,8 @@ class Metrics(Section):
     )
 
 
-class Gates(Section):
-    max_latency_p95: Positive | None = Field(
-        default=None,
-        description="seconds that 95 % of the held-out pictures must be restored within, as measured; "
-        "what a task must reach is in tasks",
-    )
+class Gates(RunBounds, Section):
+    """What the whole run must reach; what a task must reach is in tasks."""
 
 
 class Serve(Section):

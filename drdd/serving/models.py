@@ -19,6 +19,7 @@ import torch
 
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import TransientError, UserError
+from drdd.gates.judgement import Judgement
 from drdd.inference.engine import Restorer
 from drdd.serving.published import Source
 from drdd.serving.service import Served, UnknownModelError
@@ -218,9 +219,10 @@ def _demand_finite(restorer: Restorer) -> None:
 def _metrics(folder: Path) -> Mapping[str, Any]:
     """A model serves also where nobody can tell how good it is."""
     try:
-        return dict(json.loads((folder / METRICS).read_text()))
-    except (OSError, ValueError, TypeError):
+        judged = Judgement.of(json.loads((folder / METRICS).read_bytes()))
+    except (OSError, ValueError):
         return {}
+    return judged.model_dump(mode="json", exclude_unset=True) if judged else {}
 
 
 def _served(alias: str, loaded: Loaded, problem: str | None) -> Served:

@@ -30,7 +30,7 @@ SAME = [
     "results/summary.json",
     "results/grid.png",
     "results/evaluation/sets.json",
-    "results/evaluation/strips.parquet",
+    "results/evaluation/trajectories.parquet",
     "results/gain.csv",
 ]
 

@@ -14,7 +14,18 @@ from drdd.inference.engine import Restoration, Shown
 from drdd.metrics.measures import Measures
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
-from drdd.stages.paths import CANDIDATE, CORPORA, METRICS, PAIRS, SPLIT, START
+from drdd.stages.paths import (
+    CANDIDATE,
+    CORPORA,
+    GRID,
+    METRICS,
+    PAIRS,
+    SETS,
+    SPLIT,
+    START,
+    TRAJECTORIES,
+)
+from drdd.stages.paths import IMAGES as SCORES
 from tests.corpora import scene
 from tests.project import tiny_params, write_params
 
@@ -74,7 +85,7 @@ def evaluate(weights: bytes, quality: Mapping[str, float]) -> None:
             restoration = Restoration(output, states)
             pair = _pair(task, image)
             results.add(Restored(task, pair, degraded, target, restoration, 0.25, 1))
-    results.write()
+    results.write(SCORES, SETS, TRAJECTORIES, GRID)
 
 
 def metrics() -> dict[str, object]:
