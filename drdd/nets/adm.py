@@ -14,6 +14,8 @@ from drdd.settings import Count
 if TYPE_CHECKING:
     from drdd.nets.adm_unet import AdmUNet
 
+Multipliers = Annotated[tuple[Count, ...], Field(min_length=1, max_length=7)]
+
 
 @family
 @dataclass(frozen=True)
@@ -30,18 +32,10 @@ class AdmConfig(NetworkConfig):
     wide = True
     in_channels: int = 3
     channels: Annotated[int, Field(ge=32, multiple_of=32)] = 128
-    multipliers: Annotated[tuple[Count, ...], Field(min_length=1, max_length=7)] = (
-        1,
-        1,
-        2,
-        2,
-        4,
-        4,
-    )
+    multipliers: Multipliers = (1, 1, 2, 2, 4, 4)
     blocks: Annotated[int, Field(ge=1, le=8)] = 2
     attention: Annotated[
-        tuple[Count, ...],
-        Field(description="down-sampling rates at which attention is applied"),
+        tuple[Count, ...], Field(description="down-sampling rates at which attention is applied")
     ] = (8, 16, 32)
     middle_attention: bool = True
     head_channels: Annotated[int, Field(ge=8)] = 64

@@ -221,8 +221,8 @@ def test_any_layout_keeps_every_byte(workspace: Path, changed: Any) -> None:
 def test_tasks_at_the_very_end_of_a_file_without_a_last_line_break(workspace: Path) -> None:
     text = (ROOT / PARAMS).read_text()
     head, _, rest = text.partition("tasks:\n")
-    tasks, _, tail = rest.partition("\n# drdd, or a rival")
-    moved = f"{head}# drdd, or a rival{tail}\ntasks:\n{tasks}".rstrip("\n")
+    tasks, _, tail = rest.partition("\n# drdd, or a baseline")
+    moved = f"{head}# drdd, or a baseline{tail}\ntasks:\n{tasks}".rstrip("\n")
     PARAMS.write_bytes(moved.encode())
     written = add_task("coloured", _task())
     assert PARAMS.read_text() == moved + "\n" + "".join(f"  {x}\n" for x in written.splitlines())
@@ -232,9 +232,9 @@ def test_tasks_at_the_very_end_of_a_file_without_a_last_line_break(workspace: Pa
 def test_tasks_in_braces_are_left_alone(workspace: Path) -> None:
     text = (ROOT / PARAMS).read_text()
     head, _, rest = text.partition("tasks:\n")
-    tail = rest.partition("\n# drdd, or a rival")[2]
+    tail = rest.partition("\n# drdd, or a baseline")[2]
     grey = "tasks: {g: {corpora: [nature], degradation: [{kind: grey}]}}\n"
-    PARAMS.write_text(f"{head}{grey}# drdd, or a rival{tail}")
+    PARAMS.write_text(f"{head}{grey}# drdd, or a baseline{tail}")
     before = PARAMS.read_bytes()
     with pytest.raises(UserError, match="write tasks in lines, not in braces"):
         add_task("coloured", _task())
