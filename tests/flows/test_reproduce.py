@@ -103,7 +103,7 @@ def test_only_what_the_remote_has_not_is_pushed(project: Path) -> None:
     assert len(after) > len(before)
 
 
-def test_what_the_remote_did_not_get_is_owed_to_it(
+def test_what_is_unpushed_is_pushed_by_the_next_run(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
