@@ -1,7 +1,7 @@
 """Progress of long work: a bar with an ETA on a terminal, a line now and then elsewhere, and a file.
 
-The file, .drdd/progress/<stage>.json, is how a flow or a watching shell sees a stage of another
-process.
+The file, .drdd/progress/<stage>.json, is the one way by which a flow or a watching shell sees a stage of
+another process: how far it is, which Ray job it has, what it said, how it ended.
 """
 
 import json
@@ -16,18 +16,21 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from drdd.errors import UserError
+from drdd.errors import Failure, failure_of
 from drdd.files import write_json
 
 FOLDER = Path(".drdd/progress")
 LINE_EVERY_S = 10.0
+KEPT_SENTENCES = 20
 
 
 @dataclass(frozen=True)
 class Status:
     """state: running, done or failed; eta_s: seconds to go, None when unknown; note: last word.
 
-    retry: of a failure, whether trying again may help; began: Unix time of the process's start.
+    updated: Unix time of the last change; began: of the process's start; ray_job: the number of the
+    stage's job on a shared Ray cluster; said: the last sentences for a person; failure: why it failed;
+    outcome: how its outputs came to be in DVC's cache (flows.reproduce), "" until they are there.
     """
 
     stage: str
@@ -38,15 +41,18 @@ class Status:
     note: str = ""
     eta_s: float | None = None
     updated: float = 0.0
-    retry: bool = True
     began: float = 0.0
+    ray_job: str = ""
+    said: tuple[str, ...] = ()
+    failure: Failure | None = None
+    outcome: str = ""
 
 
 class Reporter:
     """Call `update`; the first call's position is where this process began (a resumed run)."""
 
     def __init__(self, stage: str, root: Path = Path()) -> None:
-        self._path = root / FOLDER / f"{stage}.json"
+        self._root = root
         self._status = Status(stage, "running", began=psutil.Process().create_time())
         self._console = Console(stderr=True)
         self._bar: _Bar | None = None
@@ -70,20 +76,27 @@ class Reporter:
         """A line for a person, which stays above the bar."""
         line = f"{self._status.stage}: {sentence}"
         self._console.print(line, markup=False, soft_wrap=True, highlight=False)
+        said = (*self._status.said, sentence)[-KEPT_SENTENCES:]
+        self._status = replace(self._status, said=said)
+        self._write()
 
-    def finish(self, state: str, note: str = "", retry: bool = True) -> None:
+    def ray_job(self, number: str) -> None:
+        self._status = replace(self._status, ray_job=number)
+        self._write()
+
+    def finish(self, state: str, note: str = "", failure: Failure | None = None) -> None:
         if self._bar is not None:
             self._bar.stop()
         if state == "done" and note:
             self.say(note)
         note = note or self._status.note
-        self._status = replace(self._status, state=state, note=note, eta_s=None, retry=retry)
+        self._status = replace(self._status, state=state, note=note, eta_s=None, failure=failure)
         self._write()
 
     def _write(self) -> None:
         """What nobody can be shown, because the disk is full, is no reason to stop the work."""
         with suppress(OSError):
-            write_json(self._path, asdict(replace(self._status, updated=time.time())))
+            write_status(self._status, self._root)
 
     def _show(self, now: float) -> None:
         status = self._status
@@ -129,19 +142,49 @@ def describe(status: Status) -> str:
 def read_status(stage: str, root: Path = Path()) -> Status | None:
     """The last status a stage wrote, None when there is none (yet)."""
     try:
-        return Status(**json.loads((root / FOLDER / f"{stage}.json").read_text()))
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        found = json.loads(_path(stage, root).read_text())
+        failure = found.pop("failure")
+        said = tuple(found.pop("said"))
+        return Status(**found, said=said, failure=Failure(**failure) if failure else None)
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
         return None
+
+
+def write_status(status: Status, root: Path = Path()) -> None:
+    """Stamped with the present time. Raises OSError, such as on a full disk."""
+    write_json(_path(status.stage, root), asdict(replace(status, updated=time.time())))
+
+
+def clear_status(stage: str, root: Path = Path()) -> None:
+    """Before a stage is tried: what is found afterwards is of this try."""
+    _path(stage, root).unlink(missing_ok=True)
+
+
+def _path(stage: str, root: Path) -> Path:
+    return root / FOLDER / f"{stage}.json"
+
+
+_current: Reporter | None = None  # a process runs one stage
+
+
+def report_ray_job(number: str) -> None:
+    """Note the Ray job of the stage that this process runs, if it runs one."""
+    if _current is not None:
+        _current.ray_job(number)
 
 
 @contextmanager
 def reporting(stage: str) -> Iterator[Reporter]:
     """A reporter whose file ends in "done" or "failed", whatever happens in the block."""
-    reporter = Reporter(stage)
+    global _current
+    reporter = _current = Reporter(stage)
     try:
         yield reporter
     except BaseException as error:
-        retry = not isinstance(error, UserError | KeyboardInterrupt)
-        reporter.finish("failed", str(error) or type(error).__name__, retry)
+        failure = failure_of(error)
+        reporter.finish("failed", failure.sentence, failure)
         raise
-    reporter.finish("done")
+    else:
+        reporter.finish("done")
+    finally:
+        _current = None

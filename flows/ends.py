@@ -16,21 +16,24 @@ from flows.graph import found, locked, opened
 LOOKED_AT = (METRICS, REPORT, GRID, PUBLISHED)
 
 
-def demand(names: Iterable[str]) -> None:
-    """Of the stages `names`: every output is to be had, and what a person looks at is in the workspace.
+def verify_outputs(names: Iterable[str]) -> None:
+    """Every output of the stages is in the workspace, the cache or the remote; what a person looks at is in
+    the workspace.
 
     Raises TransientError with what is missing.
     """
-    missing = []
+    missing: list[str] = []
     with opened(Path()) as repo, locked(repo):
         for name in names:
             one, _ = found(repo, name)
-            missing += [str(out) for out in one.outs if not out.hash_info] + cache.lost(repo, one)
+            missing += [str(out) for out in one.outs if not out.hash_info] + cache.missing(
+                repo, one
+            )
         if not missing:
             with explained("DVC's remote"):
                 made = {out.fs_path for name in names for out in found(repo, name)[0].outs}
                 here = [path for path in LOOKED_AT if str(path.absolute()) in made]
-                cache.show(repo, [str(path) for path in here if not path.exists()])
+                cache.fetch(repo, [str(path) for path in here if not path.exists()])
     if missing:
         raise TransientError(f"neither here nor in DVC's remote: {', '.join(sorted(set(missing)))}")
 

@@ -1,24 +1,21 @@
 """The stage graph, read from dvc.yaml through DVC itself: nothing about it is repeated here."""
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import networkx as nx
 from dvc.exceptions import DvcException
-from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc.stage import Stage as DvcStage
 
 from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.params.errors import nearest
+from flows.dvc_internals import open_repo
 
 LOCK, COPY = Path("dvc.lock"), Path(".drdd/dvc.lock")
-BUSY_POLL_S = 0.2
-BUSY_PATIENCE_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def stages(root: Path, target: str = "", without: Sequence[str] = ()) -> list[St
 
 @contextmanager
 def opened(root: Path) -> Iterator[Repo]:
-    repo = Repo(str(root))
+    repo = open_repo(root)
     try:
         yield repo
     finally:
@@ -67,29 +64,20 @@ def opened(root: Path) -> Iterator[Repo]:
 
 @contextmanager
 def locked(repo: Repo) -> Iterator[None]:
-    """With DVC's lock of the workspace, which is waited for: stages that run at once collide on it.
+    """With DVC's lock of the workspace, for which stages that run at once wait.
 
-    What the repo knew of dvc.yaml and dvc.lock before it reads anew.
+    The repo reads dvc.yaml and dvc.lock anew.
     """
-    give_up = time.monotonic() + BUSY_PATIENCE_S
-    with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(lock_repo(repo))
-                break
-            except LockError:
-                if time.monotonic() > give_up:
-                    raise
-                time.sleep(BUSY_POLL_S)
-        _mend(Path(repo.root_dir))
+    with lock_repo(repo):
+        _repair_lock(Path(repo.root_dir))
         yield
 
 
 def dump(stage: DvcStage, root: Path) -> None:
-    """Note in dvc.lock what the stage was made of. With DVC's lock.
+    """Write the stage's entry of dvc.lock. The caller holds DVC's lock.
 
-    DVC writes the file in place, so a process that is killed leaves a part of it. There is a copy then,
-    from which the next one that has the lock puts it back.
+    DVC writes the file in place, so a process that is killed leaves a part of it. The copy made before
+    remains then, and the next process that holds the lock puts it back.
     """
     lock, copy = root / LOCK, root / COPY
     write_bytes(copy, lock.read_bytes() if lock.exists() else b"")
@@ -97,7 +85,7 @@ def dump(stage: DvcStage, root: Path) -> None:
     copy.unlink()
 
 
-def _mend(root: Path) -> None:
+def _repair_lock(root: Path) -> None:
     lock, copy = root / LOCK, root / COPY
     if copy.exists():
         if copy.stat().st_size:

@@ -18,7 +18,7 @@ from flows import artifacts, ends, experiments, graph
 from flows.children import stopping_children
 from flows.reproduce import RAN, RESTORED, UNCHANGED, current
 from flows.service import deploy_champion
-from flows.stages import KEPT, Plan, run_stage, workers
+from flows.stages import KEPT, RunPolicy, processes, run_stage
 from flows.workspace import Workspace, trial_overrides, workspace
 
 STARTS = 5  # of one run, after crashes and lost machines
@@ -74,7 +74,7 @@ def pipeline(
             raise UserError(
                 f"keep: {', '.join(unknown)} is no stage of this run ({', '.join(names)})"
             )
-        plan = Plan(
+        policy = RunPolicy(
             current=frozenset() if force else current(names),
             keep=frozenset(keep),
             force=force,
@@ -82,14 +82,14 @@ def pipeline(
             timeout_s=60 * timeout_minutes,
         )
         with stopping_children():
-            if set(names) - plan.current - plan.keep:
-                workers.get_ready(1)  # the first stage is alone
-            outcomes = _run(listed, plan)
-            workers.dismiss()
+            if set(names) - policy.current - policy.keep:
+                processes.prepare(1)  # the first stage is alone
+            outcomes = _run(listed, policy)
+            processes.close()
         return _end(root, place, outcomes, served=not asked and not rev and promote)
 
 
-def _run(listed: Sequence[graph.Stage], plan: Plan) -> dict[str, str]:
+def _run(listed: Sequence[graph.Stage], policy: RunPolicy) -> dict[str, str]:
     """What it took with each stage; all that they make is there afterwards, the version too.
 
     Raises what the first stage that failed raised.
@@ -97,24 +97,24 @@ def _run(listed: Sequence[graph.Stage], plan: Plan) -> dict[str, str]:
     done: dict[str, Any] = {}
     for stage in listed:
         upstream = {name: done[name] for name in stage.upstream if name in done}
-        done[stage.name] = run_stage.submit(stage.name, plan, upstream)
+        done[stage.name] = run_stage.submit(stage.name, policy, upstream)
     wait(list(done.values()))  # a failure must not stop what runs beside it
     outcomes = {name: future.result() for name, future in done.items()}
-    _push(plan)
-    ends.demand(outcomes)
+    _push(policy)
+    ends.verify_outputs(outcomes)
     if outcomes.get(PUBLISH, KEPT) != KEPT and ends.is_unpublished():
         # dvc.lock, or the cache, speaks of another registry, or of a version that is gone.
-        again = run_stage.submit(PUBLISH, replace(plan, force=True, keep=frozenset()), {})
+        again = run_stage.submit(PUBLISH, replace(policy, force=True, keep=frozenset()), {})
         outcomes[PUBLISH] = again.result()
-        _push(plan)
-        ends.demand(outcomes)
+        _push(policy)
+        ends.verify_outputs(outcomes)
     return outcomes
 
 
-def _push(plan: Plan) -> None:
+def _push(policy: RunPolicy) -> None:
     """DVC's remote has what was made; each stage tried to push its own while others ran."""
-    again = replace(plan, current=frozenset(), keep=frozenset(), force=False)
-    for stage in workers.unpushed():
+    again = replace(policy, current=frozenset(), keep=frozenset(), force=False)
+    for stage in processes.unpushed():
         run_stage.submit(stage, again, {}, pushed=True).result()
 
 

@@ -1,9 +1,10 @@
 """`python -m flows.reproduce STAGE [--force]`: one stage of the workspace that is the current folder.
 
 In a process of its own, whose output is the stage's, and which ends the stage when it is told to end.
-The last line is UNCHANGED, RAN or RESTORED, as soon as the outputs are there; it goes on until DVC's remote
-has them too. Exit status: 75 when trying again may help, else 1. Without a stage it imports what it will
-need and waits for a Wish, a line of JSON, so that a run has one ready in advance.
+How it went is in the stage's status (drdd.progress): the outcome UNCHANGED, RAN or RESTORED as soon as the
+outputs are in DVC's cache, or the failure. It goes on until DVC's remote has them too; exit status 0 then,
+else 1. Without a stage it imports what it will need and waits for a StageRequest, a line of JSON, so that
+a run has a process ready in advance.
 """
 
 import fcntl
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -26,30 +27,30 @@ from dvc.repo import Repo
 from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
 from dvc.ui import ui
 
-from drdd.errors import TransientError, UserError
-from drdd.stages.run import EXIT_TRANSIENT
+from drdd.errors import OUT_OF_MEMORY, Failure, failure_of
+from drdd.progress import Status, clear_status, read_status, write_status
 from drdd.storage.filesystems import explained
 from flows import cache
-from flows.graph import BUSY_PATIENCE_S, BUSY_POLL_S, dump, found, locked, opened
+from flows.dvc_internals import was_killed
+from flows.graph import dump, found, locked, opened
 
-UNCHANGED, RAN, RESTORED = "drdd: unchanged", "drdd: ran", "drdd: restored"
-MADE = (UNCHANGED, RAN, RESTORED)
+UNCHANGED, RAN, RESTORED = "unchanged", "ran", "restored"
 REMOTE = "DVC's remote"
-JOB = "DRDD_RAY_JOB"  # where a stage writes which job of the Ray cluster it is
-AHEAD = ("dvc.scm", "dvc.repo.fetch", "dvc_s3", "s3fs")
+BUSY_POLL_S = 0.2
+BUSY_PATIENCE_S = 900.0
+PRELOADED = ("dvc.scm", "dvc.repo.fetch", "dvc_s3", "s3fs")
 
 
 @dataclass(frozen=True)
-class Wish:
-    """job: the path where the stage leaves the number of its Ray job."""
+class StageRequest:
+    """force: make the outputs anew, even if they are up to date."""
 
     stage: str
     force: bool
-    job: str = ""
 
 
 def current(stages: Iterable[str]) -> frozenset[str]:
-    """Those with nothing to do: their outputs are those of their inputs as they are, and are to be had."""
+    """Those with nothing to do: made of their inputs as they are, with outputs that can be fetched."""
     with opened(Path()) as repo, locked(repo):
         return frozenset(name for name in stages if _is_current(repo, name))
 
@@ -57,14 +58,14 @@ def current(stages: Iterable[str]) -> frozenset[str]:
 def _is_current(repo: Repo, stage: str) -> bool:
     one, upstream = found(repo, stage)
     changed = one.changed(allow_missing=True, upstream=upstream)
-    return not (changed or cache.lost(repo, one) or cache.is_owed(repo, one))
+    return not (changed or cache.missing(repo, one) or cache.is_unpushed(repo, one))
 
 
-def is_had(stage: str) -> bool:
-    """Whether outputs that dvc.lock names are to be had, whatever they were made of."""
+def has_outputs(stage: str) -> bool:
+    """Whether the outputs that dvc.lock names are here or can be fetched, whatever they were made of."""
     with opened(Path()) as repo, locked(repo):
         one, _ = found(repo, stage)
-        return all(out.hash_info for out in one.outs) and not cache.lost(repo, one)
+        return all(out.hash_info for out in one.outs) and not cache.missing(repo, one)
 
 
 def reproduce(repo: Repo, stage: str, force: bool, tell: Callable[[str], None]) -> None:
@@ -78,22 +79,22 @@ def reproduce(repo: Repo, stage: str, force: bool, tell: Callable[[str], None]) 
         if not force and _is_current(repo, stage):
             return tell(UNCHANGED)
         one, _ = found(repo, stage)
-        cache.bring(repo, one)
-        name = cache.key(one)
-    with _alone(Path(repo.cache.legacy.path) / "flights" / name):
+        cache.fetch_deps(repo, one)
+        key = cache.key(one)
+    with _alone(Path(repo.cache.legacy.path) / "flights" / key):
         with locked(repo), explained(REMOTE):
-            made = not force and cache.recall(repo, found(repo, stage)[0], name)
-            if not made:
-                cache.bring_all(repo, found(repo, stage)[0])
+            restored = not force and cache.restore_cached(repo, found(repo, stage)[0], key)
+            if not restored:
+                cache.fetch_upstream(repo, found(repo, stage)[0])
         with locked(repo):
             one, upstream = found(repo, stage)
-            again = force or (not made and bool(cache.lost(repo, one)))
+            again = force or (not restored and bool(cache.missing(repo, one)))
             if one.reproduce(force=again, allow_missing=True, upstream=upstream):
                 dump(one, Path())
-            cache.owe(repo, one)
-        tell(RESTORED if made else RAN)
+            cache.mark_unpushed(repo, one)
+        tell(RESTORED if restored else RAN)
         with explained(REMOTE):
-            cache.push(repo, one, name)
+            cache.push(repo, one, key)
 
 
 @contextmanager
@@ -121,11 +122,11 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _patiently(repo: Repo, stage: str, force: bool) -> None:
-    """Stages of one workspace that run at once collide on DVC's locks now and then; that passes."""
+    """Stages of one workspace that run at once may collide on DVC's locks of paths; that passes."""
     give_up = time.monotonic() + BUSY_PATIENCE_S
     while True:
         try:
-            return reproduce(repo, stage, force, tell=partial(print, flush=True))
+            return reproduce(repo, stage, force, tell=partial(_tell, stage))
         except (RWLockFileCorruptedError, RWLockFileFormatError):
             Path(".dvc/tmp/rwlock").unlink(missing_ok=True)  # its writer was killed
         except LockError:
@@ -134,41 +135,63 @@ def _patiently(repo: Repo, stage: str, force: bool) -> None:
         time.sleep(BUSY_POLL_S)
 
 
+def _tell(stage: str, outcome: str) -> None:
+    status = read_status(stage) or Status(stage, "done")
+    write_status(replace(status, state="done", outcome=outcome))
+
+
+def _fail(stage: str, error: Exception) -> Failure:
+    """Into the status, unless the stage itself has said there why it failed."""
+    status = read_status(stage) or Status(stage, "failed")
+    failure = status.failure or _failure(error)
+    with suppress(OSError):  # such as on a full disk; the failure is printed all the same
+        write_status(replace(status, state="failed", failure=failure))
+    return failure
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, LockError):
+        return Failure("transient", str(error))
+    if isinstance(error, DvcException):
+        cause = error.__cause__ or error
+        return Failure("unexpected", str(cause), OUT_OF_MEMORY if was_killed(cause) else "")
+    return failure_of(error)
+
+
 def _ask_to_end(*_: object) -> None:
     """A stage is told by whoever tells us, and ends in order; without one there is nothing to wait for."""
     if not psutil.Process().children():
-        sys.exit(EXIT_TRANSIENT)
+        sys.exit(1)
 
 
-def _given(repo: Repo) -> Wish | None:
+def _request(repo: Repo) -> StageRequest | None:
     """What the arguments say, else a line that is waited for, with all done that can be in advance."""
     if len(sys.argv) > 1:
-        return Wish(sys.argv[1], "--force" in sys.argv[2:])
-    for name in AHEAD:
+        return StageRequest(sys.argv[1], "--force" in sys.argv[2:])
+    for name in PRELOADED:
         with suppress(ImportError):  # which will be said where it is needed
             import_module(name)
     with suppress(Exception):
-        cache.meet(repo)
+        cache.connect(repo)
     line = sys.stdin.readline()
-    return Wish(**json.loads(line)) if line else None
+    return StageRequest(**json.loads(line)) if line else None
 
 
 def _main() -> None:
     for asked in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, _ask_to_end)
     with opened(Path()) as repo:
-        given = _given(repo)
-        if given is None:
-            return  # nobody wanted anything any more
-        if given.job:
-            os.environ[JOB] = given.job
+        request = _request(repo)
+        if request is None:
+            return  # the run has ended, and needs no further process
+        clear_status(request.stage)
         try:
-            _patiently(repo, given.stage, given.force)
-        except (TransientError, LockError) as error:
-            ui.error_write(f"{given.stage}: {error}")
-            sys.exit(EXIT_TRANSIENT)
-        except (UserError, DvcException) as error:
-            ui.error_write(f"{error.__cause__ or error}")
+            _patiently(repo, request.stage, request.force)
+        except Exception as error:
+            failure = _fail(request.stage, error)
+            if failure.kind == "unexpected" and not isinstance(error, DvcException):
+                raise
+            ui.error_write(f"{request.stage}: {failure}")
             sys.exit(1)
 
 

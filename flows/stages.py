@@ -15,27 +15,34 @@ from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from drdd.errors import UserError
-from drdd.progress import Status, read_status
+from drdd.errors import Failure, UserError
+from drdd.progress import Status, clear_status, read_status
 from flows import artifacts
 from flows.children import ENDING, stop
-from flows.remedies import remedy
-from flows.reproduce import MADE, UNCHANGED, Wish, is_had
+from flows.reproduce import UNCHANGED, StageRequest, has_outputs
 
-POLL_S = 1.0
+POLL_S = 0.2
+SHOW_EVERY_S = 1.0  # how often Prefect hears of progress
 LAST_LINES = 20
+LAST_WORDS_S = 5.0  # for what a stage printed as it ended
 LOGS = Path(".drdd/logs")
 READY = 2  # processes that wait for a stage
-KEPT = "drdd: kept"
+KEPT = "kept"
+REMEDIES = {  # where the error itself carries none
+    "user": "Correct what the message names, such as a key of params.yaml; then start the run again.",
+    "transient": "Start the run again: it goes on where it stopped. `drdd doctor` checks the services.",
+    "interrupted": "Start the run again: it goes on where it stopped.",
+    "unexpected": "The last lines of its log, above, are what is known; all of it is in .drdd/logs.",
+}
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPolicy:
     """How a run treats its stages.
 
     current: those that had nothing to do when it began; keep: those whose outputs are taken as they
-    are; force: make all others anew; stall_s: how long a stage may say nothing; timeout_s: may take, 0 is
-    for ever.
+    are; force: make all others anew; stall_s: how long a stage may be silent, 0 is for ever; timeout_s: how
+    long it may take, 0 is for ever.
     """
 
     current: frozenset[str] = frozenset()
@@ -45,10 +52,10 @@ class Plan:
     timeout_s: float = 0
 
 
-class Workers:
+class StageProcesses:
     """Processes for stages, some of which have done their imports before a stage is ready to run.
 
-    pushing: those whose stage has its outputs already, and DVC's remote not yet.
+    pushing: by stage, those whose outputs are in DVC's cache, and not in its remote yet.
     """
 
     def __init__(self) -> None:
@@ -56,28 +63,28 @@ class Workers:
         self._ready: list[subprocess.Popen[str]] = []
         self.pushing: dict[str, subprocess.Popen[str]] = {}
 
-    def get_ready(self, count: int = READY) -> None:
+    def prepare(self, count: int = READY) -> None:
         """In the current folder."""
         with self._lock:
             while len(self._ready) < count and not ENDING.is_set():
                 self._ready.append(_started())
+
+    def submit(self, request: StageRequest) -> "subprocess.Popen[str]":
+        with self._lock:
+            process = self._ready.pop(0) if self._ready else _started()
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asdict(request)) + "\n")
+        process.stdin.close()
+        self.prepare()
+        return process
 
     def unpushed(self) -> list[str]:
         """The stages whose outputs did not reach the remote, when each has been tried to the end."""
         tried, self.pushing = self.pushing, {}
         return [stage for stage, process in tried.items() if process.wait() != 0]
 
-    def given(self, wish: Wish) -> "subprocess.Popen[str]":
-        with self._lock:
-            process = self._ready.pop(0) if self._ready else _started()
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(asdict(wish)) + "\n")
-        process.stdin.close()
-        self.get_ready()
-        return process
-
-    def dismiss(self) -> None:
-        """Those that wait in vain."""
+    def close(self) -> None:
+        """End those that got no stage."""
         with self._lock:
             for process in self._ready:
                 assert process.stdin is not None
@@ -97,11 +104,11 @@ def _started() -> "subprocess.Popen[str]":
     )
 
 
-workers = Workers()
+processes = StageProcesses()
 
 
 class StageFailedError(Exception):
-    """A stage failed; the message is the stage's own last word. retry: whether that may help."""
+    """A stage failed. retry: whether trying again may help."""
 
     def __init__(self, message: str, retry: bool) -> None:
         super().__init__(message)
@@ -121,100 +128,107 @@ def may_pass(task: Task[..., object], run: TaskRun, state: State) -> bool:
     retry_jitter_factor=0.5,
     retry_condition_fn=may_pass,
 )
-def run_stage(stage: str, plan: Plan, upstream: Mapping[str, str], pushed: bool = False) -> str:
-    """Bring the outputs of `stage` up to date in the current folder; what that took.
+def run_stage(
+    stage: str, policy: RunPolicy, upstream: Mapping[str, str], pushed: bool = False
+) -> str:
+    """Bring the outputs of `stage` up to date in the current folder; how they came to be there.
 
-    upstream: what it took with the stages that this one reads; pushed: return only when DVC's remote has
-    them too, which others need not wait for. Raises StageFailedError.
+    upstream: the same of the stages that this one reads; pushed: return only when DVC's remote has the
+    outputs too, for which others need not wait. Raises StageFailedError.
     """
-    if stage in plan.keep:
-        if is_had(stage):
+    if stage in policy.keep:
+        if has_outputs(stage):
             return KEPT
         raise UserError(f"{stage} is to be kept, but what it made is nowhere to be had; let it run")
-    untouched = stage in plan.current and set(upstream.values()) <= {UNCHANGED, KEPT}
-    if untouched and not plan.force:
+    untouched = stage in policy.current and set(upstream.values()) <= {UNCHANGED, KEPT}
+    if untouched and not policy.force:
         return UNCHANGED
-    return _Running(stage, plan, pushed).outcome()
+    return _StageRun(stage, policy, pushed).outcome()
 
 
 @dataclass
-class _Running:
-    """The process of a stage, and what is known of it; it is over when its outputs are there, or pushed."""
+class _StageRun:
+    """The process of a stage: over when its status has an outcome or, with `pushed`, when it has ended."""
 
     stage: str
-    plan: Plan
+    policy: RunPolicy
     pushed: bool
-    last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
-    heard: float = field(default_factory=time.monotonic)
-    made: str = ""
-    over: threading.Event = field(default_factory=threading.Event)
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    last_sign: float = field(default_factory=time.monotonic)  # of life: a line, or progress
 
     def outcome(self) -> str:
-        before = read_status(self.stage)
-        job = LOGS / f"{self.stage}.job"
         LOGS.mkdir(parents=True, exist_ok=True)
-        job.unlink(missing_ok=True)
-        process = workers.given(Wish(self.stage, self.plan.force, str(job.absolute())))
-        logger = get_run_logger()
-        threading.Thread(target=self._read, args=(process, logger.info), daemon=True).start()
-        ended = self._watch(process, before, job)
-        if self.made and not self.pushed:
-            workers.pushing[self.stage] = process
-            return self.made
-        if process.wait() == 0:
-            return self.made
-        raise ended or self._failure(before)
+        clear_status(self.stage)
+        process = processes.submit(StageRequest(self.stage, self.policy.force))
+        log = get_run_logger().info
+        reader = threading.Thread(target=self._read, args=(process, log), daemon=True)
+        reader.start()
+        status = self._watch(process)
+        if status is not None and status.outcome and not self.pushed:
+            processes.pushing[self.stage] = process
+            return status.outcome
+        if process.wait() == 0 and status is not None:
+            return status.outcome
+        reader.join(timeout=LAST_WORDS_S)
+        raise self._failed(self._failure(status))
 
     def _read(self, process: "subprocess.Popen[str]", log: Callable[[str], None]) -> None:
+        """What the stage prints is for people: into the task's log and a file."""
         assert process.stdout is not None
         with (LOGS / f"{self.stage}.log").open("a", buffering=1) as kept:
-            for line in process.stdout:
-                said = line.rstrip()
-                if said in MADE:
-                    self.made = said
-                    if not self.pushed:
-                        self.over.set()
-                elif said:
-                    self.heard = time.monotonic()
-                    self.last.append(said)
-                    kept.write(f"{said}\n")
-                    log(said)
-        self.over.set()
+            for line in filter(None, (line.rstrip() for line in process.stdout)):
+                self.last_sign = time.monotonic()
+                self.last_lines.append(line)
+                kept.write(f"{line}\n")
+                log(line)
 
-    def _watch(
-        self, process: "subprocess.Popen[str]", before: Status | None, job: Path
-    ) -> StageFailedError | None:
-        """Until it is over. The failure, if it was ended here."""
-        began = self.heard
-        shown, linked = before, False
+    def _watch(self, process: "subprocess.Popen[str]") -> Status | None:
+        """The status when it is over. Raises StageFailedError when the stage took too long."""
+        began = self.last_sign
+        seen: Status | None = None
         artifact: UUID | None = None
-        while not self.over.wait(POLL_S):
+        linked, unshown, next_show = False, False, 0.0
+        while True:
+            ended = process.poll() is not None  # before its last word is read
             status = read_status(self.stage)
-            if status is not None and status != shown and status.total:
-                artifact = artifacts.progress(artifact, status)
-                self.heard = time.monotonic()
-            shown = status
-            if not linked and job.exists() and (number := job.read_text()):
-                linked = artifacts.ray_job(self.stage, number)
             now = time.monotonic()
-            if 0 < self.plan.stall_s < now - self.heard:
-                stop([process.pid])
-                return self._failed(f"it said nothing for {self.plan.stall_s / 60:g} minutes", True)
-            if 0 < self.plan.timeout_s < now - began:
-                stop([process.pid])
-                return self._failed(
-                    f"it took longer than {self.plan.timeout_s / 60:g} minutes", False
-                )
-        return None
+            if ended or (status is not None and status.outcome and not self.pushed):
+                return status
+            if status != seen:
+                seen, self.last_sign, unshown = status, now, True
+            if status is not None and status.total and unshown and now >= next_show:
+                artifact = artifacts.progress(artifact, status)
+                unshown, next_show = False, now + SHOW_EVERY_S
+            if status is not None and status.ray_job and not linked:
+                linked = artifacts.ray_job(self.stage, status.ray_job)
+            self._stop_if_late(process, began)
+            time.sleep(POLL_S)
 
-    def _failure(self, before: Status | None) -> StageFailedError:
-        """By its own last word, if it had one; then it also knows whether trying again may help."""
-        status = read_status(self.stage)
-        if status and status != before and status.state == "failed" and status.note:
-            return self._failed(status.note, status.retry)
-        return self._failed(self.last[-1] if self.last else "it ended without a word", True)
+    def _stop_if_late(self, process: "subprocess.Popen[str]", began: float) -> None:
+        now, stall_s, timeout_s = time.monotonic(), self.policy.stall_s, self.policy.timeout_s
+        if 0 < stall_s < now - self.last_sign:
+            said = f"it said nothing for {stall_s / 60:g} minutes"
+            failure = Failure("transient", said, _slow("stall_minutes"))
+        elif 0 < timeout_s < now - began:
+            said = f"it took longer than {timeout_s / 60:g} minutes"
+            failure = Failure("user", said, _slow("timeout_minutes"))
+        else:
+            return
+        stop([process.pid])
+        raise self._failed(failure)
 
-    def _failed(self, word: str, retry: bool) -> StageFailedError:
-        lines = list(self.last)
-        artifacts.failure(self.stage, word, remedy([word, *lines]), lines)
-        return StageFailedError(f"{self.stage}: {word}", retry)
+    def _failure(self, status: Status | None) -> Failure:
+        """Its own word, if it had one."""
+        if status is not None and status.failure is not None:
+            return status.failure
+        last = self.last_lines[-1] if self.last_lines else "it ended without a word"
+        return Failure("unexpected", last)
+
+    def _failed(self, failure: Failure) -> StageFailedError:
+        advice = failure.remedy or REMEDIES[failure.kind]
+        artifacts.failure(self.stage, failure.sentence, advice, list(self.last_lines))
+        return StageFailedError(f"{self.stage}: {failure}", failure.retry)
+
+
+def _slow(parameter: str) -> str:
+    return f"see its log and Ray's dashboard; raise {parameter} if the work is really that slow"

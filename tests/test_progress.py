@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from drdd.errors import TransientError, UserError
-from drdd.progress import Status, describe, read_status, reporting
+from drdd.progress import (
+    Status,
+    clear_status,
+    describe,
+    read_status,
+    report_ray_job,
+    reporting,
+)
 
 
 def test_a_stage_is_seen_running_and_done(workspace: Path) -> None:
@@ -24,17 +31,47 @@ def test_a_stage_is_seen_running_and_done(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "retry"),
-    [(UserError("bad"), False), (TransientError("down"), True), (OSError("odd"), True)],
+    ("error", "kind", "retry"),
+    [
+        (UserError("bad"), "user", False),
+        (TransientError("down"), "transient", True),
+        (OSError("odd"), "unexpected", True),
+        (KeyboardInterrupt("x"), "interrupted", False),
+    ],
 )
 def test_a_failure_says_whether_a_retry_may_help(
-    workspace: Path, error: Exception, retry: bool
+    workspace: Path, error: BaseException, kind: str, retry: bool
 ) -> None:
     with pytest.raises(type(error)), reporting("publish"):
         raise error
     status = read_status("publish")
     assert status is not None
-    assert (status.state, status.note, status.retry) == ("failed", str(error), retry)
+    assert status.state == "failed"
+    assert status.failure is not None
+    assert status.note == status.failure.sentence
+    assert kind == "interrupted" or status.note == str(error)
+    assert (status.failure.kind, status.failure.retry) == (kind, retry)
+
+
+def test_a_failure_carries_its_remedy(workspace: Path) -> None:
+    with pytest.raises(UserError, match="no key; set it"), reporting("publish"):
+        raise UserError("no key", "set it")
+    status = read_status("publish")
+    assert status is not None
+    assert status.failure is not None
+    assert (status.failure.sentence, status.failure.remedy) == ("no key", "set it")
+    clear_status("publish")
+    assert read_status("publish") is None
+
+
+def test_what_a_stage_said_and_its_ray_job_are_in_its_status(workspace: Path) -> None:
+    report_ray_job("01")  # of no stage
+    with reporting("train_noise") as reporter:
+        reporter.say("training begins")
+        report_ray_job("02000000")
+    status = read_status("train_noise")
+    assert status is not None
+    assert (status.said, status.ray_job) == (("training begins",), "02000000")
 
 
 def test_a_resumed_run_estimates_from_where_it_began(workspace: Path) -> None:

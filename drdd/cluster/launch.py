@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from drdd.cluster.channel import GRACE_S, Began, Channel, Failed, Said
 from drdd.cluster.checkpoints import Checkpoints
 from drdd.cluster.session import ray_cluster
-from drdd.errors import TransientError, UserError
+from drdd.errors import TransientError, UserError, failure_of
 from drdd.params import TrainStage
 from drdd.storage.versions import push, shared_folder
 from drdd.training.history import Point, Progress, reproducible
@@ -180,9 +180,12 @@ def _diagnosis(error: Exception, stage: str, settings: TrainStage) -> Exception:
         if isinstance(cause, TransientError):
             return cause
     last = "; ".join(str(cause).strip().splitlines()[-1] for cause in causes if str(cause).strip())
+    nodes = f"`ray status` shows the nodes; lower train.{stage}.workers, or raise its restarts"
+    known = (failure_of(cause).remedy for cause in causes)
     return TransientError(
         f"train.{stage}: workers were lost more than restarts = {settings.restarts} times"
-        f"{f' ({last})' if last else f' ({error})'}; the last checkpoint is kept"
+        f"{f' ({last})' if last else f' ({error})'}; the last checkpoint is kept",
+        next(filter(None, known), nodes),
     )
 
 

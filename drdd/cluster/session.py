@@ -7,7 +7,8 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
+
+from drdd.progress import report_ray_job
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -36,7 +37,7 @@ PRIVATE = {
 def ray_cluster(cpus: int) -> Iterator[None]:
     """Connect for the duration of the block. A private cluster has at least `cpus` logical CPUs.
 
-    On a shared one, the number of the job is written to the file that DRDD_RAY_JOB names, if any.
+    On a shared one, the number of the job goes into the status of the stage that calls, if one does.
     """
     terminate = signal.getsignal(signal.SIGTERM)
     private = _Private.claim(cpus) if is_private() else None
@@ -49,8 +50,7 @@ def ray_cluster(cpus: int) -> Iterator[None]:
             _set(QUIET | OPEN)
             address = os.environ["RAY_ADDRESS"]
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            if note := os.environ.get("DRDD_RAY_JOB"):
-                Path(note).write_text(ray.get_runtime_context().get_job_id())
+            report_ray_job(ray.get_runtime_context().get_job_id())
         if threading.current_thread() is threading.main_thread():
             # Ray's own handler prints a native stack trace.
             signal.signal(signal.SIGTERM, terminate)

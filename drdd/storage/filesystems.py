@@ -3,7 +3,6 @@
 S3 endpoint, keys and region come from the standard AWS_* environment.
 """
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,8 @@ import fsspec
 from aiohttp import ClientError
 from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
 
-from drdd.errors import TransientError, UserError
+from drdd.errors import FULL, TransientError, UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 CONNECT_S, READ_S = 5, 10  # after which a silent S3 server is given up, or asked once more
 
 
@@ -65,19 +63,20 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        advice = f"check {keys if '://' in uri else 'its permissions'}"
-        raise UserError(f"{where}: access refused ({error}); {advice}") from error
+        advice = f"check {keys}, as `drdd doctor` does" if "://" in uri else "check its permissions"
+        raise UserError(f"{where}: access refused ({error})", advice) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        raise UserError(f"{where}: no keys to ask with; {advice}") from error
+        raise UserError(f"{where}: no keys to ask with", advice) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         if "://" in uri and "bucket does not exist" in str(error):
             raise UserError(f"{where}: its bucket does not exist; make it first") from error
         raise UserError(f"{where} does not exist ({error})") from error
     except (OSError, BotoCoreError, ClientError) as error:
         if isinstance(error, OSError) and error.errno in FULL:  # of what is read, written here
-            raise UserError(f"{where}: a disk is full ({error}); make room there") from error
+            raise UserError(f"{where}: a disk is full ({error})", "make room there") from error
         reason = f"{type(error).__name__}: {error}"
-        raise TransientError(f"{where} does not answer ({reason})") from error
+        advice = "`drdd doctor` shows which service is away"
+        raise TransientError(f"{where} does not answer ({reason})", advice) from error
     except (ValueError, ImportError) as error:  # an unknown protocol, a malformed name
         raise UserError(f"{where}: {error}") from error

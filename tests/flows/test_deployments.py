@@ -60,7 +60,7 @@ def test_the_stages_that_are_kept_are_stages(name: str) -> None:
 
 def test_the_server_starts_what_is_scheduled() -> None:
     """Prefect's server with the versions that are pinned: with some it is up, and schedules nothing."""
-    with prefect_test_harness(), get_client(sync_client=True) as client:
+    with prefect_test_harness(server_startup_timeout=120), get_client(sync_client=True) as client:
         deployment = client.create_deployment(
             client.create_flow_from_name("drdd-watch"),
             "watch",

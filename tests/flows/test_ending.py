@@ -10,13 +10,13 @@ from prefect.testing.utilities import prefect_test_harness
 from flows import ends, pipeline
 from flows.graph import Stage
 from flows.reproduce import RAN, RESTORED, current
-from flows.stages import Plan, StageFailedError, run_stage, workers
+from flows.stages import RunPolicy, StageFailedError, processes, run_stage
 from tests.flows.toy import make, said
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:
-    with prefect_test_harness():
+    with prefect_test_harness(server_startup_timeout=120):
         yield
 
 
@@ -26,13 +26,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(root)
     monkeypatch.setattr(pipeline, "run_stage", run_stage.with_options(retries=0))
     yield root
-    workers.dismiss()
+    processes.close()
 
 
 @flow
 def toy() -> str:
-    made = run_stage.submit("first", Plan(), {}).result()
-    pipeline._push(Plan())
+    made = run_stage.submit("first", RunPolicy(), {}).result()
+    pipeline._push(RunPolicy())
     return made
 
 
@@ -54,15 +54,44 @@ def test_a_push_that_failed_is_made_up_for_before_the_end(server: None, project:
 
     @flow
     def mended() -> str:
-        made = run_stage.submit("first", Plan(), {}).result()
-        workers.pushing["first"].wait()
+        made = run_stage.submit("first", RunPolicy(), {}).result()
+        processes.pushing["first"].wait()
         remote.unlink()
-        pipeline._push(Plan())
+        pipeline._push(RunPolicy())
         return made
 
     assert mended() == RAN
     assert sorted(path.name for path in remote.iterdir()) == ["files", "runs"]
     assert said(project) == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "stage", "said", "retry"),
+    [
+        (RunPolicy(), "broken", "exited with 3", True),
+        (RunPolicy(stall_s=2), "second", "it said nothing for .* minutes; .*stall_minutes", True),
+        (RunPolicy(timeout_s=2), "second", "it took longer than .*; .*timeout_minutes", False),
+    ],
+)
+def test_a_stage_fails_with_its_reason_and_remedy(
+    server: None,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: RunPolicy,
+    stage: str,
+    said: str,
+    retry: bool,
+) -> None:
+    monkeypatch.setenv("TOY_S", "60")
+
+    @flow
+    def failing() -> None:
+        run_stage.submit("first", RunPolicy(), {}).result()
+        run_stage.submit(stage, policy, {}).result()
+
+    with pytest.raises(StageFailedError, match=f"{stage}: .*{said}") as caught:
+        failing()
+    assert caught.value.retry == retry
 
 
 @pytest.mark.parametrize("lock", [True, False], ids=["by dvc.lock", "by the cache"])
@@ -74,7 +103,7 @@ def test_what_was_published_to_another_registry_is_published_again(
 
     @flow
     def run() -> str:
-        return pipeline._run([Stage("first", ())], Plan(current(["first"])))["first"]
+        return pipeline._run([Stage("first", ())], RunPolicy(current(["first"])))["first"]
 
     assert run() == RAN
     (project / "log").unlink()

@@ -27,15 +27,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_there_is_enough(project: Path) -> None:
-    ends.demand(["first", "second"])
+    ends.verify_outputs(["first", "second"])
     shutil.rmtree(project / ".dvc/cache/files")  # the remote has it
     shutil.rmtree(project / "b")
-    ends.demand(["first", "second"])
+    ends.verify_outputs(["first", "second"])
 
 
 def test_a_stage_that_never_ran_is_missing(project: Path) -> None:
     with pytest.raises(TransientError, match=r"remote: c$"):
-        ends.demand(["first", "beside"])
+        ends.verify_outputs(["first", "beside"])
 
 
 def test_an_output_that_is_nowhere_is_missing(project: Path) -> None:
@@ -43,7 +43,7 @@ def test_an_output_that_is_nowhere_is_missing(project: Path) -> None:
     shutil.rmtree(project.parent / "remote")
     shutil.rmtree(project / "b")
     with pytest.raises(TransientError, match=r"remote: b$"):
-        ends.demand(["first", "second"])
+        ends.verify_outputs(["first", "second"])
 
 
 def _publish(registry: str, version: str) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from drdd.stages.run import EXIT_TRANSIENT
+from drdd.errors import Failure
+from drdd.progress import Status, read_status
 from flows import cache
 from flows.graph import dump, found, locked, opened
-from flows.reproduce import RAN, RESTORED, current, is_had
+from flows.reproduce import RAN, RESTORED, current, has_outputs
 from tests.conftest import ROOT
 from tests.flows.toy import git, make, said
 
@@ -39,11 +40,18 @@ def _start(root: Path, stage: str, *more: str) -> "subprocess.Popen[str]":
 def _ended(process: "subprocess.Popen[str]", status: int = 0) -> str:
     output, _ = process.communicate(timeout=120)
     assert process.returncode == status, output
-    return output.strip().splitlines()[-1]
+    return output
 
 
 def _made(root: Path, stage: str, *more: str) -> str:
-    return _ended(_start(root, stage, *more))
+    _ended(_start(root, stage, *more))
+    return _status(root, stage).outcome
+
+
+def _status(root: Path, stage: str) -> Status:
+    status = read_status(stage, root)
+    assert status is not None
+    return status
 
 
 def _other(project: Path, name: str, shared: bool) -> Path:
@@ -95,16 +103,17 @@ def test_only_what_the_remote_has_not_is_pushed(project: Path) -> None:
     assert len(after) > len(before)
 
 
-def test_what_the_remote_did_not_get_is_owed_to_it(
+def test_what_is_unpushed_is_pushed_by_the_next_run(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
     remote = project.parent / "remote"
     remote.write_text("no folder")
-    process = _start(project, "first")
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert RAN in output.splitlines()
+    _ended(_start(project, "first"), status=1)
+    status = _status(project, "first")
+    assert (status.outcome, status.state) == (RAN, "failed")
+    assert status.failure is not None
+    assert "Not a directory" in status.failure.sentence
     assert current(["first"]) == frozenset()
     remote.unlink()
     assert _made(project, "first") == RESTORED
@@ -124,7 +133,7 @@ def test_a_partial_cache_is_filled_from_the_remote(
     monkeypatch.chdir(project)
     assert current(["second"]) == {"second"}  # the remote has it
     with opened(Path()) as repo, locked(repo):
-        cache.show(repo, ["b"])
+        cache.fetch(repo, ["b"])
     assert (project / "b/2").read_text() == "x\n"
 
 
@@ -145,7 +154,7 @@ def test_a_damaged_object_is_found_by_its_hash_and_fetched_again(
         path.chmod(0o444)  # which DVC takes for a proof
     shutil.rmtree(project / "b")
     with opened(Path()) as repo, locked(repo):
-        cache.show(repo, ["b"])
+        cache.fetch(repo, ["b"])
     assert {path.name: path.read_text() for path in (project / "b").iterdir()} == {
         "1": "x",
         "2": "x\n",
@@ -164,9 +173,9 @@ def test_what_is_nowhere_any_more_is_made_again(
     shutil.rmtree(project / "b")
     monkeypatch.chdir(project)
     assert current(["second"]) == frozenset()
-    assert not is_had("second")
+    assert not has_outputs("second")
     assert _made(project, "second") == RAN
-    assert is_had("second")
+    assert has_outputs("second")
 
 
 def test_of_two_that_would_make_the_same_one_does(project: Path) -> None:
@@ -174,7 +183,9 @@ def test_of_two_that_would_make_the_same_one_does(project: Path) -> None:
     other = _other(project, "other", shared=True)
     _made(other, "first")
     both = [_start(root, "second") for root in (project, other)]
-    assert sorted(_ended(process) for process in both) == [RAN, RESTORED]
+    for process in both:
+        _ended(process)
+    assert sorted(_status(root, "second").outcome for root in (project, other)) == [RAN, RESTORED]
     assert len(said(project)[1:] + said(other)) == 1
     assert not list((project / ".dvc/cache/flights").iterdir())
 
@@ -182,7 +193,9 @@ def test_of_two_that_would_make_the_same_one_does(project: Path) -> None:
 def test_stages_of_one_workspace_run_at_the_same_time(project: Path) -> None:
     _made(project, "first")
     both = [_start(project, stage) for stage in ("second", "beside")]
-    assert [_ended(process) for process in both] == [RAN, RAN]
+    for process in both:
+        _ended(process)
+    assert [_status(project, stage).outcome for stage in ("second", "beside")] == [RAN, RAN]
     assert current_in(project, ["first", "second", "beside"]) == {"first", "second", "beside"}
 
 
@@ -203,11 +216,50 @@ def test_force_makes_it_anew(project: Path) -> None:
 
 def test_a_failing_stage_is_said(project: Path) -> None:
     _made(project, "first")
-    process = _start(project, "broken")
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    output = _ended(_start(project, "broken"), status=1)
     assert "the last word" in output
     assert "exited with 3" in output
+    failure = _status(project, "broken").failure
+    assert failure is not None
+    assert failure.kind == "unexpected"
+    assert failure.sentence.endswith("exited with 3")
+
+
+def test_what_a_stage_says_of_its_failure_is_kept(project: Path) -> None:
+    text = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").write_text(
+        text.replace("echo the last word && exit 3", f"{sys.executable} c.py")
+    )
+    (project / "c.py").write_text(
+        "from drdd.errors import UserError\nfrom drdd.progress import reporting\n"
+        "with reporting('broken'):\n    raise UserError('no sky', 'look up')\n"
+    )
+    _made(project, "first")
+    _ended(_start(project, "broken"), status=1)
+    assert _status(project, "broken").failure == Failure("user", "no sky", "look up")
+
+
+def test_of_a_stage_that_was_killed_memory_is_the_likely_cause(project: Path) -> None:
+    text = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").write_text(text.replace("exit 3", "kill -9 $$"))
+    _made(project, "first")
+    _ended(_start(project, "broken"), status=1)
+    failure = _status(project, "broken").failure
+    assert failure is not None
+    assert "too little memory" in failure.remedy
+
+
+def test_a_stage_is_not_lost_when_dvc_is_locked_as_it_ends(project: Path) -> None:
+    """As by another that fetches its inputs: DVC by itself gives up after 3 s."""
+    _made(project, "first")
+    process = _start(project, "second")
+    while "second" not in said(project):
+        time.sleep(0.02)
+    with opened(project) as repo, locked(repo):
+        time.sleep(5)
+    _ended(process)
+    assert _status(project, "second").outcome == RAN
+    assert said(project) == ["first", "second"]
 
 
 def test_a_remote_that_is_gone_may_come_back(project: Path) -> None:
@@ -216,10 +268,12 @@ def test_a_remote_that_is_gone_may_come_back(project: Path) -> None:
     config.write_text(
         f"[core]\n    remote = there\n['remote \"there\"']\n    url = {dead}    secret_access_key = b\n"
     )
-    process = _start(project, "first")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == EXIT_TRANSIENT, output
+    output = _ended(_start(project, "first"), status=1)
     assert "does not answer" in output
+    failure = _status(project, "first").failure
+    assert failure is not None
+    assert failure.kind == "transient"
+    assert "drdd doctor" in failure.remedy
 
 
 def test_a_killed_one_leaves_nothing_that_stops_the_next(project: Path) -> None:
