@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from drdd.cluster.channel import GRACE_S, Began, Channel, Failed, Said
 from drdd.cluster.checkpoints import Checkpoints
+from drdd.cluster.control import GRACE_S, Began, Control, Failed, LogMessage
 from drdd.cluster.session import ray_cluster
 from drdd.errors import TransientError, UserError, failure_of
 from drdd.params import TrainStage
@@ -21,11 +21,8 @@ from drdd.training.history import Point, Progress, reproducible
 from drdd.training.job import Job, settings_of
 from drdd.training.loop import Trained
 
-if TYPE_CHECKING:
-    from drdd.cluster.shares import Wish
-
 POLL_S = 0.5
-GROW_S = 30.0  # after which a run of too few workers looks for more
+GROW_S = 30.0  # how often a run with fewer workers than it may have looks for room for more
 VARIABLE = "DRDD_CHECKPOINTS"
 
 
@@ -79,30 +76,30 @@ def _store_of(job: Job, folder: Path) -> str:
     return shared_folder("checkpoints") if nodes > 1 else str(folder.absolute())
 
 
-def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -> Any:
-    """scratch: a folder for what Ray Train keeps of a run, which is nothing that we need."""
-    from ray.train import FailureConfig, RunConfig
+def _trainer(job: Job, uri: str, control: Control, scratch: str) -> Any:
+    """uri: of the checkpoints; scratch: a folder for Ray Train's own files, of which none is read."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
 
-    from drdd.cluster.shares import Scaling
-    from drdd.cluster.steering import Steering
-    from drdd.cluster.trainer import Torch, Trainer
-    from drdd.cluster.worker import work
+    from drdd.cluster.hooks import EndWithRun, SavingTorchConfig
+    from drdd.cluster.worker import train_worker
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     settings = settings_of(job)
     resources = {"CPU": float(settings.threads)}
     if settings.gpus:
         resources["GPU"] = settings.gpus
-    run: Any = RunConfig  # the type that Ray tells a type checker is its older one
     workers: Any = settings.workers
     if settings.min_workers is not None:
         workers = (settings.min_workers, settings.workers)
-    return Trainer(
+    # What Ray shows a type checker are the classes of its former version.
+    scaling: Any = ScalingConfig
+    run: Any = RunConfig
+    return TorchTrainer(
         # Bound, and no configuration: that the controller would unpickle, with all that it imports.
-        partial(work, job, channel, uri),
-        backend_config=Torch(),
-        scaling_config=Scaling(
-            wish=wish,
+        partial(train_worker, job, control, uri),
+        torch_config=SavingTorchConfig(control),
+        scaling_config=scaling(
             num_workers=workers,
             use_gpu=settings.gpus > 0,
             resources_per_worker=resources,
@@ -112,48 +109,45 @@ def _trainer(job: Job, uri: str, channel: Channel, wish: "Wish", scratch: str) -
             name=job.stage,
             storage_path=scratch,
             failure_config=FailureConfig(max_failures=settings.restarts),
-            callbacks=[Steering(channel)],
+            callbacks=[EndWithRun(control)],
         ),
     )
 
 
 def _run(job: Job, uri: str, settings: TrainStage, watcher: Watcher) -> None:
-    """Trainer.fit, and what is heard meanwhile.
+    """TorchTrainer.fit, and the messages of its workers meanwhile.
 
     fit runs in a thread of its own, because in the main one it takes over Ctrl-C and ends the
     process as if training had succeeded.
     """
     from ray.train import TrainingFailedError
 
-    from drdd.cluster.shares import Wish
-
-    wish = Wish.of(settings)
-    channel = Channel.open(wish.name)
+    control = Control.start()
     with TemporaryDirectory(prefix="drdd-") as scratch:
-        running = _in_thread(_trainer(job, uri, channel, wish, scratch).fit)
+        running = _in_thread(_trainer(job, uri, control, scratch).fit)
         try:
             done = False
             while not done:
                 done = bool(wait([running], timeout=POLL_S).done)
-                for message in channel.heard():
-                    _hear(message, watcher)
+                for message in control.poll():
+                    _handle(message, watcher)
             running.result()
         except TrainingFailedError as error:
             raise _diagnosis(error, job.stage, settings) from error
         except KeyboardInterrupt:
-            channel.ask(GRACE_S)
+            control.request_save()
             raise
         finally:
-            channel.end()
+            control.end()
             wait([running], timeout=GRACE_S)
 
 
-def _hear(message: Began | Progress | Said | Failed, watcher: Watcher) -> None:
+def _handle(message: Began | Progress | LogMessage | Failed, watcher: Watcher) -> None:
     if isinstance(message, Failed):
         raise message.error
     if isinstance(message, Began):
         watcher.begin(message.history)
-    elif isinstance(message, Said):
+    elif isinstance(message, LogMessage):
         watcher.say(message.sentence)
     else:
         watcher.report(message)

@@ -1,4 +1,4 @@
-"""The live numbers of a run, for whoever watches it: DVCLive's files, TensorBoard's events, a note.
+"""The live numbers of a run: files in DVCLive's format, TensorBoard's events, a note for the terminal.
 
 The step of every number and picture is the images seen until then. In both places a number has the
 name that `tag` gives it; one that is not finite is left out, so a plot has a gap there.
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
-import dvclive
 import numpy as np
 from PIL import Image
 from tensorboardX import RecordWriter
@@ -21,7 +21,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
 from drdd.drawing.sheets import sheet
-from drdd.files import write_bytes
+from drdd.files import write_bytes, write_json
 from drdd.pictures.files import png
 from drdd.training.history import TIMED, Point
 from drdd.training.validation import ShownRow
@@ -32,20 +32,24 @@ CELL = (192, 192)
 _BY_GROUP = ("loss", "psnr")
 _OF_STEPS = ("grad_norm", "learning_rate", "skipped")
 _RGB = 3  # the code of TensorBoard's image summary
+COLUMNS = ("input", "output", "target")
+CELL = (192, 192)
 
 
 class Live:
-    """folder: DVCLive's (metrics.json, plots/metrics/*.tsv, plots/images), emptied by `begin`.
+    """folder: of files as DVCLive writes them, emptied by `begin`: metrics.json has the last value of
+    each number, plots/metrics/<tag>.tsv all of them, plots/images/validation.png the last grid.
 
     board: TensorBoard's, of this run alone. The grids of its validations lie there too, as
     <images>.png, because a history has none: so a resumed run shows its earlier ones again.
+    Every method raises OSError when a disk is full.
     """
 
-    _files: "_Files"
     _events: "_Events"
 
     def __init__(self, folder: Path, board: Path) -> None:
         self._folder, self._board = folder, board
+        self._summary: dict[str, Any] = {}
         self._open = ExitStack()
 
     def begin(self, history: Sequence[Point]) -> None:
@@ -60,10 +64,9 @@ class Live:
             os.truncate(path, 0)
         for path in set(self._board.glob("*.png")) - {self._grid(point) for point in history}:
             path.unlink()
-        self._files = _Files(self._folder)
+        self._summary = {}
         for name in ("metrics", "images"):
             (self._folder / "plots" / name).mkdir(parents=True)
-        self._files.replay(history)
         self._events = self._open.enter_context(closing(_Events(self._board)))
         for point in history:
             path = self._grid(point)
@@ -74,9 +77,6 @@ class Live:
         """One more point of the run that `begin` began; grid: the PNG of a validation, RGB."""
         if grid:
             write_bytes(self._grid(point), grid)
-        self._files.step = _step(point)
-        for name, value in _scalars(point).items():
-            self._files.log_metric(name, value)
         self._show(point, grid)
         self._commit()
 
@@ -88,47 +88,29 @@ class Live:
         return self._board / f"{_step(point):010d}.png"
 
     def _show(self, point: Point, grid: bytes) -> None:
+        for name, value in _scalars(point).items():
+            self._log(name, _step(point), value)
         values = [Summary.Value(tag=n, simple_value=v) for n, v in _scalars(point).items()]
         if grid:
-            # Where DVCLive keeps pictures; given one, it would decode it and encode it anew.
             write_bytes(self._folder / "plots/images" / f"{PICTURE}.png", grid)
             values.append(_picture(grid))
         self._events.add(_step(point), values)
 
+    def _log(self, name: str, step: int, value: float) -> None:
+        group, _, last = name.rpartition("/")
+        path = self._folder / f"plots/metrics/{name}.tsv"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            if not file.tell():
+                file.write(f"step\t{last}\n")
+            file.write(f"{step}\t{value}\n")
+        values = self._summary.setdefault(group, {}) if group else self._summary
+        values[last] = value
+        self._summary["step"] = step
+
     def _commit(self) -> None:
-        self._files.make_summary()
+        write_json(self._folder / "metrics.json", self._summary)
         self._events.flush()
-
-
-class _Files(dvclive.Live):
-    """DVCLive without its repository: no experiment, no dvc.yaml, no git, and nothing is sent.
-
-    By itself it looks for a repository and, in one that is git's alone, starts DVC's; with a token in
-    the environment it posts to a server. What it writes are outputs of a stage, which DVC tracks.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(str(folder), save_dvc_exp=False, dvcyaml=None)
-
-    def replay(self, history: Sequence[Point]) -> None:
-        """As if each had been logged; but a file is opened once, not once a point."""
-        rows: dict[str, list[tuple[int, float]]] = {}
-        for point in history:
-            self.step = _step(point)
-            for name, value in _scalars(point).items():
-                rows.setdefault(name, []).append((self.step, value))
-        for name, series in rows.items():
-            path = Path(self.plots_dir) / f"metrics/{name}.tsv"
-            path.parent.mkdir(exist_ok=True)
-            header = f"step\t{name.rpartition('/')[2]}\n"
-            path.write_text(header + "".join(f"{step}\t{value}\n" for step, value in series))
-            self.log_metric(name, series[-1][1], plot=False)
-
-    def _init_dvc(self) -> None:
-        pass
-
-    def _init_studio(self) -> None:
-        pass
 
 
 class _Events:

@@ -1,24 +1,22 @@
-"""What each Ray Train worker runs: the loop, between its checkpoints and the channel to the driver."""
+"""What each Ray Train worker runs: the training loop, its checkpoints, its messages to the driver."""
 
 import os
 import shutil
-import signal
 import threading
 import time
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 
+import ray
 import ray.train
 import ray.train.collective
 import ray.train.torch
 import torch
 import torch.distributed as dist
-from ray.train.v2._internal.execution.context import get_train_context
 from torch import nn
 
-from drdd.cluster.channel import GRACE_S, Began, Channel, Failed, Said
 from drdd.cluster.checkpoints import Checkpoints, Saver, network_digest
+from drdd.cluster.control import Began, Control, Failed, LogMessage
 from drdd.cluster.speed import Speedometer
 from drdd.errors import TransientError, UserError
 from drdd.training.clock import Lap
@@ -28,27 +26,25 @@ from drdd.training.learner import Learner, State, Worker
 from drdd.training.loop import Outside, train
 
 POLL_S = 0.1
+PREEMPTION_STEPS = 10  # between two questions whether a node is about to be taken away
 
 
-def work(job: Job, channel: Channel, uri: str) -> None:
+def train_worker(job: Job, control: Control, uri: str) -> None:
     """Ray Train's train_loop_per_worker. uri: of the checkpoints."""
     world = ray.train.get_context().get_world_size()
-    _Mooring.channel = channel
     try:
-        _train(job, channel, uri)
+        _train(job, control, uri)
     except Exception as error:
         if isinstance(error, TransientError) or _lost_peer(error, world):
-            raise  # it may pass: Ray begins again
-        channel.tell_and_wait(Failed(_described(error, job.stage)))
+            raise  # a restart may help: Ray restarts the workers
+        ray.get(control.send(Failed(_described(error, job.stage))))
 
 
-def _train(job: Job, channel: Channel, uri: str) -> None:
+def _train(job: Job, control: Control, uri: str) -> None:
     settings = settings_of(job)
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     if settings.compile and device.type == "cpu" and not _compiler():
         raise UserError(
             f"train.{job.stage}.compile: on a CPU torch.compile needs a C++ compiler, and there is none "
@@ -58,35 +54,47 @@ def _train(job: Job, channel: Channel, uri: str) -> None:
     if world > 1:
         worker = Worker(rank, world, device, _wrapped, dist.all_reduce, _gathered)
     checkpoints = Checkpoints(uri, settings.keep)
-    first = _First(job.stage, checkpoints, channel) if rank == 0 else _Other(checkpoints)
-    train(build_spec(job), settings, worker, first)
-    first.finish()
+    outside = _RankZero(job.stage, checkpoints, control) if rank == 0 else _OtherRank(checkpoints)
+    train(build_spec(job), settings, worker, outside)
+    outside.finish()
 
 
-class _Other(Outside):
-    """Of every worker but the first: it goes on from where the first one does."""
+class _OtherRank(Outside):
+    """For every worker but the first. It resumes from where the first one does."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
+        self._steps = 0
+        self._preemption: object = None
 
     def load(self, net: nn.Module) -> State | None:
         mark = ray.train.collective.broadcast_from_rank_zero(None)
         return mark and self._checkpoints.state(mark)
 
+    def asked(self) -> bool:
+        self._preempted()
+        return False
+
     def finish(self) -> None:
-        """Nothing of it is left to do."""
+        """There is nothing to wait for."""
+
+    def _preempted(self) -> bool:
+        """Whether Ray has announced another loss of nodes. All workers must ask at the same steps."""
+        before, self._steps = self._preemption, self._steps + 1
+        if self._steps % PREEMPTION_STEPS == 0:
+            self._preemption = ray.train.get_preemption_info()
+        return self._preemption is not None and self._preemption != before
 
 
-class _First(_Other):
-    """Of the first worker, which alone saves and reports."""
+class _RankZero(_OtherRank):
+    """For the first worker, which alone saves and reports."""
 
-    def __init__(self, stage: str, checkpoints: Checkpoints, channel: Channel) -> None:
+    def __init__(self, stage: str, checkpoints: Checkpoints, control: Control) -> None:
         super().__init__(checkpoints)
-        self._stage, self._channel = stage, channel
+        self._stage, self._control = stage, control
         self._speed = Speedometer()
         self._saver = Saver(checkpoints, self._say)
-        self._alarm = threading.Event()
-        self._preempted: object = None
+        self._save_now = threading.Event()
         self._network = ""
 
     def load(self, net: nn.Module) -> State | None:
@@ -103,88 +111,42 @@ class _First(_Other):
         return found and found[0]
 
     def begin(self, history: Sequence[Point]) -> None:
-        self._channel.begin()
-        self._channel.tell(Began(history))
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._control.begin()
+        self._control.send(Began(history))
+        threading.Thread(target=self._wait_for_requests, daemon=True).start()
 
     def measure(self, learner: Learner, lap: Lap) -> Point:
         return self._speed(learner, lap)
 
     def report(self, progress: Progress) -> None:
-        self._channel.tell(progress)
+        self._control.send(progress)
 
     def asked(self) -> bool:
-        """By the channel, or because Ray is about to lose a node; once each."""
-        preempted = _preemption()
-        if preempted is not None and preempted != self._preempted:
-            self._preempted = preempted
-            self._alarm.set()
-        return self._alarm.is_set()
+        """By the driver, by a worker that was told to end, or because Ray is about to lose a node."""
+        if self._preempted():
+            self._save_now.set()
+        return self._save_now.is_set()
 
     def save(self, state: State, images: int, psnr: float | None) -> None:
         self._saver.submit(state, state["step"], images, self._network, psnr)
-        if self._alarm.is_set():
+        if self._save_now.is_set():
             self.finish()
-            self._channel.saved()
-            self._alarm.clear()
+            self._control.confirm_save()
+            self._save_now.clear()
 
     def finish(self) -> None:
         """Wait until the last state is saved."""
         self._saver.flush()
 
     def _say(self, sentence: str) -> None:
-        self._channel.tell(Said(sentence))
+        self._control.send(LogMessage(sentence))
 
-    def _listen(self) -> None:
+    def _wait_for_requests(self) -> None:
         while True:
-            self._channel.wait_until_asked()
-            self._alarm.set()
-            while self._alarm.is_set():
+            self._control.wait_for_request()
+            self._save_now.set()
+            while self._save_now.is_set():
                 time.sleep(POLL_S)
-
-
-class _Mooring:
-    """What the signal handler of this process needs."""
-
-    channel: Channel | None = None
-
-
-def catch_sigterm() -> None:
-    """From now on SIGTERM, as a node that is taken away gets it, saves a checkpoint before it ends.
-
-    Python runs signal handlers in the main thread, where the loop is not: this must be called there.
-    """
-    signal.signal(signal.SIGTERM, _terminated)
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    threading.Thread(target=_save_and_exit, daemon=True).start()
-
-
-def _save_and_exit() -> None:
-    if _Mooring.channel is not None:
-        _Mooring.channel.ask(GRACE_S)
-    os._exit(128 + signal.SIGTERM)
-
-
-def join(rank: int, world: int, where: str) -> None:
-    """The process group of all workers. where: tcp://address:port of the first."""
-    backend = "nccl" if ray.train.torch.get_device().type == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=where, rank=rank, world_size=world)
-
-
-def leave() -> None:
-    """The process group, if there is one: whoever waits in it gets an error."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def _preemption() -> object:
-    """What this process was told of nodes that will go.
-
-    Ray's own question for it asks all workers, and waits for their answers.
-    """
-    return get_train_context().preemption_context.preemption_info
 
 
 def _wrapped(net: nn.Module, one_pass: bool) -> nn.Module:

@@ -29,12 +29,12 @@ def train_stage(
     networks: what the stage trains, by their parts of the model.
     """
     name = run_name(job)
-    shown = Shown(Live(LIVE / job.stage, BOARD / name), reporter)
-    with fitted(job, name, CHECKPOINTS, shown) as trained:
+    display = TrainingDisplay(Live(LIVE / job.stage, BOARD / name), reporter)
+    with fitted(job, name, CHECKPOINTS, display) as trained:
         write_trained(folder / WEIGHTS, trained.weights, networks)
         curve = pd.DataFrame(trained.curve, columns=_columns(trained.curve))
         write_bytes(folder / CURVE, curve.to_csv(index=False).encode())
-    shown.live.end()
+    display.live.end()
 
 
 def _columns(curve: Sequence[Point]) -> list[str]:
@@ -42,8 +42,8 @@ def _columns(curve: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(name for point in curve for name in point))
 
 
-class Shown:
-    """Training, as it goes on, to the terminal and to DVCLive and TensorBoard."""
+class TrainingDisplay:
+    """Shows training while it runs: on the terminal, to DVC and in TensorBoard."""
 
     def __init__(self, live: Live, reporter: Reporter) -> None:
         self.live, self._reporter = live, reporter

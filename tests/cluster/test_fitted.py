@@ -121,22 +121,20 @@ def _bytes(trained: Trained) -> dict[str, bytes]:
     return {name: weight.numpy().tobytes() for name, weight in trained.weights.items()}
 
 
-def test_any_number_of_workers_ends_with_the_same_weights(
+def test_any_number_of_workers_ends_with_the_same_weights_and_the_same_number_with_the_same_bytes(
     job: Callable[..., Job], shared: str
 ) -> None:
     expected = _trained(job())
-    for changes in ({"workers": 2}, {"workers": 4}, {"workers": 2, "micro_batch": 2}):
+    two = {"workers": 2, "threads": 2}
+    for changes in ({"workers": 4}, {"workers": 2, "micro_batch": 2}, two):
         found = _trained(job(**changes))
         assert 0 < _difference(found.weights, expected.weights) < 1e-4, changes
         assert [p["images"] for p in found.curve] == [p["images"] for p in expected.curve]
         for point, other in zip(found.curve, expected.curve, strict=True):
             assert point["loss"] == pytest.approx(other["loss"], rel=1e-4), changes
-
-
-def test_a_run_again_is_the_same_to_the_byte(job: Callable[..., Job], shared: str) -> None:
-    one, other = (_trained(job(workers=2, threads=2)) for _ in range(2))
-    assert _bytes(one) == _bytes(other)
-    assert one.curve == other.curve
+    again = _trained(job(**two))
+    assert _bytes(again) == _bytes(found)
+    assert again.curve == found.curve
 
 
 def test_what_the_cluster_has_not_is_refused(job: Callable[..., Job], shared: str) -> None:
@@ -257,32 +255,28 @@ def test_a_disk_that_is_filled_meanwhile_is_told_and_the_last_checkpoint_is_whol
     assert len(again.began[0]) > 0
 
 
-def _train_workers() -> list[psutil.Process]:
-    """Those of Ray Train, of the runs that this process has begun on the shared cluster."""
-    import ray
-
-    found = ray._private.state.state.actor_table(None, None, "ALIVE").values()
-    job = ray.get_runtime_context().get_job_id()
-    wanted = {one["Pid"] for one in found if one["JobID"] == job}
-    titled = psutil.process_iter(["pid", "cmdline"])
-    return [
-        one
-        for one in titled
-        if one.pid in wanted and "RayTrainWorker" in " ".join(one.info["cmdline"] or [])
-    ]
+def _processes(cluster: str, title: str = "RayTrainWorker") -> list[psutil.Process]:
+    """Of a cluster, by the title that Ray gives them; its raylet, their parent, names its address."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess):
+            raylet = process.parent()
+            if title in " ".join(process.cmdline()) and raylet is not None:
+                found += [process] if cluster in " ".join(raylet.cmdline()) else []
+    return found
 
 
 class _Killing(Watched):
     """Kills the worker once, when its checkpoints are in the store."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, cluster: str, uri: str) -> None:
         super().__init__()
-        self._store, self.killed = Checkpoints(uri, 2), 0
+        self._cluster, self._store, self.killed = cluster, Checkpoints(uri, 2), 0
 
     def report(self, progress: Progress) -> None:
         super().report(progress)
         if not self.killed and progress.images < progress.total and (marks := self._store.marks()):
-            for worker in _train_workers():
+            for worker in _processes(self._cluster):
                 worker.kill()
                 self.killed = marks[-1].images
 
@@ -295,7 +289,7 @@ def test_checkpoints_on_s3_are_resumed_from_and_gone_in_the_end(
     long = job(images=BATCH * 1000)
     expected = _trained(long)
     monkeypatch.setenv("DRDD_CHECKPOINTS", "s3://drdd/runs/")
-    watched = _Killing("s3://drdd/runs/killed")
+    watched = _Killing(shared, "s3://drdd/runs/killed")
     with fitted(long, "killed", Path("checkpoints"), watched) as trained:
         assert Checkpoints("s3://drdd/runs/killed", 2).marks()
     assert watched.killed
@@ -416,21 +410,10 @@ def test_two_stages_that_fill_a_cluster_run_side_by_side(
     assert max(speeds) / min(speeds) < 4, speeds  # neither waits for the other to be done
 
 
-def _workers() -> dict[str, int]:
-    """How many train, by the run's job; those alone that live."""
-    import ray
-
-    found = ray._private.state.state.actor_table(None, None, "ALIVE").values()
-    count: dict[str, int] = {}
-    for one in found:
-        if "RayTrainWorker" in one["ActorClassName"]:
-            count[one["JobID"]] = count.get(one["JobID"], 0) + 1
-    return count
-
-
-def _wait_for(shares: list[int], *runs: Run) -> None:
-    seen: list[dict[str, int]] = []
-    while sorted((found := _workers()).values()) != shares:
+def _wait_for(workers: int, cluster: str, *runs: Run) -> None:
+    """Until so many train, of all runs together."""
+    seen: list[int] = []
+    while (found := len(_processes(cluster))) != workers:
         if found not in seen[-1:]:
             seen.append(found)
         for run in runs:
@@ -441,23 +424,40 @@ def _wait_for(shares: list[int], *runs: Run) -> None:
 def test_elastic_runs_share_a_cluster_and_the_one_that_remains_grows(
     job: Callable[..., Job], shared: str, tmp_path: Path
 ) -> None:
-    import ray
-
-    elastic = {"workers": 4, "min_workers": 1, "checkpoint_every": LONG, "images": 10 * LONG}
-    ray.init(address=shared, log_to_driver=False)
-    try:
-        with Run(tmp_path, job("noise", **elastic), "first") as first:
-            _wait_for([4], first)
-            with Run(
-                tmp_path, job("residual", **elastic | {"images": LONG, "minutes": 0.1}), "second"
-            ) as second:
-                _wait_for([2, 2], first, second)
-                second.end()
-            _wait_for([4], first)
+    """The first has all that it may have, the second the rest, until the first has ended."""
+    elastic = {"workers": 3, "min_workers": 1, "images": LONG}
+    with Run(tmp_path, job("noise", **elastic), "first") as first:
+        _wait_for(3, shared, first)
+        with Run(tmp_path, job("residual", **elastic), "second") as second:
+            _wait_for(4, shared, first, second)
             first.process.send_signal(signal.SIGINT)
             first.process.wait()
+            _wait_for(3, shared, second)
+            second.process.send_signal(signal.SIGINT)
+            second.process.wait()
+    for name in ("first", "second"):
+        kept = Checkpoints(f"checkpoints/{name}", 2)
+        assert kept.marks()[-1].images > 0
+        kept.discard()
+
+
+def test_a_run_that_waits_for_workers_ends_when_it_is_interrupted(
+    job: Callable[..., Job], shared: str, tmp_path: Path
+) -> None:
+    """Ray Train's controller ends when the run does, although no worker is there to return."""
+    import ray
+
+    ray.init(address=shared, log_to_driver=False)
+    try:
+        reserved = ray.util.placement_group([{"CPU": 1}])
+        assert reserved.wait(30)
+        with Run(tmp_path, job(workers=CPUS), "waiting") as run:
+            while not _processes(shared, "TrainController"):
+                assert run.process.poll() is None, run.log.read_text()
+                time.sleep(0.2)
+            run.process.send_signal(signal.SIGINT)
+            run.process.wait(60)
+            said = run.log.read_text()
+            assert said.rstrip().endswith("KeyboardInterrupt"), said
     finally:
         ray.shutdown()
-    (mark,) = Checkpoints("checkpoints/first", 2).marks()[-1:]
-    assert mark.images > 0
-    Checkpoints("checkpoints/first", 2).discard()
