@@ -27,7 +27,7 @@ from drdd.serving.schema import (
     RestoredOut,
     RestoreQuery,
     ServedOut,
-    Status,
+    StatusOut,
     once,
     request_body,
 )
@@ -152,16 +152,16 @@ def make_api(
         )
 
     @api.get("/v1/health", tags=["state"])
-    async def health() -> Status:
+    async def health() -> StatusOut:
         """The process is alive."""
-        return Status(status="alive")
+        return StatusOut(status="alive")
 
     @api.get("/v1/ready", tags=["state"], responses=documented({503: "no model is loaded"}))
-    async def ready() -> Status:
+    async def ready() -> StatusOut:
         """A model is loaded, so that requests will be answered."""
         if (why := service.ready()) is not None:
             raise ProblemError(503, why, {"Retry-After": "5"})
-        return Status(status="ready")
+        return StatusOut(status="ready")
 
     @api.get("/metrics", tags=["state"], response_class=Response, responses={
         200: {"description": "Prometheus's text format", "content": {"text/plain": {}}}

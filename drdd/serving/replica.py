@@ -13,8 +13,9 @@ from prometheus_client.metrics_core import Metric
 from ray import serve
 
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Pixels, Restoration
+from drdd.inference.engine import Options, Restoration
 from drdd.params import Serve
+from drdd.pictures.pixels import Pixels
 from drdd.serving.http import ApiLimits, make_api
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder, FromRegistry

@@ -6,8 +6,8 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from drdd.errors import UserError
-from drdd.inference.engine import Pixels
 from drdd.pictures.files import encoded, png
+from drdd.pictures.pixels import Pixels
 from drdd.serving.problems import ProblemError
 from drdd.serving.schema import Format, ModelRef, RestoredOut, RestoreQuery, StateOut
 from drdd.serving.service import Answer

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drdd.errors import TransientError
-from drdd.inference.engine import AT_ONCE, Options, Pixels, Restoration
+from drdd.inference.engine import AT_ONCE, Options, Restoration
 from drdd.params import Serve
+from drdd.pictures.pixels import Pixels
 from drdd.serving.batching import Batcher
 from drdd.serving.models import Loaded, Models, probe
 from drdd.serving.service import Answer, Served

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Pixels, Restoration
+from drdd.inference.engine import Options, Restoration
+from drdd.pictures.pixels import Pixels
 
 
 class UnknownModelError(UserError):

@@ -45,10 +45,6 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def register(app: typer.Typer) -> None:
-    app.command("doctor")(doctor)
-
-
 def _table(findings: list[Finding]) -> Table:
     from rich.text import Text
 

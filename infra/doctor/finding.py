@@ -13,7 +13,7 @@ from typing import Literal
 from drdd.errors import UserError
 from drdd.params import FILE, Params, load
 from drdd.registry.location import is_local_stack
-from infra.local.settings import State, environment, load_state
+from infra.local.settings import StackState, environment, load_state
 from infra.local.supervisor import Supervisor
 
 PATIENCE_S = 15.0  # for the slowest check; all of them run at the same time
@@ -41,7 +41,7 @@ class Site:
     environment: Mapping[str, str]
 
     @property
-    def stack(self) -> State | None:
+    def stack(self) -> StackState | None:
         """What is known of the local stack if it is up."""
         running = Supervisor(self.root).processes() is not None
         return load_state(self.root) if running else None

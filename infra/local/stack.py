@@ -49,7 +49,7 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True)
-class Status:
+class StackStatus:
     """`changed`: whether the command that returns it started anything."""
 
     services: tuple[ServiceStatus, ...]
@@ -65,7 +65,7 @@ def up(
     ports: Ports | None = None,
     components: Sequence[str] = COMPONENTS,
     report: Report = lambda line: None,
-) -> Status:
+) -> StackStatus:
     """Start what does not run; returns when every component works.
 
     ports: None takes those of the stack that is up, else the defaults. Raises UserError when a
@@ -110,7 +110,7 @@ def down(root: Path) -> bool:
     return ran
 
 
-def status(root: Path, components: Sequence[str] = COMPONENTS) -> Status:
+def status(root: Path, components: Sequence[str] = COMPONENTS) -> StackStatus:
     state = load_state(root)
     supervisor = Supervisor(root)
     processes = supervisor.processes() or {}
@@ -135,7 +135,7 @@ def status(root: Path, components: Sequence[str] = COMPONENTS) -> Status:
                 supervisor.log(name),
             )
         )
-    return Status(tuple(rows))
+    return StackStatus(tuple(rows))
 
 
 @contextmanager
