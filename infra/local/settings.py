@@ -9,6 +9,8 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from tempfile import gettempdir
 
+import psutil
+
 from drdd.cluster.session import QUIET
 from drdd.errors import UserError
 from drdd.files import write_json
@@ -128,6 +130,18 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def port_holder(port: int) -> psutil.Process | None:
+    """The process that listens there; None when there is none, or none that may be seen."""
+    try:
+        for one in psutil.net_connections("tcp"):
+            listens = one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
+            if listens and one.pid:
+                return psutil.Process(one.pid)
+    except psutil.Error:
+        pass
+    return None
 
 
 def quiet_environment() -> dict[str, str]:

@@ -23,6 +23,7 @@ from infra.local.settings import (
     free_port,
     load_state,
     new_state,
+    port_holder,
     port_is_free,
     ray_folder,
     save_state,
@@ -181,20 +182,11 @@ def _refuse_taken(ports: Ports, components: Sequence[str]) -> None:
     for name, component in needed.items():
         port = getattr(ports, name)
         if component in components and not port_is_free(port):
-            holder = _holder(port)
-            taken.append(f"port {port} ({name}) is taken{holder}; choose another: --{name}-port N")
+            holder = port_holder(port)
+            by = f" by process {holder.pid} ({holder.name()})" if holder else ""
+            taken.append(f"port {port} ({name}) is taken{by}; choose another: --{name}-port N")
     if taken:
         raise UserError("\n  ".join(taken))
-
-
-def _holder(port: int) -> str:
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.pid:
-                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
-    except (psutil.AccessDenied, psutil.NoSuchProcess):
-        pass
-    return ""
 
 
 def _start(
