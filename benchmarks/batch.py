@@ -9,8 +9,9 @@ from drdd.batch.ledger import RestoreLedger
 from drdd.batch.plan import plan
 from drdd.batch.run import SHARE, TURNS, restore_all
 from drdd.batch.worker import Recipe, weights_of
-from drdd.inference.engine import Options, Pixels
+from drdd.inference.engine import Options
 from drdd.pictures.files import png
+from drdd.pictures.pixels import Pixels
 from drdd.progress import Reporter
 from drdd.storage.objects import Store
 

@@ -30,7 +30,6 @@ from rich.console import Console
 from rich.table import Table
 
 from drdd.data.library import Library, Pictures
-from drdd.diffusion.schedule import Schedule
 from drdd.intake.ingestion import Ledger, Twins
 from drdd.params import load
 from drdd.sources.entry import entries, package_file
@@ -39,7 +38,8 @@ from drdd.storage.versions import addresses, listed
 from drdd.training.learner import Worker
 from drdd.training.loop import train
 from drdd.training.samples import CleanSamples
-from drdd.training.specs import noise_spec
+from drdd.training.settings import method_of
+from drdd.training.specs import stage_spec
 
 FOLDER = Path(".drdd/bench/data")
 RESULTS = Path("benchmarks/results/data")
@@ -163,10 +163,9 @@ def memory_watch() -> Iterator[list[float]]:
 def waiting(shards: Path, batches: int, cache_bytes: int) -> dict[str, Any]:
     """The share of training time in which a step of the compact noise net waited for its batch."""
     params = load(overrides=["train.noise.batch=16", f"train.noise.images={16 * batches}"])
-    settings, diffusion = params.train.noise, params.diffusion
-    schedule = Schedule.linear(diffusion.noise_level)
+    settings = params.train.noise
     samples = CleanSamples(pictures(shards, cache_bytes), settings.crop, params.seed)
-    spec = noise_spec(samples, settings, diffusion, schedule, params.seed)
+    spec = stage_spec("noise", method_of(params), samples, settings, params.seed)
     trained = train(spec, settings, Worker())
     return {
         "cache, MB": cache_bytes // 1024**2,

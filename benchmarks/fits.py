@@ -15,9 +15,9 @@ from benchmarks.bare import LAP
 from benchmarks.jobs import noise_job
 from drdd.cluster.checkpoints import Checkpoints, Saver, network_digest
 from drdd.cluster.launch import fitted
+from drdd.training.history import Point, Progress
 from drdd.training.job import build_spec, settings_of
 from drdd.training.learner import Learner, Worker
-from drdd.training.points import Point, Progress
 
 REPEATS = 5
 

@@ -14,21 +14,22 @@ import numpy as np
 import torch
 
 from benchmarks.bare import LAP
-from drdd.diffusion.schedule import Schedule
-from drdd.params import Diffusion, TimeDraw, TrainNoise, TrainResidual
-from drdd.params.training import AdmNetwork, RddmNetwork
+from drdd.diffusion.process import Conditioning
+from drdd.methods.drdd import Implementation as Drdd
+from drdd.methods.method import Sampling
+from drdd.nets.families import network_settings
+from drdd.params import Diffusion, TimestepSampling, TrainNoise, TrainResidual
 from drdd.pictures.pixels import Pixels
+from drdd.training.history import Point, Progress
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, train
-from drdd.training.points import Point, Progress
 from drdd.training.samples import PairSamples
-from drdd.training.specs import StageSpec, noise_spec, residual_spec
+from drdd.training.specs import StageSpec, stage_spec
 
 CROP, SIDE, PAIRS = 256, 384, 32
 LARGEST = 32  # the batch that is tried first
 LAPS = 5
 CASES = ("noise, adm", "residual, rddm")
-SCHEDULE = Schedule.linear(0.15)
 
 
 def measured(device: torch.device) -> dict[str, dict[str, Any]]:
@@ -89,20 +90,25 @@ def stage(case: str, changes: Mapping[str, object]) -> tuple[StageSpec, TrainNoi
     """One of CASES at the paper's sizes, learning from pairs; changes: to its settings."""
     plain: dict[str, object] = {
         "crop": CROP,
-        "time_draw": TimeDraw(start=0.6, grid=0.3, uniform=0.1),
+        "timestep_sampling": TimestepSampling(first=0.6, grid=0.3, uniform=0.1),
         "precision": "bf16",
         "validate_every": None,
         **changes,
     }
     if case == "noise, adm":
-        plain = {"network": AdmNetwork(family="adm"), **plain}
+        plain = {"network": network_settings("adm"), **plain}
         noise = TrainNoise.model_validate({"conditioning": "input", "data": "pairs", **plain})
         samples = PairSamples({"noise": _pairs()}, noise.crop, 0)
-        return noise_spec(samples, noise, Diffusion(), SCHEDULE, 0), noise
-    plain = {"network": RddmNetwork(family="rddm"), **plain}
+        return stage_spec("noise", _method("input"), samples, noise, 0), noise
+    plain = {"network": network_settings("rddm"), **plain}
     residual = TrainResidual.model_validate(plain)
     samples = PairSamples({"noise": _pairs()}, residual.crop, 0)
-    return residual_spec(samples, residual, Diffusion(), SCHEDULE, 0), residual
+    return stage_spec("residual", _method("none"), samples, residual, 0), residual
+
+
+def _method(conditioning: Conditioning) -> Drdd:
+    plain = Diffusion().model_dump()
+    return Drdd(Sampling("drdd", **plain, conditioning=conditioning, parameterization="paper"))
 
 
 @cache

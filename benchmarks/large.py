@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from drdd.checkpoints.folder import save_model
-from drdd.diffusion.methods import Sampling
 from drdd.inference.engine import Restorer
+from drdd.methods.method import Sampling
 from drdd.nets.compact import CompactConfig
 from drdd.nets.families import build
 from drdd.sources.entry import package_file

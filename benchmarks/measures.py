@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 from skimage import data
 
-from drdd.metrics.fidelity import Pixels, score
-from drdd.metrics.lpips import FILE, Lpips, alexnet
+from drdd.metrics.catalogue import ALEXNET
+from drdd.metrics.fidelity import Pixels, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from drdd.metrics.lpips import Lpips, alexnet
 from drdd.metrics.ms_ssim import ms_ssim
 from drdd.metrics.niqe import niqe
 from drdd.metrics.perception import Perception
@@ -60,13 +61,15 @@ def _metrics(image: Pixels, target: Pixels) -> dict[str, Callable[[], object]]:
     perception = Perception()
     with tempfile.TemporaryDirectory() as folder:
         state = {f"features.{name}": value for name, value in alexnet().state_dict().items()}
-        torch.save(state, Path(folder) / FILE)
-        lpips = Lpips(Path(folder) / FILE)
+        torch.save(state, Path(folder) / ALEXNET)
+        lpips = Lpips(Path(folder) / ALEXNET)
     return {
-        "PSNR and SSIM, RGB and Y": lambda: score(image, target),
+        "PSNR and SSIM, RGB and Y": lambda: [
+            score(image, target) for score in (psnr_rgb, psnr_y, ssim_rgb, ssim_y)
+        ],
         "MS-SSIM": lambda: ms_ssim(image, target),
         "NIQE": lambda: niqe(image),
-        "feature distance and Frechet features": lambda: perception.look(image, target),
+        "feature distance and Frechet features": lambda: [perception(p) for p in (image, target)],
         "LPIPS": lambda: lpips(image, target),
     }
 

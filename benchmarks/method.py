@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,33 +23,32 @@ from drdd.checkpoints.folder import save_model
 from drdd.checkpoints.trained import read_trained, write_trained
 from drdd.cluster.live import note
 from drdd.data.library import Library, PicturePairs, Pictures
-from drdd.data.pairs import HOLDOUT, TRAIN, Pair
+from drdd.data.pairs import HOLDOUT, TRAIN, Pair, choose_pairs
 from drdd.inference.engine import Options, Restorer
-from drdd.intake.split import choose_pairs
-from drdd.metrics.fidelity import score
+from drdd.methods import find
+from drdd.metrics.fidelity import psnr_rgb, ssim_rgb
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
 from drdd.stages.prepared import paired, unpaired, whereabouts
-from drdd.training.job import Job, settings_of
+from drdd.training.history import Progress
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, train
-from drdd.training.networks import noise_network, residual_networks, sampling_of
-from drdd.training.points import Progress
 from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import noise_spec, residual_spec
+from drdd.training.settings import method_of, networks_of, sampling_of, stage_settings
+from drdd.training.specs import stage_spec
 
 RESULTS = Path("benchmarks/results/method")
 CACHE = Path(".drdd/bench")
 FEW = 0.1
 Judged = dict[str, dict[str, dict[str, float]]]  # by task, then picture, then metric
-UNIFORM = "{start: 0, grid: 0, uniform: 1}"
+UNIFORM = "{first: 0, grid: 0, uniform: 1}"
 ESTIMATE = "train.noise.conditioning=estimate"
 FEWER = f"pairs={FEW}"
 LOW = "diffusion.noise_level=0.05"
 # The net sees only what its one step asks: t = T - 1.
 ONE_STEP = [
     "diffusion.residual_steps=1",
-    "train.residual.time_draw={start: 1, grid: 0, uniform: 0}",
+    "train.residual.timestep_sampling={first: 1, grid: 0, uniform: 0}",
 ]
 # A rival's one network has the images of both stages; HALF leaves it those of one.
 HALF = "train.noise.images=16"
@@ -61,14 +59,14 @@ VARIANTS: dict[str, list[str]] = {
     "coupled, few pairs": ["method=coupled", FEWER],
     "coupled, s = 0.05": ["method=coupled", LOW],
     "coupled, s = 0.05, few pairs": ["method=coupled", LOW, FEWER],
-    "coupled, two networks": ["method=coupled", "diffusion.coupled_networks=2", HALF],
+    "coupled, two networks": ["method=coupled_two_networks", HALF],
     "drdd": [],
     "drdd, few pairs": [FEWER],
     "drdd, s = 0.05": [LOW],
     "drdd, s = 0.05, few pairs": [LOW, FEWER],
     "drdd, true states": ["train.residual.rollout=false"],
     "drdd, true states, s = 0.05": ["train.residual.rollout=false", LOW],
-    "drdd, uniform t": [f"train.residual.time_draw={UNIFORM}"],
+    "drdd, uniform t": [f"train.residual.timestep_sampling={UNIFORM}"],
     "drdd, no balance": ["train.residual.balance=none"],
     "drdd, estimate": [ESTIMATE],
     "drdd, estimate, s = 0.05": [ESTIMATE, LOW],
@@ -116,7 +114,7 @@ def measure(overrides: list[str]) -> Judged:
     params = load(overrides=[o for o in overrides if not o.startswith("pairs=")])
     share = shares[0] if shares else 1.0
     weights, networks = read_trained(trained(params, "residual", share))
-    if params.method == "drdd":
+    if "noise" in find(params.method).stages:
         noise_weights, noise_networks = read_trained(trained(params, "noise", 1.0))
         weights, networks = weights | noise_weights, networks | noise_networks
     with tempfile.TemporaryDirectory() as folder:
@@ -144,38 +142,31 @@ def measure(overrides: list[str]) -> Judged:
 
 def trained(params: Params, stage: str, share: float) -> Path:
     """The EMA weights of one stage, trained in process; kept, because variants share stages."""
-    job = Job(stage, params, {})
-    settings, schedule = settings_of(job), sampling_of(params).schedule()
-    unread = {"residual_steps", "eta"} if stage == "noise" else {"noise_steps", "eta"}
-    diffusion = params.diffusion.model_dump(exclude=unread if params.method == "drdd" else {"eta"})
+    settings, method = stage_settings(params, stage), method_of(params)
+    unread = {"eta"}
+    if "noise" in method.stages:
+        unread.add("residual_steps" if stage == "noise" else "noise_steps")
+    diffusion = params.diffusion.model_dump(exclude=unread)
     of_loop = settings.model_dump(exclude=set() if params.method == "drdd" else {"rollout"})
     decides = json.dumps([stage, params.method, share, params.seed, diffusion, of_loop])
     kept = CACHE / f"{sha256(decides.encode()).hexdigest()[:16]}.safetensors"
     if kept.exists():
         return kept
+    samples: CleanSamples | PairSamples
     if stage == "noise":
         clean = unpaired()
         ids = [picture.target for pictures in clean.values() for picture in pictures]
         photographs = Pictures(Library(whereabouts(clean)), ids)
         corrupted = params.train.noise.conditioning == "estimate"
         samples = CleanSamples(photographs, settings.crop, params.seed, corrupted)
-        networks = {"noise": noise_network(params.train.noise)}
-        spec = noise_spec(samples, params.train.noise, params.diffusion, schedule, params.seed)
     else:
         every = paired(params.tasks, TRAIN)
         library = Library(whereabouts(every))
         pairs = {task: PicturePairs(library, some(found, share)) for task, found in every.items()}
-        networks = residual_networks(params.train.residual, params.diffusion, params.method)
-        spec = residual_spec(
-            PairSamples(pairs, settings.crop, params.seed),
-            params.train.residual,
-            params.diffusion,
-            schedule,
-            params.seed,
-            params.method,
-        )
+        samples = PairSamples(pairs, settings.crop, params.seed)
+    spec = stage_spec(stage, method, samples, settings, params.seed)
     weights = train(spec, settings, Worker(), _Shown()).weights
-    write_trained(kept, weights, networks)
+    write_trained(kept, weights, networks_of(params, stage))
     return kept
 
 
@@ -194,11 +185,10 @@ def some(pairs: list[Pair], share: float) -> list[Pair]:
 
 def judged(pixels: Pixels, target: Pixels) -> dict[str, float]:
     """PSNR and SSIM in RGB; sharpness: mean gradient magnitude, relative to the target's."""
-    scored = asdict(score(pixels, target))
     steepness = [np.hypot(*np.gradient(x.mean(axis=2))).mean() for x in (pixels, target)]
     return {
-        "psnr": scored["psnr_rgb"],
-        "ssim": scored["ssim_rgb"],
+        "psnr": psnr_rgb(pixels, target),
+        "ssim": ssim_rgb(pixels, target),
         "sharpness": float(steepness[0] / steepness[1]),
     }
 

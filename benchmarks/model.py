@@ -30,7 +30,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.official import OFFICIAL, authors_net
 from benchmarks.plain import PlainStep, plain
-from drdd.diffusion.methods import Sampling, restore
+from drdd.methods import find
+from drdd.methods.method import Sampling
 from drdd.nets.adm import AdmConfig
 from drdd.nets.compact import CompactConfig
 from drdd.nets.families import NetworkConfig, build, for_inference, training_format
@@ -167,7 +168,7 @@ def sampling_of(
     """The whole sampler on one picture, in each implementation."""
     degraded = torch.rand(1, 3, size, size, device=device) * 2 - 1
     noise_ = torch.randn_like(degraded)
-    schedule = sampling.schedule()
+    method = find(sampling.method)(sampling)
     nets = {"residual": build(NETS[residual]).eval().to(device)}
     nets["noise"] = build(NETS[noise]).eval().to(device)
 
@@ -176,7 +177,8 @@ def sampling_of(
     ) -> Callable[[], Tensor]:
         def sample() -> Tensor:
             with mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                return restore(sampling, schedule, nets, degraded, lambda purpose: noise_).output
+                *_, last = method.trajectory(nets, degraded, lambda purpose: noise_)
+                return last.image
 
         return sample
 

@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from drdd.nets import adm, rddm
+from drdd.nets import adm_unet, rddm_unet
 
 
 def plain(net: nn.Module) -> nn.Module:
@@ -21,45 +21,47 @@ def plain(net: nn.Module) -> nn.Module:
     return net
 
 
-class _Standardised(rddm.StandardisedConv):
+class _Standardised(rddm_unet.StandardisedConv):
     def standardised_weight(self) -> Tensor:
         mean = self.weight.mean(dim=(1, 2, 3), keepdim=True)
         variance = self.weight.var(dim=(1, 2, 3), correction=0, keepdim=True)
-        return (self.weight - mean) / (variance + rddm.EPS).sqrt()
+        return (self.weight - mean) / (variance + rddm_unet.EPS).sqrt()
 
 
-class _ChannelNorm(rddm._ChannelNorm):
+class _ChannelNorm(rddm_unet._ChannelNorm):
     def forward(self, x: Tensor) -> Tensor:
         mean = x.mean(dim=1, keepdim=True)
         variance = x.var(dim=1, correction=0, keepdim=True)
-        return (x - mean) / (variance + rddm.EPS).sqrt() * self.gain.view(1, -1, 1, 1)
+        return (x - mean) / (variance + rddm_unet.EPS).sqrt() * self.gain.view(1, -1, 1, 1)
 
 
 def _heads(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(B, 3 * heads * d, H, W) -> three of (B, heads, d, H * W)."""
-    q, k, v = qkv.flatten(2).unflatten(1, (3, rddm.HEADS, rddm.HEAD_CHANNELS)).unbind(1)
+    q, k, v = qkv.flatten(2).unflatten(1, (3, rddm_unet.HEADS, rddm_unet.HEAD_CHANNELS)).unbind(1)
     return q, k, v
 
 
-class _LinearAttention(rddm._LinearAttention):
+class _LinearAttention(rddm_unet._LinearAttention):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         q, k, v = _heads(self.qkv(self.norm(x)))
-        q, k = q.softmax(dim=-2) * rddm.HEAD_CHANNELS**-0.5, k.softmax(dim=-1)
+        q, k = q.softmax(dim=-2) * rddm_unet.HEAD_CHANNELS**-0.5, k.softmax(dim=-1)
         context = torch.einsum("bhdn,bhen->bhde", k, v / (height * width))
         h = torch.einsum("bhde,bhdn->bhen", context, q).reshape(len(x), -1, height, width)
         return x + self.out_norm(self.out(h))
 
 
-class _FullAttention(rddm._FullAttention):
+class _FullAttention(rddm_unet._FullAttention):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = _heads(self.qkv(self.norm(x)))
-        weights = torch.einsum("bhdi,bhdj->bhij", q * rddm.HEAD_CHANNELS**-0.5, k).softmax(dim=-1)
+        weights = torch.einsum("bhdi,bhdj->bhij", q * rddm_unet.HEAD_CHANNELS**-0.5, k).softmax(
+            dim=-1
+        )
         h = torch.einsum("bhij,bhdj->bhdi", weights, v)
         return x + self.out(h.reshape(len(x), -1, *x.shape[-2:]))
 
 
-class _Attention(adm._Attention):
+class _Attention(adm_unet._Attention):
     def forward(self, x: Tensor) -> Tensor:
         qkv = self.qkv(self.norm(x).flatten(2))
         q, k, v = qkv.reshape(len(x) * self._heads, -1, qkv.shape[-1]).chunk(3, dim=1)
@@ -70,11 +72,11 @@ class _Attention(adm._Attention):
 
 
 TEXTBOOK: dict[type[nn.Module], type[nn.Module]] = {
-    rddm.StandardisedConv: _Standardised,
-    rddm._ChannelNorm: _ChannelNorm,
-    rddm._LinearAttention: _LinearAttention,
-    rddm._FullAttention: _FullAttention,
-    adm._Attention: _Attention,
+    rddm_unet.StandardisedConv: _Standardised,
+    rddm_unet._ChannelNorm: _ChannelNorm,
+    rddm_unet._LinearAttention: _LinearAttention,
+    rddm_unet._FullAttention: _FullAttention,
+    adm_unet._Attention: _Attention,
 }
 
 

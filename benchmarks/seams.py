@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.train import told
-from drdd.degradations.catalogue import degrade
+from drdd.degradations.chain import degrade
 from drdd.inference.engine import Options, Restorer
 from drdd.inference.tiling import Tiles, tiles
 from drdd.intake.decoding import read_picture

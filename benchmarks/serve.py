@@ -39,12 +39,13 @@ from benchmarks.train import CORES, machine, told
 from benchmarks.turns import NICE
 from drdd.checkpoints.folder import load_model, save_model
 from drdd.cluster.session import ray_cluster
-from drdd.inference.engine import Pixels
+from drdd.methods import find
 from drdd.nets.families import build
 from drdd.params import Params, Serve, load
 from drdd.pictures.files import png
+from drdd.pictures.pixels import Pixels
 from drdd.registry.registry import Registry
-from drdd.training.networks import noise_network, residual_networks, sampling_of
+from drdd.training.settings import networks_of, sampling_of
 
 RESULTS = Path("benchmarks/results/serve")
 PARTS = ("throughput", "latency", "memory", "batch")
@@ -200,9 +201,8 @@ def _memory(url: str, requests: int, batch: int) -> dict[str, float]:
 
 def random_model(params: Params, folder: Path) -> Path:
     """As the params describe it; speed does not depend on the weights."""
-    configs = residual_networks(params.train.residual, params.diffusion, params.method)
-    if params.method == "drdd":
-        configs["noise"] = noise_network(params.train.noise)
+    of_stages = [networks_of(params, stage) for stage in find(params.method).stages]
+    configs = {name: config for nets in of_stages for name, config in nets.items()}
     torch.manual_seed(0)
     weights = {part: build(config).state_dict() for part, config in configs.items()}
     save_model(folder, weights, configs, sampling_of(params), sorted(params.tasks))

@@ -11,10 +11,10 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.bare import LAP, Bare
+from drdd.training.history import Progress
 from drdd.training.job import Job, build_spec, settings_of
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, train
-from drdd.training.points import Progress
 
 NICE = 15  # what Ray adds to the nice value of its workers
 

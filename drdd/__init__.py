@@ -7,34 +7,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from drdd.diffusion.sampler import remove_noise, remove_residual, sample
+    from drdd.diffusion.sampler import remove_noise, remove_residual
     from drdd.diffusion.schedule import Schedule
     from drdd.errors import TransientError, UserError
     from drdd.inference.engine import Options, Restoration, Restorer
+    from drdd.methods.method import Method, Sampling
 
-# The public interface: each name and its module. The methods' protocol joins it here.
-_MODULES = {
-    "Options": "drdd.inference.engine",
-    "Restoration": "drdd.inference.engine",
-    "Restorer": "drdd.inference.engine",
-    "Schedule": "drdd.diffusion.schedule",
-    "TransientError": "drdd.errors",
-    "UserError": "drdd.errors",
-    "remove_noise": "drdd.diffusion.sampler",
-    "remove_residual": "drdd.diffusion.sampler",
-    "sample": "drdd.diffusion.sampler",
-}
 __all__ = [
+    "Method",
     "Options",
     "Restoration",
     "Restorer",
+    "Sampling",
     "Schedule",
     "TransientError",
     "UserError",
     "remove_noise",
     "remove_residual",
-    "sample",
 ]
+
+_MODULES = {
+    "Method": "drdd.methods.method",
+    "Options": "drdd.inference.engine",
+    "Restoration": "drdd.inference.engine",
+    "Restorer": "drdd.inference.engine",
+    "Sampling": "drdd.methods.method",
+    "Schedule": "drdd.diffusion.schedule",
+    "TransientError": "drdd.errors",
+    "UserError": "drdd.errors",
+    "remove_noise": "drdd.diffusion.sampler",
+    "remove_residual": "drdd.diffusion.sampler",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -25,6 +25,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectHTTPStatusError
 
+from drdd.gates.judgement import Ends, Judgement
 from drdd.progress import Status, describe
 from drdd.report.wording import against_champion, needed, verdict
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
@@ -95,8 +96,8 @@ def failure(stage: str, word: str, advice: str, lines: Iterable[str]) -> None:
 @patient
 def judged(root: Path) -> None:
     """What the evaluation says, when judge is done."""
-    metrics: dict[str, Any] = json.loads((root / METRICS).read_text())
-    said = "every gate is passed" if metrics["passed"] else "a gate is missed"
+    metrics = Judgement.model_validate_json((root / METRICS).read_bytes())
+    said = "every gate is passed" if metrics.passed else "a gate is missed"
     create_table_artifact(_rows(metrics), key="metrics", description=f"Held-out images: {said}.")
     create_table_artifact(_gates(metrics), key="gates", description="What the alias asks for")
     create_image_artifact(
@@ -130,39 +131,40 @@ def _linked(path: Path) -> str:
     return f"[{path}]({path.as_uri()})"
 
 
-def _rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(metrics: Judgement) -> list[dict[str, Any]]:
     """One row a task: PSNR in dB and SSIM of the degraded input and of the output, RGB."""
     return [
         {
             "task": task,
-            "images": row["images"],
-            "PSNR of the input, dB": round(row["input"]["psnr_rgb"], 2),
-            "PSNR, dB": round(row["output"]["psnr_rgb"], 2),
-            "gain, dB": round(row["gain"]["psnr_rgb"], 2),
-            "95 %": _interval(row["intervals"]["gain"]["psnr_rgb"]),
+            "images": result.images,
+            "PSNR of the input, dB": round(result.input["psnr_rgb"], 2),
+            "PSNR, dB": round(result.output["psnr_rgb"], 2),
+            "gain, dB": round(result.gain["psnr_rgb"], 2),
+            "95 %": _interval(result.intervals.gain.get("psnr_rgb")),
             "needed, dB": needed(metrics, task),
-            "SSIM of the input": round(row["input"]["ssim_rgb"], 3),
-            "SSIM": round(row["output"]["ssim_rgb"], 3),
+            "SSIM of the input": round(result.input["ssim_rgb"], 3),
+            "SSIM": round(result.output["ssim_rgb"], 3),
             "against the champion": against_champion(metrics, task),
             "gates": verdict(metrics, task),
         }
-        for task, row in metrics["tasks"].items()
+        for task, result in metrics.tasks.items()
     ]
 
 
-def _interval(ends: Sequence[float] | None) -> str:
+def _interval(ends: Ends) -> str:
+    """In plain ASCII, which a sweep reads again."""
     return "" if ends is None else " to ".join(f"{end:+.2f}" for end in ends)
 
 
-def _gates(metrics: dict[str, Any]) -> list[dict[str, str]]:
+def _gates(metrics: Judgement) -> list[dict[str, str]]:
     return [
         {
-            "gate": gate["gate"],
-            "task": gate["task"] or "",
-            "verdict": "passed" if gate["passed"] else "missed",
-            "said": gate["said"],
+            "gate": gate.gate,
+            "task": gate.task or "",
+            "verdict": "passed" if gate.passed else "missed",
+            "said": gate.said,
         }
-        for gate in metrics["gates"]
+        for gate in metrics.gates
     ]
 
 

@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from drdd.errors import UserError
+from drdd.gates.judgement import published
 from drdd.params import FILE, load
 from drdd.registry.location import default_registry, open_registry
 
@@ -28,8 +29,8 @@ def promote(version: str, alias: str = "", why: str = "", anyway: bool = False) 
     damaged = registry.verify(found.id)
     if damaged:
         raise UserError(f"{found.uri}: {'; '.join(damaged)}; it is not promoted")
-    metrics = found.about.get("metrics", {})
-    if not metrics.get("passed") and not anyway:
+    judged = published(found.about)
+    if not (judged and judged.passed) and not anyway:
         raise UserError(f"{found.uri} missed a gate; to promote it all the same, say anyway")
     name = alias or params.publish.alias
     registry.aliases.move(name, found.id, why or "promoted by hand")

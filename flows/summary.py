@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.sorting import ArtifactSort
 from rich.table import Table
 
-MARKS = {"passed": "[green]passed[/]", "missed": "[red]missed[/]", "fell": "[red]fell[/]"}
+COLOURS = {"passed": "green", "not gated": "default"}  # of a verdict; any other is of a missed gate
 SHOWN = {"PSNR of the input, dB": "input, dB", "PSNR, dB": "PSNR, dB", "gain, dB": "gain, dB"}
 
 
@@ -40,9 +40,9 @@ def table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         numbers = [f"{row[name]:.2f}" for name in SHOWN]
         numbers[-1] = f"{row['gain, dB']:+.2f}"
-        word = MARKS.get(row["gates"], row["gates"])
-        rest = (row["95 %"], row["needed, dB"], f"{row['SSIM']:.3f}", word)
-        made.add_row(row["task"], *numbers, *rest)
+        colour = COLOURS.get(row["gates"], "red")
+        rest = (row["95 %"], row["needed, dB"], f"{row['SSIM']:.3f}")
+        made.add_row(row["task"], *numbers, *rest, f"[{colour}]{row['gates']}[/]")
     return made
 
 

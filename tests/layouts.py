@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from drdd.degradations.catalogue import Chain, degrade
-from drdd.params.degradations import DEGRADATIONS
+from drdd.degradations.catalogue import SCHEMAS
+from drdd.degradations.chain import Chain, degrade
 from drdd.sources.entry import package_file
 
 Pixels = NDArray[np.uint8]
@@ -24,7 +24,7 @@ TRAIN, TEST = range(3), range(3, 6)
 
 def _step(kind: str, **given: list[float]) -> dict[str, Any]:
     """What the given fields leave out has its default."""
-    return DEGRADATIONS[kind].model_validate({"kind": kind, **given}).model_dump()
+    return SCHEMAS[kind].model_validate({"kind": kind, **given}).model_dump()
 
 
 NOISE = [_step("gaussian_noise", sigma=[25, 25])]

@@ -12,7 +12,7 @@ FORBIDDEN = {
     "drdd/diffusion": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
     "drdd/nets": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
     "drdd/checkpoints": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
-    "drdd/tasks": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
+    "drdd/degradations": HEAVY | {"drdd.data", "drdd.training", "drdd.serving", "drdd.stages"},
     "drdd/sources": HEAVY | {"drdd.data", "drdd.training", "drdd.stages", "drdd.serving"},
     "drdd/data": HEAVY | {"drdd.training", "drdd.stages", "drdd.serving", "drdd.registry"},
     "drdd/evaluation": HEAVY
@@ -65,7 +65,7 @@ def test_the_library_knows_neither_flows_nor_infra() -> None:
         assert not found & {"flows", "infra"}, path
 
 
-@pytest.mark.parametrize("room", ["drdd/diffusion", "drdd/nets", "drdd/tasks"])
+@pytest.mark.parametrize("room", ["drdd/diffusion", "drdd/nets", "drdd/degradations"])
 def test_the_method_knows_no_files(room: str) -> None:
     for path in (ROOT / room).rglob("*.py"):
         assert not _imports(path) & {"pathlib", "os", "io", "drdd.files"}, path

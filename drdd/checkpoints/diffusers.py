@@ -63,9 +63,9 @@ _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": 
 
 
 def read_unet2d(folder: Path) -> tuple[AdmConfig, dict[str, Tensor], str | None]:
-    """Its configuration, its weights under our names, and the relative its scheduler names.
+    """Its configuration, its weights under our names, and the parameterization its scheduler names.
 
-    The relative is None where there is no scheduler_config.json. Raises UserError for a folder that
+    The parameterization is None where there is no scheduler_config.json. Raises UserError for a folder that
     is no UNet2DModel, and for one with a setting that AdmUNet has no counterpart of.
     """
     inner = folder / "unet" if (folder / "unet" / UNET).is_file() else folder
@@ -74,7 +74,7 @@ def read_unet2d(folder: Path) -> tuple[AdmConfig, dict[str, Tensor], str | None]
     weights = unet2d_names(read_checkpoint(inner / WEIGHTS), config)
     schedulers = (folder / SCHEDULER, folder / "scheduler" / SCHEDULER)
     named = next((path for path in schedulers if path.is_file()), None)
-    return config, weights, _relative(named) if named else None
+    return config, weights, _parameterization(named) if named else None
 
 
 def unet2d_config(settings: Mapping[str, Any], origin: str) -> AdmConfig:
@@ -182,13 +182,13 @@ def _place(config: AdmConfig) -> Callable[[re.Match[str]], str]:
     return place
 
 
-def _relative(path: Path) -> str:
+def _parameterization(path: Path) -> str:
     said = _json(path)
     for name, value in _SCHEDULE.items():
         if said.get(name, value) != value:
             raise UserError(
                 f"{path}: {name} is {said[name]!r}, but only 1000 steps of linear betas from "
-                "0.0001 to 0.02 are known as a relative of the noise stage"
+                "0.0001 to 0.02 are known as a parameterization of the noise stage"
             )
     predicts = said.get("prediction_type", "epsilon")
     if predicts not in PREDICTIONS:

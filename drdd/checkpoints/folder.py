@@ -12,32 +12,33 @@ from torch import Tensor, nn
 
 from drdd.checkpoints.reading import check_weights, under
 from drdd.diffusion.keyed import Draw
-from drdd.diffusion.methods import Sampling, TwoNetworks, restore
-from drdd.diffusion.parameterization import adapted
-from drdd.diffusion.sampler import Sample
-from drdd.diffusion.schedule import Schedule
 from drdd.errors import UserError
 from drdd.files import write_bytes, write_json
+from drdd.methods import find
+from drdd.methods.method import Method, Sampling
 from drdd.nets.families import NetworkConfig, build, described, for_inference, network_config
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = "drdd-2"
+FORMAT = "drdd-3"
 
 
 @dataclass(frozen=True)
 class Model:
-    """The method's networks in evaluation mode, and how to sample with them.
+    """The method, its networks in evaluation mode, and how to sample with them.
 
-    nets: "residual" and, for DRDD, "noise".
+    nets: of each of the method's stages. Height and width of pictures must be multiples of `factor`.
     """
 
     nets: Mapping[str, nn.Module]
     factor: int
-    schedule: Schedule
     sampling: Sampling
     tasks: tuple[str, ...]
 
-    def restore(self, degraded: Tensor, draw: Draw) -> Sample:
+    @property
+    def method(self) -> Method:
+        return find(self.sampling.method)(self.sampling)
+
+    def restore(self, degraded: Tensor, draw: Draw) -> Tensor:
         """Restore (B, 3, H, W) in [-1, 1], H and W multiples of `factor`.
 
         Raises UserError for another shape, and for values that are no finite numbers.
@@ -51,7 +52,9 @@ class Model:
             )
         if broken := int((~torch.isfinite(degraded)).sum()):
             raise UserError(f"{broken} of {degraded.numel()} input values are NaN or infinite")
-        return restore(self.sampling, self.schedule, self.nets, degraded, draw)
+        for state in self.method.trajectory(self.nets, degraded, draw):
+            output = state.image
+        return output
 
 
 def save_model(
@@ -116,22 +119,26 @@ def read_model(folder: Path) -> Saved:
 def load_model(folder: Path) -> Model:
     """Raises UserError when the folder is no model or its weights do not fit its configuration."""
     saved = read_model(folder)
-    loaded = {part: _network(part, saved, folder) for part in saved.networks}
-    if saved.sampling.method == "coupled" and "noise" in loaded:
-        loaded = {"residual": TwoNetworks(loaded["residual"], loaded["noise"])}
+    try:
+        method = find(saved.sampling.method)(saved.sampling)
+    except ValueError as error:
+        raise UserError(f"{folder}: {error}, so this version cannot restore with it") from None
+    nets = {}
+    for stage, names in method.stages.items():
+        of_stage = {name: _network(name, method, saved, folder) for name in names}
+        nets[stage] = method.join(of_stage).eval()
     return Model(
-        nets=loaded,
+        nets=nets,
         factor=max(network.factor for network in saved.networks.values()),
-        schedule=saved.sampling.schedule(),
         sampling=saved.sampling,
         tasks=saved.tasks,
     )
 
 
-def _network(part: str, saved: Saved, folder: Path) -> nn.Module:
-    net = build(saved.networks[part])
-    if part == "noise" and saved.sampling.method == "drdd":
-        net = adapted(net, saved.sampling.relative, saved.sampling.steps)
-    check_weights(net, saved.weights[part], f"{folder}: the {part} network")
-    net.load_state_dict(saved.weights[part])
+def _network(name: str, method: Method, saved: Saved, folder: Path) -> nn.Module:
+    if name not in saved.networks:
+        raise UserError(f"{folder}: the {name} network is missing; pull or train the model again")
+    net = method.adapt(name, build(saved.networks[name]))
+    check_weights(net, saved.weights[name], f"{folder}: the {name} network")
+    net.load_state_dict(saved.weights[name])
     return for_inference(net)

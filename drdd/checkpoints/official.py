@@ -15,11 +15,12 @@ from torch import Tensor
 
 from drdd.checkpoints.guided import adm_config
 from drdd.checkpoints.reading import check_weights, read_checkpoint
-from drdd.diffusion.methods import Sampling
 from drdd.errors import UserError
-from drdd.nets.adm import AdmUNet
+from drdd.methods.method import Sampling
+from drdd.nets.adm_unet import AdmUNet
 from drdd.nets.families import NetworkConfig
-from drdd.nets.rddm import RddmConfig, RddmUNet
+from drdd.nets.rddm import RddmConfig
+from drdd.nets.rddm_unet import RddmUNet
 
 RESIDUAL, NOISE = "res_model.unet.", "noise_model."
 # Theirs -> ours. A level is [block, block, attention, change of size].
@@ -94,7 +95,7 @@ def read_official(path: Path, noise_level: float = 1.0, head_channels: int = 64)
             noise_steps=2,
             eta=0.0,
             conditioning="none" if noise_config.in_channels == 3 else "input",
-            relative="paper",
+            parameterization="paper",
         ),
     )
 

@@ -15,7 +15,8 @@ from drdd.checkpoints.diffusers import read_unet2d
 from drdd.checkpoints.guided import adm_config
 from drdd.checkpoints.reading import check_weights, read_checkpoint
 from drdd.errors import UserError
-from drdd.nets.adm import AdmConfig, AdmUNet
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
 
 STEM, HEAD = "input_blocks.0.0.weight", ("out.2.weight", "out.2.bias")
 
@@ -39,23 +40,25 @@ class Start:
     account: tuple[Row, ...]
 
 
-def read_start(path: Path, relative: str, in_channels: int = 3, head_channels: int = 64) -> Start:
+def read_start(
+    path: Path, parameterization: str, in_channels: int = 3, head_channels: int = 64
+) -> Start:
     """The noise net that begins where `path` ended: 3 output channels, `in_channels` input channels.
 
-    relative: what the noise stage is trained as; in_channels: 6 for a net with a condition, whose
+    parameterization: what the noise stage is trained as; in_channels: 6 for a net with a condition, whose
     weights begin at 0, so that the net begins as the unconditional one. head_channels: of guided
     diffusion's attention, which leaves no trace in its weights. Raises UserError where the file is
-    something else, lacks a tensor or has one more, or was trained as another relative.
+    something else, lacks a tensor or has one more, or was trained as another parameterization.
     """
     if path.is_dir():
         config, weights, trained_as = read_unet2d(path)
     else:
         weights, trained_as = _state_dict(path), "vp_epsilon"
         config = _guided_config(path, weights, head_channels)
-    if relative != trained_as and (trained_as or not relative.startswith("vp_")):
+    if parameterization != trained_as and (trained_as or not parameterization.startswith("vp_")):
         raise UserError(
             f"{path} is a VP diffusion that predicts {(trained_as or 'vp_epsilon')[3:]}, but "
-            f"train.noise.relative is {relative}: set it to {trained_as or 'vp_epsilon'}"
+            f"train.noise.parameterization is {parameterization}: set it to {trained_as or 'vp_epsilon'}"
         )
     if config.out_channels not in (3, 6):
         raise UserError(

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from drdd.checkpoints.folder import read_model
 from drdd.checkpoints.reading import check_weights
-from drdd.diffusion.methods import Method
 from drdd.errors import UserError
 from drdd.nets.families import NetworkConfig, build, described
 
@@ -15,7 +14,7 @@ Weights = Mapping[str, Mapping[str, Tensor]]
 
 
 def read_warm_start(
-    folder: Path, networks: Mapping[str, NetworkConfig], method: Method
+    folder: Path, networks: Mapping[str, NetworkConfig], method: str
 ) -> dict[str, dict[str, Tensor]]:
     """The weights of each of `networks`, by part, as they were published: the EMA's, float32.
 

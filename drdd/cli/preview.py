@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from drdd.data.pairs import TRAIN, Pair
-from drdd.degradations.catalogue import degrade
+from drdd.degradations.chain import degrade
 from drdd.drawing.contact import TILE, contact_sheet
 from drdd.drawing.sheets import cover
 from drdd.errors import UserError

@@ -12,7 +12,7 @@ from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
 
 if TYPE_CHECKING:  # the command line starts without torch and pydantic
-    from drdd.drawing.sheets import Pixels
+    from drdd.pictures.pixels import Pixels
 
 app = typer.Typer(no_args_is_help=True)
 out = Console(highlight=False)
@@ -34,20 +34,20 @@ def show(
     """Show every degradation, at its default ranges, on one photograph."""
     import numpy as np
 
-    from drdd.degradations.catalogue import degrade
+    from drdd.degradations.catalogue import SCHEMAS
+    from drdd.degradations.chain import degrade
     from drdd.drawing.contact import contact_sheet
-    from drdd.params.degradations import DEGRADATIONS
     from drdd.pictures.files import check_format, write_picture
     from drdd.sources.entry import package_file
 
     check_format(output)
     clean = _tile(picture or package_file(PHOTOGRAPH))
     tiles = [(clean, "clean")]
-    for kind, schema in DEGRADATIONS.items():
+    for kind, schema in SCHEMAS.items():
         chain = [schema.model_validate({"kind": kind}).model_dump()]
         tiles.append((degrade(clean, chain, seed, "show", kind), kind.replace("_", " ")))
     write_picture(output, np.asarray(contact_sheet(tiles, COLUMNS)))
-    out.print(f"{output}  {len(DEGRADATIONS)} degradations", soft_wrap=True, markup=False)
+    out.print(f"{output}  {len(SCHEMAS)} degradations", soft_wrap=True, markup=False)
 
 
 @app.command("list")
@@ -153,14 +153,14 @@ def preview(
 
 def _asked(chosen: dict[str, Any]) -> dict[str, Any]:
     """What a person at the terminal answers; Enter takes what is in brackets."""
+    from drdd.degradations.catalogue import SCHEMAS
     from drdd.params import load
-    from drdd.params.degradations import DEGRADATIONS
     from drdd.params.edit import parse_degradation
 
     if not _at_a_terminal():
         raise UserError(
             "say what makes the pairs: --degrade KIND (with --corpora A,B), or --paired NAME; "
-            f"kinds: {', '.join(DEGRADATIONS)}"
+            f"kinds: {', '.join(SCHEMAS)}"
         )
     params = load()
     share = {"pairs": chosen["pairs"] or typer.prompt("Fraction of the pairs", 1.0, type=float)}
@@ -169,7 +169,7 @@ def _asked(chosen: dict[str, Any]) -> dict[str, Any]:
         if said != "none":
             return {"paired": _names(said), **share}
     corpora = chosen["corpora"] or _names(typer.prompt("Corpora", ",".join(params.corpora)))
-    out.print(f"Kinds: {', '.join(DEGRADATIONS)}; a range as haze:density=1.5..2.0", markup=False)
+    out.print(f"Kinds: {', '.join(SCHEMAS)}; a range as haze:density=1.5..2.0", markup=False)
     steps = typer.prompt("Degradations, in order, with spaces between them").split()
     degradation = [parse_degradation(step) for step in steps]
     return {"corpora": corpora, "degradation": degradation, **share}

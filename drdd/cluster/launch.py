@@ -17,9 +17,9 @@ from drdd.cluster.session import ray_cluster
 from drdd.errors import TransientError, UserError
 from drdd.params import TrainStage
 from drdd.storage.versions import push, shared_folder
+from drdd.training.history import Point, Progress, reproducible
 from drdd.training.job import Job, settings_of
 from drdd.training.loop import Trained
-from drdd.training.points import Point, Progress, reproducible
 
 if TYPE_CHECKING:
     from drdd.cluster.shares import Wish

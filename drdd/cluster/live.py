@@ -14,15 +14,21 @@ from io import BytesIO
 from pathlib import Path
 
 import dvclive
+import numpy as np
 from PIL import Image
 from tensorboardX import RecordWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from drdd.drawing.sheets import sheet
 from drdd.files import write_bytes
-from drdd.training.points import TIMED, Point
+from drdd.pictures.files import png
+from drdd.training.history import TIMED, Point
+from drdd.training.validation import ShownRow
 
 PICTURE = "validation"
+COLUMNS = ("input", "output", "target")
+CELL = (192, 192)
 _BY_GROUP = ("loss", "psnr")
 _OF_STEPS = ("grad_norm", "learning_rate", "skipped")
 _RGB = 3  # the code of TensorBoard's image summary
@@ -147,6 +153,24 @@ class _Events:
     def _write(self, event: Event) -> None:
         event.wall_time = time.time()
         self._records.write(event.SerializeToString())
+
+
+def draw_grid(rows: Sequence[ShownRow]) -> bytes:
+    """A PNG file with a row for each, or b"" for none."""
+    if not rows:
+        return b""
+    cells = [
+        (
+            row.group,
+            [
+                (row.start, f"{row.start_psnr:.1f} dB"),
+                (row.output, f"{row.output_psnr:.1f} dB"),
+                (row.target, ""),
+            ],
+        )
+        for row in rows
+    ]
+    return png(np.asarray(sheet(COLUMNS, cells, CELL)))
 
 
 def tag(key: str) -> str:

@@ -6,12 +6,35 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from drdd.training.clock import Lap
+from drdd.training.history import TIMED, Point
 from drdd.training.learner import Learner
 from drdd.training.specs import StageSpec
 
 COUNTED = range(4)
 SIDE = {"cpu": 1024, "cuda": 8192}
 GIB = 1024**3
+
+
+class Speedometer:
+    """The timed numbers of a run's points."""
+
+    def __init__(self) -> None:
+        self._full_rate = 0.0
+
+    def __call__(self, learner: Learner, lap: Lap) -> Point:
+        """As history.TIMED, of this worker's device; the first call takes a few steps' time."""
+        worker = learner.worker
+        if not self._full_rate:
+            self._full_rate = full_rate(learner.spec, learner, worker.device)
+        speed = lap.steps * learner.settings.batch / lap.seconds
+        timed = (
+            speed,
+            lap.waited / lap.seconds,
+            speed / worker.world / self._full_rate,
+            memory_gib(worker.device),
+        )
+        return dict(zip(TIMED, timed, strict=True))
 
 
 def full_rate(spec: StageSpec, learner: Learner, device: torch.device) -> float:

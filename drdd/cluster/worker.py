@@ -19,11 +19,13 @@ from torch import nn
 
 from drdd.cluster.channel import GRACE_S, Began, Channel, Failed, Said
 from drdd.cluster.checkpoints import Checkpoints, Saver, network_digest
+from drdd.cluster.speed import Speedometer
 from drdd.errors import TransientError, UserError
+from drdd.training.clock import Lap
+from drdd.training.history import NonFiniteLossError, Point, Progress
 from drdd.training.job import Job, build_spec, settings_of
-from drdd.training.learner import State, Worker
+from drdd.training.learner import Learner, State, Worker
 from drdd.training.loop import Outside, train
-from drdd.training.points import NonFiniteLossError, Point, Progress
 
 POLL_S = 0.1
 
@@ -81,6 +83,7 @@ class _First(_Other):
     def __init__(self, stage: str, checkpoints: Checkpoints, channel: Channel) -> None:
         super().__init__(checkpoints)
         self._stage, self._channel = stage, channel
+        self._speed = Speedometer()
         self._saver = Saver(checkpoints, self._say)
         self._alarm = threading.Event()
         self._preempted: object = None
@@ -103,6 +106,9 @@ class _First(_Other):
         self._channel.begin()
         self._channel.tell(Began(history))
         threading.Thread(target=self._listen, daemon=True).start()
+
+    def measure(self, learner: Learner, lap: Lap) -> Point:
+        return self._speed(learner, lap)
 
     def report(self, progress: Progress) -> None:
         self._channel.tell(progress)

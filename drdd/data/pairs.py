@@ -1,7 +1,9 @@
 """Tables of what a corpus or a task holds: which pictures belong together, on which side of the split."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from math import ceil
 from pathlib import Path
 
 import pandas as pd
@@ -46,3 +48,9 @@ def read_pairs(path: Path, split: str | None = None) -> list[Pair]:
     table = pd.read_csv(path, dtype=types, keep_default_na=False, lineterminator="\n")
     pairs = [Pair(*row) for row in table.itertuples(index=False)]
     return [pair for pair in pairs if split in (None, pair.split)]
+
+
+def choose_pairs(keys: Sequence[str], fraction: float) -> set[str]:
+    """A subset of ceil(fraction * n) keys. Nested: 5 % is inside 25 % is inside 100 %."""
+    ranked = sorted(keys, key=lambda key: sha256(key.encode()).hexdigest())
+    return set(ranked[: ceil(fraction * len(keys))])

@@ -1,83 +1,20 @@
-"""From the degradations that params describe to one function that degrades a photograph."""
+"""All degradations by their kinds, and the union of their schemas, of which a task's steps are."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from pydantic import Field
 
-from drdd.degradations import blur, masks, noise, resampling, tone, weather
-from drdd.degradations.draws import uniform
-from drdd.degradations.jpeg import jpeg
-from drdd.diffusion.keyed import keyed_generator
+from drdd.degradations import blur, jpeg, masks, noise, resampling, tone, weather
+from drdd.degradations.registry import FUNCTIONS, SCHEMAS, Step
 
-Chain = Sequence[Mapping[str, Any]]
-"""Steps [{"kind": "haze", "density": [0.5, 1.3], ..., "probability": 1.0}, ...], as of params."""
-Order = Literal["given", "random"]
+__all__ = ["FAMILIES", "FUNCTIONS", "SCHEMAS", "Degradation"]
 
-DEGRADATIONS: dict[str, Callable[..., Tensor]] = {
-    "gaussian_noise": noise.gaussian_noise,
-    "poisson_noise": noise.poisson_noise,
-    "salt_and_pepper": noise.salt_and_pepper,
-    "speckle": noise.speckle,
-    "low_light": tone.low_light,
-    "haze": weather.haze,
-    "rain": weather.rain,
-    "snow": weather.snow,
-    "gaussian_blur": blur.gaussian_blur,
-    "motion_blur": blur.motion_blur,
-    "defocus_blur": blur.defocus_blur,
-    "downsample": resampling.downsample,
-    "jpeg": jpeg,
-    "box_mask": masks.box_mask,
-    "brush_mask": masks.brush_mask,
-    "border_mask": masks.border_mask,
-    "fading": tone.fading,
-    "grey": tone.grey,
-    "edges": tone.edges,
-}
+FAMILIES = (blur, jpeg, masks, noise, resampling, tone, weather)
 
-
-def degrade(
-    pixels: NDArray[np.uint8], chain: Chain, *key: int | str, order: Order = "given"
-) -> NDArray[np.uint8]:
-    """Apply a chain of degradations, drawn from the stream of `key`, to (H, W, 3) uint8.
-
-    The result is rounded to 8 bits, as a degraded photograph on disk would be.
-    """
-    image = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
-    degraded = degrade_batch(image, chain, keyed_generator(*key), order)
-    return (degraded[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
-
-
-def degrade_batch(x: Tensor, chain: Chain, rng: torch.Generator, order: Order = "given") -> Tensor:
-    """Apply a chain to (B, 3, H, W) in [0, 1], on any device; each image has draws of its own.
-
-    A step with a `probability` below 1 leaves the images unchanged for which it is not drawn.
-    order: random gives each image an order of its own, so they are then degraded one by one.
-    """
-    if order == "given":
-        return _in_turn(x, chain, rng)
-    return torch.cat([_in_turn(image[None], _shuffled(chain, rng), rng) for image in x])
-
-
-def _in_turn(x: Tensor, chain: Chain, rng: torch.Generator) -> Tensor:
-    for step in chain:
-        x = _applied(x, step, rng)
-    return x
-
-
-def _applied(x: Tensor, step: Mapping[str, Any], rng: torch.Generator) -> Tensor:
-    arguments = {name: value for name, value in step.items() if name not in ("kind", "probability")}
-    probability = step.get("probability", 1.0)
-    if probability == 1:  # nothing more is drawn, so the stream is that of the step alone
-        return DEGRADATIONS[step["kind"]](x, rng, **arguments)
-    drawn = uniform((len(x), 1, 1, 1), x, rng) < probability
-    return torch.where(drawn, DEGRADATIONS[step["kind"]](x, rng, **arguments), x)
-
-
-def _shuffled(chain: Chain, rng: torch.Generator) -> Chain:
-    order = torch.randperm(len(chain), generator=rng, device=rng.device).tolist()
-    return [chain[position] for position in order]
+if TYPE_CHECKING:
+    Degradation = Step
+else:
+    _union: Any = reduce(or_, SCHEMAS.values())
+    Degradation = Annotated[_union, Field(discriminator="kind")]

@@ -1,12 +1,14 @@
 """JPEG's losses, step by step as a baseline encoder and decoder make them (ITU-T T.81, JFIF)."""
 
 import math
+from typing import Literal
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from pydantic import Field
 
+from drdd.degradations.deferred import F, Generator, Tensor, torch
 from drdd.degradations.draws import Range, draw
+from drdd.degradations.ranges import Qualities
+from drdd.degradations.registry import Step, degradation
 
 # Tables K.1 and K.2 of ITU-T T.81.
 LUMINANCE = (
@@ -34,7 +36,13 @@ TO_YCBCR = (
 TO_RGB = ((1, 0, 1.402), (1, -0.344136286, -0.714136286), (1, 1.772, 0))
 
 
-def jpeg(x: Tensor, rng: torch.Generator, *, quality: Range) -> Tensor:
+class Jpeg(Step):
+    kind: Literal["jpeg"]
+    quality: Qualities = Field(default=[5, 30], description="the IJG's, 1 to 100")
+
+
+@degradation(Jpeg)
+def jpeg(x: Tensor, rng: Generator, *, quality: Range) -> Tensor:
     """(B, 3, H, W) in [0, 1] -> the same, as an 8-bit JPEG file with 4:2:0 chroma would give it.
 
     quality: of the Independent JPEG Group, 1 to 100, rounded to an integer for each image.

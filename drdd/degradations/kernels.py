@@ -5,9 +5,7 @@ Borders are replicated, so that pictures smaller than a kernel are blurred too.
 
 import math
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from drdd.degradations.deferred import F, Tensor, torch
 
 TRUNCATED = 4.0
 """Of its standard deviations, where a Gaussian's tail is cut."""

@@ -3,10 +3,15 @@
 A hole is filled with one grey, `fill`, from 0 (black) to 1 (white), so that it can be seen.
 """
 
-import torch
-from torch import Tensor
+from typing import Literal
 
+from pydantic import Field
+
+from drdd.degradations.deferred import Generator, Tensor, torch
 from drdd.degradations.draws import Range, draw, normal, uniform
+from drdd.degradations.ranges import Shares
+from drdd.degradations.registry import Step, degradation
+from drdd.settings import Count
 
 ASPECT = 2.0
 """A box is at most this many times as high, or as wide, as the picture's own shape would have it."""
@@ -16,21 +21,43 @@ STEP, TURN = 0.1, 0.7
 """Of a brush stroke: the mean step as a share of the shorter side; the turns' sigma in radians."""
 
 
-def box_mask(x: Tensor, rng: torch.Generator, *, area: Range, fill: Range) -> Tensor:
+class Mask(Step):
+    """A part of the picture hidden under one grey."""
+
+    area: Shares = Field(default=[0.1, 0.3], description="share of the picture that is hidden")
+    fill: Shares = Field(default=[0.5, 0.5], description="its grey, from 0 (black) to 1 (white)")
+
+
+class BoxMask(Mask):
+    kind: Literal["box_mask"]
+
+
+@degradation(BoxMask)
+def box_mask(x: Tensor, rng: Generator, *, area: Range, fill: Range) -> Tensor:
     """One box that covers `area`, a share of the picture, anywhere in it."""
     stretch = ASPECT ** draw(x, rng, (-1, 1))
     return _filled(x, rng, _box(x, rng, draw(x, rng, area), stretch), fill)
 
 
-def border_mask(x: Tensor, rng: torch.Generator, *, area: Range, fill: Range) -> Tensor:
+class BorderMask(Mask):
+    kind: Literal["border_mask"]
+    area: Shares = Field(default=[0.3, 0.6], description="share of the picture that is hidden")
+
+
+@degradation(BorderMask)
+def border_mask(x: Tensor, rng: Generator, *, area: Range, fill: Range) -> Tensor:
     """All but one box of the picture's own shape: `area` is the share that is covered."""
     kept = 1 - draw(x, rng, area)
     return _filled(x, rng, ~_box(x, rng, kept, torch.ones_like(kept)), fill)
 
 
-def brush_mask(
-    x: Tensor, rng: torch.Generator, *, area: Range, strokes: int, fill: Range
-) -> Tensor:
+class BrushMask(Mask):
+    kind: Literal["brush_mask"]
+    strokes: Count = Field(default=4, le=100, description="winding brush strokes")
+
+
+@degradation(BrushMask)
+def brush_mask(x: Tensor, rng: Generator, *, area: Range, strokes: int, fill: Range) -> Tensor:
     """Winding brush strokes that cover `area` together: the brush is as broad as that needs."""
     distances = _distance(x, _strokes(x, rng, strokes))
     nearest = distances.flatten(1).sort().values
@@ -39,11 +66,11 @@ def brush_mask(
     return _filled(x, rng, distances < radius, fill)
 
 
-def _filled(x: Tensor, rng: torch.Generator, hole: Tensor, fill: Range) -> Tensor:
+def _filled(x: Tensor, rng: Generator, hole: Tensor, fill: Range) -> Tensor:
     return torch.where(hole, draw(x, rng, fill), x)
 
 
-def _box(x: Tensor, rng: torch.Generator, area: Tensor, stretch: Tensor) -> Tensor:
+def _box(x: Tensor, rng: Generator, area: Tensor, stretch: Tensor) -> Tensor:
     """(B, 1, H, W): true in a box of a share `area`, `stretch` times as high for its width."""
     height, width = x.shape[-2:]
     rows = (area.sqrt() * stretch).clamp(max=1).maximum(area)
@@ -56,7 +83,7 @@ def _box(x: Tensor, rng: torch.Generator, area: Tensor, stretch: Tensor) -> Tens
     return inside[0] & inside[1]
 
 
-def _strokes(x: Tensor, rng: torch.Generator, count: int) -> Tensor:
+def _strokes(x: Tensor, rng: Generator, count: int) -> Tensor:
     """(B, count, VERTICES, 2): the rows and columns of polylines that wander within the picture."""
     batch, _, height, width = x.shape
     sides = torch.tensor([height - 1, width - 1], dtype=x.dtype, device=x.device)

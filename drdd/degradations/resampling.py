@@ -1,15 +1,28 @@
 """Lost resolution: (B, 3, H, W) in [0, 1] -> the same shape and range."""
 
 from collections.abc import Sequence
+from typing import Literal
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from pydantic import Field
 
+from drdd.degradations.deferred import F, Generator, Tensor, torch
 from drdd.degradations.draws import Range, draw, uniform
+from drdd.degradations.ranges import Factors
+from drdd.degradations.registry import Step, degradation
 
 
-def downsample(x: Tensor, rng: torch.Generator, *, factor: Range, methods: Sequence[str]) -> Tensor:
+class Downsample(Step):
+    kind: Literal["downsample"]
+    factor: Factors = Field(default=[2, 4], description="times smaller along each side")
+    methods: list[Literal["area", "bilinear", "bicubic"]] = Field(
+        default=["area", "bilinear", "bicubic"],
+        min_length=1,
+        description="one is drawn for each image",
+    )
+
+
+@degradation(Downsample)
+def downsample(x: Tensor, rng: Generator, *, factor: Range, methods: Sequence[str]) -> Tensor:
     """Smaller by `factor`, with one of `methods`, and back to its size by bicubic interpolation.
 
     methods: of area (the mean of the pixels that one replaces), bilinear, bicubic (both with

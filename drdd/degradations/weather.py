@@ -1,19 +1,28 @@
 """Weather: (B, 3, H, W) in [0, 1] -> the same shape and range."""
 
 import math
+from typing import Literal
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from pydantic import Field
 
 from drdd.degradations import kernels
+from drdd.degradations.deferred import F, Generator, Tensor, torch
 from drdd.degradations.draws import Range, draw, uniform
+from drdd.degradations.ranges import Degrees, Densities, Lengths, Shares
+from drdd.degradations.registry import Step, degradation
 
 LAYERS = (1.0, 0.6, 0.35)
 """Of snow, from near to far: the size of flakes, in parts of the nearest."""
 
 
-def haze(x: Tensor, rng: torch.Generator, *, density: Range, airlight: Range) -> Tensor:
+class Haze(Step):
+    kind: Literal["haze"]
+    density: Densities = Field(default=[0.8, 2.0], description="optical depth of the far end")
+    airlight: Shares = Field(default=[0.8, 1.0], description="grey of the haze itself")
+
+
+@degradation(Haze)
+def haze(x: Tensor, rng: Generator, *, density: Range, airlight: Range) -> Tensor:
     """Koschmieder's law: x * t + A * (1 - t), t = exp(-density * depth).
 
     The depth proxy, in [0, 1], grows from the bottom of the picture to its top, as in outdoor
@@ -29,9 +38,18 @@ def haze(x: Tensor, rng: torch.Generator, *, density: Range, airlight: Range) ->
     return x * transmission + draw(x, rng, airlight) * (1 - transmission)
 
 
+class Rain(Step):
+    kind: Literal["rain"]
+    density: Shares = Field(default=[0.004, 0.008], description="drops per pixel")
+    length: Lengths = Field(default=[11, 25], description="pixels")
+    angle: Degrees = Field(default=[-30, 30], description="degrees from the vertical")
+    strength: Shares = Field(default=[0.5, 0.9], description="brightness of a streak")
+
+
+@degradation(Rain)
 def rain(
     x: Tensor,
-    rng: torch.Generator,
+    rng: Generator,
     *,
     density: Range,
     length: Range,
@@ -49,9 +67,17 @@ def rain(
     return x + veil * (1 - x)
 
 
-def snow(
-    x: Tensor, rng: torch.Generator, *, density: Range, size: Range, strength: Range
-) -> Tensor:
+class Snow(Step):
+    kind: Literal["snow"]
+    density: Shares = Field(
+        default=[0.001, 0.003], description="of the nearest flakes, a pixel; far ones are more"
+    )
+    size: Lengths = Field(default=[5, 9], description="diameter of the nearest flakes, pixels")
+    strength: Shares = Field(default=[0.7, 1.0], description="opacity of a flake")
+
+
+@degradation(Snow)
+def snow(x: Tensor, rng: Generator, *, density: Range, size: Range, strength: Range) -> Tensor:
     """White flakes in LAYERS of depth, the near ones large and few: x + s * (1 - x).
 
     density: flakes of each layer per pixel, divided by the square of the layer's size, so that each
@@ -67,7 +93,7 @@ def snow(
     return x + veil * (1 - x)
 
 
-def _scattered(x: Tensor, rng: torch.Generator, density: Range) -> Tensor:
+def _scattered(x: Tensor, rng: Generator, density: Range) -> Tensor:
     """(B, 1, H, W): 0, but at a share `density` of the pixels a brightness in [0.5, 1)."""
     batch, _, height, width = x.shape
     place = uniform((batch, 1, height, width), x, rng) < draw(x, rng, density)

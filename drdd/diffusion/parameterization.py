@@ -1,10 +1,10 @@
 """Mainstream diffusion models as the noise stage, by a change of variables.
 
 DRDD's noise stage sees x = I_0 + b * eps, the image unscaled ("variance exploding", Karras et al.
-2022, arXiv 2206.00364), and predicts eps. Every relative sees a scaled copy of the same state, is told
-the noise level in its own units, and predicts another linear mix of I_0 and eps:
+2022, arXiv 2206.00364), and predicts eps. Every parameterization sees a scaled copy of the same
+state, is told the noise level in its own units, and predicts another linear mix of I_0 and eps:
 
-| relative | its state                            | scale of x         | told     | predicts       |
+| name     | its state                            | scale of x         | told     | predicts       |
 |----------|--------------------------------------|--------------------|----------|----------------|
 | paper    | I_0 + b eps                          | 1                  | b T      | eps            |
 | vp_*     | sqrt(abar) I_0 + sqrt(1 - abar) eps  | 1 / sqrt(1 + b^2)  | t        | eps, v or x0   |
@@ -26,23 +26,23 @@ from drdd.diffusion.process import stacked
 SIGMA_DATA = 0.5
 
 
-class Relative(ABC):
+class Parameterization(ABC):
     """A change of variables at noise level b, (B, 1, 1, 1), in (0, 1]."""
 
     @abstractmethod
     def scale(self, b: Tensor) -> Tensor:
-        """What x is multiplied by to become the relative's state."""
+        """What x is multiplied by to become the parameterization's state."""
 
     @abstractmethod
     def time(self, b: Tensor) -> Tensor:
-        """What the relative's network is told, like b."""
+        """What the parameterization's network is told, like b."""
 
     @abstractmethod
     def noise(self, state: Tensor, output: Tensor, b: Tensor) -> Tensor:
-        """eps, from the relative's state and its network's output."""
+        """eps, from the parameterization's state and its network's output."""
 
 
-class Paper(Relative):
+class Paper(Parameterization):
     """The identity: the network already is DRDD's noise net."""
 
     def __init__(self, steps: int) -> None:
@@ -58,7 +58,7 @@ class Paper(Relative):
         return output
 
 
-class VariancePreserving(Relative):
+class VariancePreserving(Parameterization):
     """DDPM on linear betas. b = sqrt((1 - abar) / abar), so sqrt(abar) = 1 / sqrt(1 + b^2).
 
     b falls between two of its steps: t is interpolated linearly in ln b, to a fraction of a step.
@@ -89,7 +89,7 @@ class VariancePreserving(Relative):
         return (state - signal * output) / (b * signal)
 
 
-class Edm(Relative):
+class Edm(Parameterization):
     """c_in = 1/sqrt(b^2 + d^2), c_skip = d^2/(b^2 + d^2), c_out = b d/sqrt(b^2 + d^2), d = SIGMA_DATA."""
 
     def scale(self, b: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Edm(Relative):
         return b * c_in * state - SIGMA_DATA * c_in * output
 
 
-class Flow(Relative):
+class Flow(Parameterization):
     """State (1 - tau) I_0 + tau eps, velocity eps - I_0: eps = state + (1 - tau) * velocity."""
 
     def scale(self, b: Tensor) -> Tensor:
@@ -118,36 +118,38 @@ class Flow(Relative):
 
 
 class Adapted(nn.Module):
-    """A relative's network as DRDD's noise net: (x_t [, condition]) and b_t * T in, eps out."""
+    """A parameterization's network as DRDD's noise net: (x_t [, condition]) and b_t * T in, eps out."""
 
-    def __init__(self, net: nn.Module, relative: Relative, steps: int) -> None:
+    def __init__(self, net: nn.Module, parameterization: Parameterization, steps: int) -> None:
         super().__init__()
-        self.net, self._relative, self._steps = net, relative, steps
+        self.net, self._parameterization, self._steps = net, parameterization, steps
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         image, condition = x[:, :3], x[:, 3:] if x.shape[1] > 3 else None
         b = (time / self._steps).view(-1, 1, 1, 1)
-        state = self._relative.scale(b) * image
-        output = self.net(stacked(state, condition), self._relative.time(b).flatten())
-        return self._relative.noise(state, output.float(), b)
+        state = self._parameterization.scale(b) * image
+        output = self.net(stacked(state, condition), self._parameterization.time(b).flatten())
+        return self._parameterization.noise(state, output.float(), b)
 
 
-RELATIVES = ("paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow")
+PARAMETERIZATIONS = ("paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow")
 
 
-def relative(name: str, steps: int) -> Relative:
-    """By its name in RELATIVES; steps: T of the DRDD schedule. Raises ValueError for another name."""
+def parameterization(name: str, steps: int) -> Parameterization:
+    """By its name in PARAMETERIZATIONS; steps: T of the DRDD schedule. ValueError for another name."""
     if name == "paper":
         return Paper(steps)
     if name == "edm":
         return Edm()
     if name == "flow":
         return Flow()
-    if name not in RELATIVES:
-        raise ValueError(f"{name!r} is no relative; there are {', '.join(RELATIVES)}")
+    if name not in PARAMETERIZATIONS:
+        raise ValueError(
+            f"{name!r} is no parameterization; there are {', '.join(PARAMETERIZATIONS)}"
+        )
     return VariancePreserving(name.removeprefix("vp_"))
 
 
 def adapted(net: nn.Module, name: str, steps: int) -> nn.Module:
     """`net` as DRDD's noise net. "paper" needs no adapter: the network itself is returned."""
-    return net if name == "paper" else Adapted(net, relative(name, steps), steps)
+    return net if name == "paper" else Adapted(net, parameterization(name, steps), steps)

@@ -37,6 +37,6 @@ def rollout_loss(
             inputs = degraded[at_step]
             start = inputs + schedule.fixed_noise * noise[at_step]
             with torch.no_grad():
-                states, _ = remove_residual(net, schedule, start, inputs, grid[: i + 1])
-            y[at_step] = states[-1]
+                *_, (state, _) = remove_residual(net, schedule, start, inputs, grid[: i + 1])
+            y[at_step] = state
     return residual_error(net, schedule, y, target, degraded, t)

@@ -6,7 +6,7 @@
 | abar_t            | `alphas_cumprod`      | prod(1 - beta)          |
 | a_t               | `residual_level[t]`   | 1 - sqrt(abar_t)        |
 | b_t               | `noise_level[t]`      | sqrt(1 - abar_t)        |
-| s                 | `fixed_noise`         | b_t at `start`          |
+| s                 | `fixed_noise`         | b_t at `t_start`        |
 | T                 | `steps`               | 1000                    |
 
 Source: arXiv 2606.01048. One deliberate difference: the published a_T is 0.9936, which never removes
@@ -25,12 +25,12 @@ class Schedule:
     """Levels of every step, and the noise level `s` of the fixed-noise domain.
 
     residual_level, noise_level: (T,) float32, rising from about 0 to about 1.
-    start: the step at which the noise stage begins, whose b_t is nearest to the requested s.
+    t_start: the step at which the noise stage begins, whose b_t is nearest to the requested s.
     """
 
     residual_level: Tensor
     noise_level: Tensor
-    start: int
+    t_start: int
 
     @classmethod
     def linear(
@@ -48,8 +48,8 @@ class Schedule:
         alphas_cumprod = torch.cumprod(1 - betas, dim=0)
         a = 1 - alphas_cumprod.sqrt()
         b = (1 - alphas_cumprod).sqrt()
-        start = int((b - noise_level).abs().argmin())
-        return cls((a / a[-1] if normalise_residual else a).float(), b.float(), start)
+        t_start = int((b - noise_level).abs().argmin())
+        return cls((a / a[-1] if normalise_residual else a).float(), b.float(), t_start)
 
     @property
     def steps(self) -> int:
@@ -58,15 +58,15 @@ class Schedule:
     @property
     def fixed_noise(self) -> float:
         """s: the noise level at which the residual is removed and the noise stage starts."""
-        return float(self.noise_level[self.start])
+        return float(self.noise_level[self.t_start])
 
     def residual_grid(self, count: int) -> list[int]:
         """Steps of the de-residual part, descending from T - 1, ending in -1 (level 0)."""
         return _grid(self.steps - 1, count)
 
     def noise_grid(self, count: int) -> list[int]:
-        """Steps of the de-noise part, descending from `start`, ending in -1 (level 0)."""
-        return _grid(self.start, count)
+        """Steps of the de-noise part, descending from `t_start`, ending in -1 (level 0)."""
+        return _grid(self.t_start, count)
 
     def a(self, t: int) -> float:
         """Residual level at step t; 0 at t = -1."""

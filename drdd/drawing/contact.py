@@ -5,7 +5,8 @@ from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
 
-from drdd.drawing.sheets import GAP, INK, PAPER, Pixels
+from drdd.drawing.sheets import GAP, INK, PAPER
+from drdd.pictures.pixels import Pixels
 
 TILE = (240, 180)
 LINE = 24

@@ -1,4 +1,4 @@
-"""Sheets of pictures in rows; the picture grid: input | after de-residual | output | target."""
+"""Sheets of pictures: rows of a name and of captioned cells."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -6,36 +6,14 @@ from textwrap import fill
 
 from PIL import Image, ImageDraw, ImageFont
 
-from drdd.report.findings import Pixels, Strip
+from drdd.pictures.pixels import Pixels
 
-COLUMNS = ("input", "after de-residual", "output", "target")
-REGRESSION = ("input", "output", "target")
 CELL = (300, 220)
 GAP, LABEL, HEADING, CAPTION = 8, 110, 34, 24
 LETTERS = 11  # of a row's name, a line
 INK, FAINT, PAPER = "#1c2330", "#66707f", "#ffffff"
 
 Cell = tuple[Pixels, str]  # (H, W, 3), and the caption below it
-
-
-def grid(strips: Sequence[Strip]) -> Image.Image:
-    """One row a strip, about 1360 pixels wide; the same strips give the same pixels.
-
-    There is a column for the state after the residual part where all strips have one.
-    """
-    shown = COLUMNS if all(strip.deresidual is not None for strip in strips) else REGRESSION
-    return sheet(shown, [(strip.task, _cells(strip, shown)) for strip in strips])
-
-
-def _cells(strip: Strip, columns: Sequence[str]) -> list[Cell]:
-    cells = {
-        "input": (strip.input, f"{strip.input_psnr:.1f} dB"),
-        "output": (strip.output, f"{strip.output_psnr:.1f} dB"),
-        "target": (strip.target, ""),
-    }
-    if strip.deresidual is not None:
-        cells["after de-residual"] = (strip.deresidual, "in fixed noise")
-    return [cells[name] for name in columns]
 
 
 def sheet(

@@ -1,30 +1,35 @@
-"""What evaluate finds: a row a picture, what is measured of whole sets, and the strips to be shown."""
+"""What evaluate finds: a row a picture, what is measured of whole sets, the trajectories to be shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from drdd.drawing.sheets import grid
+from drdd.evaluation.grid import grid
 from drdd.evaluation.held_out import Restored
-from drdd.evaluation.trajectories import write_strips
+from drdd.evaluation.trajectories import (
+    DERESIDUAL,
+    FIRST,
+    WORST,
+    Trajectory,
+    write_trajectories,
+)
 from drdd.files import atomic_path, write_json
 from drdd.metrics.fidelity import psnr
 from drdd.metrics.measures import Measures
-from drdd.report.findings import DERESIDUAL, FIRST, WORST, Strip
-from drdd.stages.paths import EVALUATION, GRID, IMAGES, SETS
 
-SHOWN = {FIRST: 3, WORST: 3}  # strips of a task, by kind
+SHOWN = {FIRST: 3, WORST: 3}  # trajectories of a task, by kind
 IDENTITY = ["task", "corpus", "image", "variant"]
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A picture that may become a strip; order: smaller is shown rather."""
+    """A picture that may be shown; order: smaller is shown rather."""
 
     order: tuple[Any, ...]
-    strip: Strip
+    trajectory: Trajectory
 
 
 class Results:
@@ -59,32 +64,34 @@ class Results:
         self._rows.append(row)
         self._show(one, row)
 
-    def write(self) -> None:
-        EVALUATION.mkdir(parents=True, exist_ok=True)
+    def write(self, images: Path, sets: Path, trajectories: Path, picture_grid: Path) -> None:
+        """images: a row a picture; sets: JSON, what is measured of whole sets and how."""
         scores = pd.DataFrame(self._rows).sort_values(IDENTITY, ignore_index=True)
-        with atomic_path(IMAGES) as temporary:
+        with atomic_path(images) as temporary:
             scores.to_parquet(temporary, index=False)
         write_json(
-            SETS,
+            sets,
             {
                 "protocol": self._measures.protocol,
                 "not_computed": self._measures.not_computed,
                 "tasks": self._measures.sets(),
             },
         )
-        strips = {
-            kind: [[one.strip for one in kept[task]] for task in sorted(kept)]
+        by_kind = {
+            kind: [[one.trajectory for one in kept[task]] for task in sorted(kept)]
             for kind, kept in self._shown.items()
         }
         # Each task begins with another picture, so that the grid shows several.
-        rows = [first[turn % len(first)] for turn, first in enumerate(strips[FIRST])]
-        with atomic_path(GRID) as temporary:
+        rows = [first[turn % len(first)] for turn, first in enumerate(by_kind[FIRST])]
+        with atomic_path(picture_grid) as temporary:
             grid(rows).save(temporary, "PNG")
-        chosen = [strip for tasks in strips.values() for of_task in tasks for strip in of_task]
-        write_strips(chosen)
+        write_trajectories(
+            trajectories,
+            [one for tasks in by_kind.values() for of_task in tasks for one in of_task],
+        )
 
     def _show(self, one: Restored, row: Mapping[str, Any]) -> None:
-        strip = Strip(
+        trajectory = Trajectory(
             task=one.task,
             image=one.pair.image,
             kind=FIRST,
@@ -96,8 +103,8 @@ class Results:
             output_psnr=row["output_psnr_rgb"],
         )
         name = (one.pair.image, one.pair.variant)
-        for kind, order in ((FIRST, name), (WORST, (strip.gain, *name))):
+        for kind, order in ((FIRST, name), (WORST, (trajectory.gain, *name))):
             shown = self._shown[kind].setdefault(one.task, [])
-            shown.append(_Candidate(order, replace(strip, kind=kind)))
+            shown.append(_Candidate(order, replace(trajectory, kind=kind)))
             shown.sort(key=lambda candidate: candidate.order)
             del shown[SHOWN[kind] :]

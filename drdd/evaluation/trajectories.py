@@ -1,7 +1,9 @@
-"""A few held-out pictures' ways through the model: evaluate leaves them for the report and the service."""
+"""The trajectories of a few held-out pictures, which evaluate keeps for the report and the service."""
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,44 +12,75 @@ from PIL import Image
 
 from drdd.files import atomic_path
 from drdd.pictures.pixels import Pixels
-from drdd.report.findings import FIRST, Strip
-from drdd.stages.paths import STRIPS
 
-SIDE = 640  # pixels, the longest side of a picture
+SIDE = 640  # pixels, the longest side of a picture that is kept
+FIRST, WORST = "first", "worst"
+DERESIDUAL, DENOISE, ESTIMATE = "de-residual", "de-noise", "estimate"
 
 
-def write_strips(strips: Sequence[Strip]) -> None:
-    """A row a picture, in the order in which `read_strips` finds them."""
+@dataclass(frozen=True)
+class Trajectory:
+    """The states of one held-out picture on its way through the model, (H, W, 3) uint8 each.
+
+    kind: FIRST for those that a report begins with, WORST for those that gained least.
+    states: by name, in order: "noised input", "de-residual 1", ..., "estimate", "de-noise 1", ...;
+    the last one is the output. psnr in dB, RGB.
+    """
+
+    task: str
+    image: str
+    kind: str
+    input: Pixels
+    output: Pixels
+    target: Pixels
+    states: tuple[tuple[str, Pixels], ...]
+    input_psnr: float
+    output_psnr: float
+
+    @property
+    def gain(self) -> float:
+        """dB over the input."""
+        return self.output_psnr - self.input_psnr
+
+    @property
+    def deresidual(self) -> Pixels | None:
+        """The state after the residual part, still in fixed noise; None where a method has none."""
+        states = [pixels for name, pixels in self.states if name.startswith(f"{DERESIDUAL} ")]
+        return states[-1] if states else None
+
+
+def write_trajectories(path: Path, trajectories: Sequence[Trajectory]) -> None:
+    """A row a state, in the order in which `read_trajectories` finds them; pictures as JPEG."""
     rows: list[dict[str, Any]] = []
-    for number, strip in enumerate(strips):
-        pictures = [("input", strip.input), *strip.states]
-        pictures += [("output", strip.output), ("target", strip.target)]
+    for number, one in enumerate(trajectories):
+        pictures = [("input", one.input), *one.states]
+        pictures += [("output", one.output), ("target", one.target)]
         rows += [
             {
-                "strip": number,
-                "task": strip.task,
-                "image": strip.image,
-                "kind": strip.kind,
-                "input_psnr": strip.input_psnr,
-                "output_psnr": strip.output_psnr,
+                "trajectory": number,
+                "task": one.task,
+                "image": one.image,
+                "kind": one.kind,
+                "input_psnr": one.input_psnr,
+                "output_psnr": one.output_psnr,
                 "name": name,
                 "content": _jpeg(pixels),
             }
             for name, pixels in pictures
         ]
-    with atomic_path(STRIPS) as temporary:
+    with atomic_path(path) as temporary:
         pd.DataFrame(rows).to_parquet(temporary, index=False)
 
 
-def read_strips() -> dict[str, list[Strip]]:
-    """By task: the first, then the worst; pictures as they are shown, no longer than SIDE."""
-    found: dict[str, list[Strip]] = {}
-    for _, group in pd.read_parquet(STRIPS).groupby("strip"):
+def read_trajectories(path: Path) -> dict[str, list[Trajectory]]:
+    """By task: the first, then the worst; pictures as they were kept, no longer than SIDE."""
+    found: dict[str, list[Trajectory]] = {}
+    for _, group in pd.read_parquet(path).groupby("trajectory"):
         rows: Any = group.to_dict("records")
         one = rows[0]
         pictures = [(row["name"], _pixels(row["content"])) for row in rows]
         named = dict(pictures)
-        strip = Strip(
+        trajectory = Trajectory(
             task=one["task"],
             image=one["image"],
             kind=one["kind"],
@@ -58,13 +91,13 @@ def read_strips() -> dict[str, list[Strip]]:
             input_psnr=float(one["input_psnr"]),
             output_psnr=float(one["output_psnr"]),
         )
-        found.setdefault(strip.task, []).append(strip)
+        found.setdefault(trajectory.task, []).append(trajectory)
     return dict(sorted(found.items()))
 
 
-def read_samples() -> dict[str, bytes]:
+def read_samples(path: Path) -> dict[str, bytes]:
     """A held-out input of each task, JPEG: what a service of the model offers to be tried with."""
-    rows = pd.read_parquet(STRIPS, columns=["task", "kind", "name", "content"])
+    rows = pd.read_parquet(path, columns=["task", "kind", "name", "content"])
     inputs = rows[(rows["kind"] == FIRST) & (rows["name"] == "input")]
     tasks = {str(task): list(of_task["content"]) for task, of_task in inputs.groupby("task")}
     # Each task begins with another picture, so that the service shows several.

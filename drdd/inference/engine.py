@@ -9,19 +9,21 @@ from threading import Lock
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from drdd.checkpoints.folder import Model, load_model
 from drdd.diffusion.keyed import keyed_noise
-from drdd.diffusion.methods import Sampling
 from drdd.errors import UserError
-from drdd.inference.states import states
 from drdd.inference.tiling import TiledNet, Tiles
+from drdd.methods.method import Method
+from drdd.pictures.pixels import Pixels
+from drdd.pictures.tensors import to_pixels
 
-Pixels = NDArray[np.uint8]
-"""(H, W, 3)."""
-
+CHANGEABLE = (
+    "residual_steps",
+    "noise_steps",
+    "noise_level",
+)  # of Options, by the method's own names
 BUCKET = 32
 MOST_STEPS = 100
 AT_ONCE = 2 * 1024**2  # pixels that go through the networks together
@@ -43,8 +45,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class State:
-    """name: as in states.py; the last one of a restoration is the output."""
+class Shown:
+    """A state of the method's trajectory, as a picture; the last one of a restoration is the output."""
 
     name: str
     pixels: Pixels
@@ -55,7 +57,7 @@ class Restoration:
     """states: all on the way, () unless they were asked for."""
 
     output: Pixels
-    states: tuple[State, ...] = ()
+    states: tuple[Shown, ...] = ()
 
     def last(self, part: str) -> Pixels:
         """The last state of a part, such as "de-residual"; the output of a method without this part."""
@@ -92,7 +94,7 @@ class Restorer:
 
     def check(self, options: Options) -> None:
         """Raises UserError for what cannot be done with this model."""
-        self._sampling(options)
+        self._method(options)
 
     def bucket(self, pixels: Pixels) -> tuple[int, int]:
         """(H', W'): what the picture is mirrored up to. Pictures of one bucket may share a batch."""
@@ -120,14 +122,14 @@ class Restorer:
         the SHA-256 of its pixels by default: so a result depends neither on other pictures nor on
         tiles, beyond the rounding of kernels. Raises UserError as `check` does.
         """
-        sampling = self._sampling(options)
+        method = self._method(options)
         if keys is None:
             keys = [sha256(pixels.tobytes()).hexdigest() for pixels in pictures]
         results: dict[int, Restoration] = {}
         for chosen in self._batches(pictures):
             batch = [pictures[i] for i in chosen]
             with self._lock:
-                restored = self._together(batch, [keys[i] for i in chosen], sampling, options)
+                restored = self._together(batch, [keys[i] for i in chosen], method, options)
             results |= zip(chosen, restored, strict=True)
         return [results[i] for i in range(len(pictures))]
 
@@ -143,43 +145,37 @@ class Restorer:
                 yield indices[first : first + most]
 
     def _together(
-        self, pictures: Sequence[Pixels], keys: Sequence[str], sampling: Sampling, options: Options
+        self, pictures: Sequence[Pixels], keys: Sequence[str], method: Method, options: Options
     ) -> list[Restoration]:
         """One bucket's pictures."""
         degraded = self._padded(pictures)
         draw = keyed_noise(options.seed, keys, degraded)
-        kept: list[list[State]] = [[] for _ in pictures]
-        for name, x in states(sampling, self._nets, degraded, draw):
-            last = x
+        kept: list[list[Shown]] = [[] for _ in pictures]
+        for state in method.trajectory(self._nets, degraded, draw):
+            last = state.image
             if options.states:
-                for into, one, pixels in zip(kept, x, pictures, strict=True):
-                    into.append(State(name, _to_pixels(one, pixels.shape)))
+                for into, one, pixels in zip(kept, last, pictures, strict=True):
+                    into.append(Shown(state.name, _cut(one, pixels)))
         return [
-            Restoration(_to_pixels(one, pixels.shape), tuple(on_the_way))
+            Restoration(_cut(one, pixels), tuple(on_the_way))
             for one, pixels, on_the_way in zip(last, pictures, kept, strict=True)
         ]
 
-    def _sampling(self, options: Options) -> Sampling:
+    def _method(self, options: Options) -> Method:
         """The model's own, with what `options` change. Raises UserError for what cannot be."""
-        own = self.model.sampling
-        named = ("residual_steps", "noise_steps", "noise_level")
-        changes = {n: v for n in named if (v := getattr(options, n)) is not None}
-        if changes and own.method == "regression":
-            raise UserError(
-                f"{', '.join(changes)}: this model restores in one step without noise; leave it out"
-            )
+        own = self.model.method
+        changes = {n: v for n in CHANGEABLE if (v := getattr(options, n)) is not None}
+        if unknown := ", ".join(name for name in changes if name not in own.options):
+            raise UserError(f"{unknown}: this model restores {own.restores}; leave it out")
         for name in ("residual_steps", "noise_steps"):
             if not 1 <= changes.get(name, 1) <= MOST_STEPS:
                 raise UserError(f"{name} must be 1 to {MOST_STEPS}, got {changes[name]}")
         try:
-            sampling = replace(own, **changes)
-            sampling.purposes()
-            sampling.schedule().residual_grid(sampling.residual_steps)
-            if own.method == "drdd":
-                sampling.schedule().noise_grid(sampling.noise_steps)
+            changed = type(own)(replace(own.sampling, **changes))
+            changed.check()
         except ValueError as error:
             raise UserError(f"{error}; ask for fewer steps or another noise level") from None
-        return sampling
+        return changed
 
     def _padded(self, pictures: Sequence[Pixels]) -> Tensor:
         """(H, W, 3) uint8 of one bucket -> (B, 3, H', W') in [-1, 1], mirrored below and right."""
@@ -201,8 +197,6 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _to_pixels(x: Tensor, shape: tuple[int, ...]) -> Pixels:
-    """(3, H', W') in [-1, 1] -> uint8 of `shape`, (H, W, 3), clamped."""
-    inner = x[:, : shape[0], : shape[1]].permute(1, 2, 0)
-    scaled = inner.clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
-    return np.ascontiguousarray(scaled.cpu().numpy())
+def _cut(x: Tensor, pixels: Pixels) -> Pixels:
+    """(3, H', W') in [-1, 1] -> uint8 of the size of `pixels`, (H, W, 3)."""
+    return to_pixels(x[:, : pixels.shape[0], : pixels.shape[1]])

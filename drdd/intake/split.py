@@ -1,9 +1,7 @@
-"""Which pictures are held out, what leaks, which pairs are used: by name or content, never by order."""
+"""Which pictures are held out, and what leaks: by name or content, never by order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from math import ceil
 from pathlib import PurePosixPath
 
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair
@@ -67,9 +65,3 @@ def leaks(
         elif near_duplicates and (like := likeness.nearest(thumbnails[pair.target])):
             found.append(Leak(pair, held[like.index], like.difference))
     return found
-
-
-def choose_pairs(keys: Sequence[str], fraction: float) -> set[str]:
-    """A subset of ceil(fraction * n) keys. Nested: 5 % is inside 25 % is inside 100 %."""
-    ranked = sorted(keys, key=lambda key: sha256(key.encode()).hexdigest())
-    return set(ranked[: ceil(fraction * len(keys))])

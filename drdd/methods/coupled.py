@@ -1,19 +1,63 @@
-"""The coupled rival: residual and noise are removed together (RDDM, arXiv 2308.13712).
+"""The coupled baseline: residual and noise are removed together (RDDM, arXiv 2308.13712).
 
 I_t = I_0 + a_t * I_res + s_t * eps, with the same a_t as DRDD and s_t = s * b_t / b_T, so both methods
 begin at I_in + s * eps and walk the same residual levels.
 """
 
 import itertools
+from collections.abc import Iterator, Mapping
 from math import sqrt
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from drdd.diffusion.keyed import Draw
 from drdd.diffusion.process import Net, stacked
-from drdd.diffusion.sampler import Sample, constant_time
+from drdd.diffusion.sampler import constant_time
 from drdd.diffusion.schedule import Schedule, at
+from drdd.methods.method import Batch, Method, Objective, State, balanced
+from drdd.nets.families import NetworkConfig, network_config
+
+
+class Implementation(Method):
+    """One network with two heads. It takes as many steps as both parts of DRDD together."""
+
+    def networks(self, stage: str, settings: Mapping[str, Any]) -> dict[str, NetworkConfig]:
+        """(I_t, I_in) -> I_res above eps."""
+        return {"residual": network_config(in_channels=6, out_channels=6, **settings)}
+
+    def loss(self, stage: str, net: nn.Module, batch: Batch, objective: Objective) -> Tensor:
+        assert batch.degraded is not None
+        of_residual, of_noise = coupled_losses(
+            net, self.schedule, batch.target, batch.degraded, batch.t, batch.noise
+        )
+        return balanced(of_residual, batch, objective) + of_noise
+
+    def trajectory(self, nets: Mapping[str, Net], degraded: Tensor, draw: Draw) -> Iterator[State]:
+        """ "noised input", "step 1" and on:
+
+        x <- x - (a_t - a_t') * I_res_hat - (s_t - sqrt(s_t'^2 - sigma^2)) * eps_hat + sigma * z,
+        sigma^2 = eta * (s_t^2 - s_t'^2) * s_t'^2 / s_t^2.
+        """
+        schedule, net, eta = self.schedule, nets["residual"], self.sampling.eta
+        s = coupled_noise(schedule)
+        x = degraded + schedule.fixed_noise * draw("fixed noise")
+        yield State("noised input", x)
+        for n, (t, t_next) in enumerate(itertools.pairwise([*self.timesteps("residual"), -1]), 1):
+            a, a_next = schedule.a(t), schedule.a(t_next)
+            level, level_next = float(s[t]), float(s[t_next]) if t_next >= 0 else 0.0
+            both = net(stacked(x, degraded), constant_time(x, a * schedule.steps)).float()
+            residual, noise = both.chunk(2, dim=1)
+            variance = eta * (level**2 - level_next**2) * level_next**2 / level**2
+            x = x - (a - a_next) * residual - (level - sqrt(level_next**2 - variance)) * noise
+            if variance > 0:
+                x = x + sqrt(variance) * draw(f"step {t}")
+            yield State(f"step {n}", x)
+
+    def timesteps(self, stage: str) -> list[int]:
+        steps = self.sampling.residual_steps + self.sampling.noise_steps
+        return self.schedule.residual_grid(steps)[:-1]
 
 
 def coupled_noise(schedule: Schedule) -> Tensor:
@@ -44,25 +88,12 @@ def coupled_losses(
     return of_residual, of_noise
 
 
-def sample_coupled(
-    net: Net, schedule: Schedule, degraded: Tensor, draw: Draw, count: int = 4, eta: float = 0.0
-) -> Sample:
-    """x <- x - (a_t - a_t') * I_res_hat - (s_t - sqrt(s_t'^2 - sigma^2)) * eps_hat + sigma * z,
+class TwoNetworks(nn.Module):
+    """A network for each half as one with two heads: residual above noise, (B, 6, H, W)."""
 
-    sigma^2 = eta * (s_t^2 - s_t'^2) * s_t'^2 / s_t^2, over `count` steps of the residual grid.
-    `estimate` of the result is I_in - I_res_hat of the last step, `deresidual` the state before it.
-    """
-    x = degraded + schedule.fixed_noise * draw("fixed noise")
-    s = coupled_noise(schedule)
-    states, residual = [x], torch.zeros_like(x)
-    for t, t_next in itertools.pairwise(schedule.residual_grid(count)):
-        a, a_next = schedule.a(t), schedule.a(t_next)
-        level, level_next = float(s[t]), float(s[t_next]) if t_next >= 0 else 0.0
-        both = net(stacked(x, degraded), constant_time(x, a * schedule.steps)).float()
-        residual, noise = both.chunk(2, dim=1)
-        variance = eta * (level**2 - level_next**2) * level_next**2 / level**2
-        x = x - (a - a_next) * residual - (level - sqrt(level_next**2 - variance)) * noise
-        if variance > 0:
-            x = x + sqrt(variance) * draw(f"step {t}")
-        states.append(x)
-    return Sample(degraded - residual, states[-2], states[-1], tuple(states))
+    def __init__(self, residual: nn.Module, noise: nn.Module) -> None:
+        super().__init__()
+        self.residual, self.noise = residual, noise
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        return torch.cat([self.residual(x, time), self.noise(x, time)], dim=1)

@@ -1,21 +1,36 @@
-"""The plain rival: one network predicts the residual from the degraded image, without any noise."""
+"""The plain baseline: one network predicts the residual from the degraded image, without any noise."""
 
-from torch import Tensor
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from torch import Tensor, nn
+
+from drdd.diffusion.keyed import Draw
 from drdd.diffusion.process import Net
-from drdd.diffusion.sampler import Sample, constant_time
-from drdd.diffusion.schedule import Schedule
+from drdd.diffusion.sampler import constant_time
+from drdd.methods.method import Batch, Method, Objective, State, balanced
+from drdd.nets.families import NetworkConfig, network_config
 
 
-def regression_loss(
-    net: Net, schedule: Schedule, target: Tensor, degraded: Tensor, t: Tensor, noise: Tensor
-) -> Tensor:
-    """Squared error of I_res predicted from I_in alone, (B,). t and noise are not used."""
-    predicted = net(degraded, constant_time(degraded, schedule.steps))
-    return (predicted.float() - (degraded - target)).square().mean(dim=(1, 2, 3))
+class Implementation(Method):
+    """I_in -> I_res in one step. t and noise of a sample are not used."""
 
+    options = ()
+    restores = "in one step without noise"
 
-def regress(net: Net, schedule: Schedule, degraded: Tensor) -> Sample:
-    """I_in - I_res_hat in one step; all states of the result are this one."""
-    output = degraded - net(degraded, constant_time(degraded, schedule.steps)).float()
-    return Sample(output, output, output, (degraded, output))
+    def networks(self, stage: str, settings: Mapping[str, Any]) -> dict[str, NetworkConfig]:
+        return {"residual": network_config(in_channels=3, **settings)}
+
+    def loss(self, stage: str, net: nn.Module, batch: Batch, objective: Objective) -> Tensor:
+        """Squared error of I_res predicted from I_in alone, (B,)."""
+        assert batch.degraded is not None
+        degraded, residual = batch.degraded, batch.degraded - batch.target
+        predicted = net(degraded, constant_time(degraded, self.schedule.steps))
+        of = (predicted.float() - residual).square().mean(dim=(1, 2, 3))
+        return balanced(of, batch, objective)
+
+    def trajectory(self, nets: Mapping[str, Net], degraded: Tensor, draw: Draw) -> Iterator[State]:
+        """ "input", "output" = I_in - I_res_hat."""
+        yield State("input", degraded)
+        residual = nets["residual"](degraded, constant_time(degraded, self.schedule.steps))
+        yield State("output", degraded - residual.float())

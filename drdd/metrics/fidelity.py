@@ -1,20 +1,16 @@
 """PSNR and SSIM, in RGB and on the Y channel, by the convention of restoration papers (BasicSR).
 
-- uint8 pictures, range 255; `crop_border` pixels are left out on each side.
+- uint8 pictures, range 255, without the border that is left out.
 - Y: BT.601 luma in [16, 235] as MATLAB's rgb2ycbcr gives it, not rounded.
 - SSIM: Gaussian window 11 x 11, sigma 1.5, valid region only, K1 = 0.01, K2 = 0.03, population
   covariance; in RGB the mean over channels. Wang et al., IEEE TIP 13(4), 2004.
 - PSNR of identical pictures is infinite; it is given as PSNR_CAP, so that means stay finite.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 
 PSNR_CAP = 100.0
-METRICS = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 
 PROTOCOL = {
     "pixels": "uint8, range 255, at the full size of the held-out picture",
@@ -29,18 +25,26 @@ _LUMA = np.array([65.481, 128.553, 24.966]) / 255
 _SIDE = 11
 
 
-@dataclass(frozen=True)
-class Score:
-    """PSNR in dB, higher is better; SSIM in [-1, 1], 1 for identical pictures."""
-
-    psnr_rgb: float
-    psnr_y: float
-    ssim_rgb: float
-    ssim_y: float
+def psnr_rgb(image: Pixels, target: Pixels) -> float:
+    """Of two (H, W, 3) uint8 pictures, in dB; higher is better."""
+    return psnr(_floats(image), _floats(target))
 
 
-def score(image: Pixels, target: Pixels, crop_border: int = 0) -> Score:
-    """Compare two (H, W, 3) uint8 pictures. Raises ValueError when they cannot be compared."""
+def psnr_y(image: Pixels, target: Pixels) -> float:
+    return psnr(luma(_floats(image)), luma(_floats(target)))
+
+
+def ssim_rgb(image: Pixels, target: Pixels) -> float:
+    """Of two (H, W, 3) uint8 pictures, sides of 11 at least; in [-1, 1], 1 for identical pictures."""
+    return ssim(_floats(image), _floats(target))
+
+
+def ssim_y(image: Pixels, target: Pixels) -> float:
+    return ssim(luma(_floats(image)), luma(_floats(target)))
+
+
+def check_pair(image: Pixels, target: Pixels, crop_border: int = 0) -> None:
+    """Raises ValueError when two pictures cannot be compared with such a border left out."""
     if image.shape != target.shape or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"need two (H, W, 3) pictures of one size: {image.shape}, {target.shape}")
     if image.dtype != np.uint8 or target.dtype != np.uint8:
@@ -49,10 +53,6 @@ def score(image: Pixels, target: Pixels, crop_border: int = 0) -> Score:
         raise ValueError(
             f"{image.shape[:2]} less a border of {crop_border} is under {_SIDE} pixels"
         )
-    kept = slice(crop_border, -crop_border or None)
-    a, b = (picture[kept, kept].astype(np.float64) for picture in (image, target))
-    a_y, b_y = luma(a), luma(b)
-    return Score(psnr(a, b), psnr(a_y, b_y), ssim(a, b), ssim(a_y, b_y))
 
 
 def luma(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -69,6 +69,8 @@ def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Mean structural similarity of (H, W) or (H, W, C) in [0, 255], over the valid region."""
+    from skimage.metrics import structural_similarity  # a second, for whoever only shows numbers
+
     _, similarity = structural_similarity(
         a,
         b,
@@ -81,3 +83,7 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     )
     inside = slice(_SIDE // 2, -(_SIDE // 2))
     return float(similarity[inside, inside].mean())
+
+
+def _floats(picture: Pixels) -> NDArray[np.float64]:
+    return picture.astype(np.float64)

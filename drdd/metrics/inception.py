@@ -4,6 +4,7 @@ The file is the TorchScript of the original TensorFlow network, which resizes as
 2048 features that published numbers are computed from.
 """
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,6 @@ from torch import Tensor
 from drdd.errors import UserError
 from drdd.metrics.distances import frechet
 from drdd.metrics.fidelity import Pixels
-
-FILE = "inception-2015-12-05.pt"
 
 
 class Inception:
@@ -33,6 +32,9 @@ class Inception:
         x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
         features: Tensor = self._net(x, return_features=True)
         return features.flatten().float()
+
+
+inception = cache(Inception)
 
 
 def fid(a: Tensor, b: Tensor) -> float:

@@ -1,9 +1,11 @@
 """LPIPS 0.1 in AlexNet (Zhang et al., CVPR 2018), when AlexNet's weights are on disk.
 
-They are a download of torchvision's; the linear weights of the distance come with torchmetrics.
+They are a download of torchvision's; the linear weights of the distance come with torchmetrics, whose own
+LPIPS takes no network and no file: it downloads AlexNet by torchvision, which is no dependency.
 """
 
 from importlib.resources import as_file, files
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,6 @@ from drdd.errors import UserError
 from drdd.metrics.fidelity import Pixels
 from drdd.metrics.perception import unit
 
-FILE = "alexnet-owt-7be5be79.pth"
 SIDE = 64  # a smaller picture vanishes in the network
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _TAPS = (1, 4, 7, 9, 11)  # its five rectified convolutions
@@ -38,7 +39,9 @@ class Lpips:
 
     @torch.inference_mode()
     def __call__(self, image: Pixels, target: Pixels) -> float:
-        """Of two (H, W, 3) uint8 pictures of one size, sides of at least SIDE."""
+        """Of two (H, W, 3) uint8 pictures of one size; NaN when a side has under SIDE pixels."""
+        if min(target.shape[:2]) < SIDE:
+            return nan
         x = torch.from_numpy(np.stack([image, target])).permute(0, 3, 1, 2).float() / 127.5 - 1
         x = (x - torch.tensor(_SHIFT)[:, None, None]) / torch.tensor(_SCALE)[:, None, None]
         total = 0.0

@@ -8,6 +8,10 @@
   so its numbers are not FID's.
 """
 
+from functools import cache
+from math import nan
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,9 +19,20 @@ from torch import Tensor, nn
 
 from drdd.metrics.features import SIDE, efficientnet
 from drdd.metrics.fidelity import Pixels
+from drdd.metrics.observed import Observed
 
 # The last blocks at strides 2, 4, 8, 16 and 32.
 BLOCKS = (0, 2, 4, 10, 15)
+
+
+class Seen(NamedTuple):
+    """What the network sees in a picture.
+
+    maps: (C, h, w) at each of BLOCKS; pooled: (1280,), the last convolution's channels, averaged.
+    """
+
+    maps: list[Tensor]
+    pooled: Tensor
 
 
 class Perception:
@@ -32,17 +47,8 @@ class Perception:
             blocks[number].register_forward_hook(lambda _m, _i, found: self._maps.append(found))
 
     @torch.inference_mode()
-    def look(self, *pictures: Pixels) -> tuple[list[Tensor], Tensor]:
-        """Of B pictures of one size: the maps at each of BLOCKS (B, C, h, w), pooled features (B, 1280).
-
-        Raises ValueError for sides under SIDE pixels.
-        """
-        # One at a time: what the network holds of a large picture is many times its size.
-        looks = [self._look(picture) for picture in pictures]
-        maps = [torch.cat(depth) for depth in zip(*(maps for maps, _ in looks), strict=True)]
-        return maps, torch.cat([pooled for _, pooled in looks])
-
-    def _look(self, picture: Pixels) -> tuple[list[Tensor], Tensor]:
+    def __call__(self, picture: Pixels) -> Seen:
+        """(H, W, 3) uint8. Raises ValueError for sides under SIDE pixels."""
         x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
         if min(x.shape[2:]) < SIDE:
             raise ValueError(f"sides of at least {SIDE} pixels are needed: {tuple(x.shape)}")
@@ -51,14 +57,26 @@ class Perception:
             ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
         )
         maps, self._maps = self._maps, []
-        return maps, top.mean(dim=(2, 3))
+        return Seen([found[0] for found in maps], top.mean(dim=(2, 3))[0])
 
 
-def distance(maps: list[Tensor], one: int, other: int) -> float:
-    """The feature distance between pictures `one` and `other` of the batch that `maps` are of."""
-    return float(
-        np.mean([float((unit(m[one]) - unit(m[other])).square().sum(0).mean()) for m in maps])
-    )
+perception = cache(Perception)
+
+
+def feature_distance(picture: Observed, target: Observed) -> float:
+    """Of two pictures of one size; NaN for sides under SIDE pixels."""
+    if target.side < SIDE:
+        return nan
+    ours, theirs = (one.seen_by(perception()).maps for one in (picture, target))
+    distances = [
+        float((unit(a) - unit(b)).square().sum(0).mean()) for a, b in zip(ours, theirs, strict=True)
+    ]
+    return float(np.mean(distances))
+
+
+def pooled_features(picture: Observed) -> Tensor | None:
+    """(1280,); None for sides under SIDE pixels."""
+    return None if picture.side < SIDE else picture.seen_by(perception()).pooled
 
 
 def unit(features: Tensor) -> Tensor:

@@ -1,61 +1,71 @@
-"""The families of networks, and one way to name and build them."""
+"""All families of networks, and what is done with a network of any of them."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
+from drdd.nets import adm, compact, rddm
+from drdd.nets.family import (
+    FAMILIES,
+    SETTINGS,
+    NetworkConfig,
+    NetworkSettings,
+    network_config,
+    network_settings,
+)
 
-from drdd.nets.adm import AdmConfig, AdmUNet
-from drdd.nets.compact import CompactConfig, CompactUNet
-from drdd.nets.rddm import RddmConfig, RddmUNet, standardised
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-NetworkConfig = CompactConfig | RddmConfig | AdmConfig
-FAMILIES: dict[str, tuple[type[NetworkConfig], type[nn.Module]]] = {
-    "compact": (CompactConfig, CompactUNet),
-    "rddm": (RddmConfig, RddmUNet),
-    "adm": (AdmConfig, AdmUNet),
-}
+__all__ = [
+    "FAMILIES",
+    "FILES",
+    "SETTINGS",
+    "NetworkConfig",
+    "NetworkSettings",
+    "build",
+    "described",
+    "for_inference",
+    "network_config",
+    "network_settings",
+    "training_format",
+]
 
-
-def network_config(
-    family: str, in_channels: int, out_channels: int = 3, **fields: Any
-) -> NetworkConfig:
-    """From plain settings, such as family "compact" with channels [48, 96]."""
-    config, _ = FAMILIES[family]
-    plain: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()
-    }
-    return config(in_channels=in_channels, out_channels=out_channels, **plain)
-
-
-def family_of(config: NetworkConfig) -> str:
-    return next(name for name, (kind, _) in FAMILIES.items() if isinstance(config, kind))
+FILES = (adm, compact, rddm)
 
 
 def described(config: NetworkConfig) -> dict[str, Any]:
     """Plain settings, from which `network_config` makes the same configuration."""
-    return {"family": family_of(config)} | asdict(config)
+    return {"family": config.family} | asdict(config)
 
 
-def build(config: NetworkConfig) -> nn.Module:
+def build(config: NetworkConfig) -> "nn.Module":
     """A freshly initialised network from torch's global generator."""
-    _, network = FAMILIES[family_of(config)]
-    return network(config)
+    return config.network()(config)
 
 
-def training_format(net: nn.Module, device: torch.device, bf16: bool) -> torch.memory_format:
+def training_format(net: "nn.Module", device: "torch.device", bf16: bool) -> "torch.memory_format":
     """The memory format in which `net` trains fastest: channels_last, with one exception.
 
     In float32 on a CPU the weight gradients of maps as wide as the paper's networks have are several
     times slower in it (benchmarks/model.py).
     """
-    wide = any(isinstance(module, RddmUNet | AdmUNet) for module in net.modules())
+    import torch
+
+    wide = any(config.wide for module in net.modules() if (config := _config_of(module)))
     slower = wide and device.type == "cpu" and not bf16
     return torch.contiguous_format if slower else torch.channels_last
 
 
-def for_inference(net: nn.Module) -> nn.Module:
+def for_inference(net: "nn.Module") -> "nn.Module":
     """`net` in evaluation mode, as fast as it is without a change of its function."""
-    net = standardised(net) if isinstance(net, RddmUNet) else net
+    import torch
+
+    config = _config_of(net)
+    net = config.for_inference(net) if config else net
     return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _config_of(module: "nn.Module") -> NetworkConfig | None:
+    config = getattr(module, "config", None)
+    return config if isinstance(config, NetworkConfig) else None

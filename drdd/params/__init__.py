@@ -6,10 +6,9 @@ from drdd.params.schema import Gates, Metrics, Params, Serve
 from drdd.params.tasks import Task
 from drdd.params.training import (
     SCRATCH,
-    CompactNetwork,
     Diffusion,
     PretrainedNetwork,
-    TimeDraw,
+    TimestepSampling,
     TrainNoise,
     TrainResidual,
     TrainStage,
@@ -19,7 +18,6 @@ __all__ = [
     "FILE",
     "SCRATCH",
     "Columns",
-    "CompactNetwork",
     "Corpus",
     "Diffusion",
     "Gates",
@@ -31,7 +29,7 @@ __all__ = [
     "PretrainedNetwork",
     "Serve",
     "Task",
-    "TimeDraw",
+    "TimestepSampling",
     "TrainNoise",
     "TrainResidual",
     "TrainStage",

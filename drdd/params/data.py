@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from drdd.params.types import Count, Section
+from drdd.settings import Count, Section
 
 
 def _compiles(pattern: str) -> str:

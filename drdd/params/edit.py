@@ -12,9 +12,9 @@ from typing import Any, get_origin
 import yaml
 from omegaconf import OmegaConf
 
+from drdd.degradations.catalogue import SCHEMAS
 from drdd.errors import UserError
 from drdd.files import write_bytes
-from drdd.params.degradations import DEGRADATIONS
 from drdd.params.file import FILE, read, validate
 from drdd.params.tasks import Task
 
@@ -57,7 +57,7 @@ def parse_degradation(text: str) -> dict[str, Any]:
     words what is wrong with them. Raises UserError for text of another form.
     """
     kind, settings = (part.strip() for part in text.partition(":")[::2])
-    schema = DEGRADATIONS.get(kind)
+    schema = SCHEMAS.get(kind)
     step: dict[str, Any] = {"kind": kind}
     for setting in filter(None, settings.split(",")):
         name, equals, value = (part.strip() for part in setting.partition("="))

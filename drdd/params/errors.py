@@ -1,6 +1,7 @@
 """Words for what is wrong with params: the key, the value, what is allowed, the nearest valid name."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import UnionType
@@ -28,8 +29,9 @@ def explain(
 
 def nearest(name: str, valid: Iterable[object]) -> str:
     """ ", did you mean 'x'?" when one of `valid` is close to `name`, else nothing."""
-    close = difflib.get_close_matches(name, [str(v) for v in valid], n=1, cutoff=0.5)
-    return f", did you mean {close[0]!r}?" if close else ""
+    known = {str(one).lower(): str(one) for one in valid}
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return f", did you mean {known[close[0]]!r}?" if close else ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class _Schema:
                 discriminator = item["ctx"]["discriminator"].strip("'")
                 members = self.tagged[discriminator]
                 return f"{key}.{discriminator}", f": missing; one of {', '.join(members)}"
+            case "literal_error":
+                expected = item["ctx"]["expected"]
+                near = nearest(str(item["input"]), re.findall(r"'([^']*)'", expected))
+                said = f" = {item['input']!r}: must be {expected}{near}"
+                return key, f"{said}{self._help_of(loc, content)}"
         message = item["msg"][0].lower() + item["msg"][1:]
         return key, f" = {item['input']!r}: {message}{self._help_of(loc, content)}"
 

@@ -12,9 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import YAMLError
 
+from drdd.degradations.catalogue import SCHEMAS
 from drdd.errors import UserError
-from drdd.params.degradations import DEGRADATIONS
-from drdd.params.errors import explain, nearest
+from drdd.params.errors import Tagged, explain, nearest
 from drdd.params.presets import applied
 from drdd.params.schema import Params
 from drdd.params.training import NETWORKS
@@ -37,7 +37,8 @@ def read(
 ) -> dict[str, Any]:
     """The file's plain content with presets, then overrides applied.
 
-    An override's key must exist in the file or in a preset.
+    An override's key, or the section that it is in, must be in the file or in a preset; whether a
+    section may have such a key is for `validate` to say.
     """
     try:
         config = OmegaConf.load(path)
@@ -49,7 +50,7 @@ def read(
             key = override.partition("=")[0].strip()
             if "=" not in override:
                 raise UserError(f"override {override!r}: write it as key=value")
-            if key not in keys:
+            if key not in keys and key.rpartition(".")[0] not in {*keys, ""}:
                 raise UserError(f"override {override!r}: {path} has no {key!r}{nearest(key, keys)}")
         merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
         content = OmegaConf.to_container(merged, resolve=True)
@@ -74,7 +75,7 @@ def validate(content: dict[str, Any], origin: str = FILE) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        tagged = {"kind": DEGRADATIONS, "family": NETWORKS}
+        tagged: Tagged = {"kind": SCHEMAS, "family": NETWORKS}
         lines = explain(error, content, Params, tagged)
         listed = "\n  ".join(lines)
         raise UserError(f"{origin}: {len(lines)} error(s)\n  {listed}") from None

@@ -1,15 +1,23 @@
 """The whole of params.yaml."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from drdd.gates.catalogue import RunBounds
+from drdd.methods import names
 from drdd.params.data import Corpus, Ingest, Paired
 from drdd.params.errors import nearest
 from drdd.params.tasks import Task
 from drdd.params.training import Diffusion, Train
-from drdd.params.types import Count, Name, Positive, Section
+from drdd.settings import Count, Name, Positive, Section
+
+
+def _known_method(name: str) -> str:
+    if name not in (known := names()):
+        raise ValueError(f"unknown{nearest(name, known)}; there are {', '.join(known)}")
+    return name
 
 
 class Metrics(Section):
@@ -22,12 +30,8 @@ class Metrics(Section):
     )
 
 
-class Gates(Section):
-    max_latency_p95: Positive | None = Field(
-        default=None,
-        description="seconds that 95 % of the held-out pictures must be restored within, as measured; "
-        "what a task must reach is in tasks",
-    )
+class Gates(RunBounds, Section):
+    """What the whole run must reach; what a task must reach is in tasks."""
 
 
 class Serve(Section):
@@ -81,10 +85,10 @@ class Params(Section):
     paired: dict[Name, Paired] = Field(description="corpora of pairs; may be {}")
     ingest: Ingest = Ingest()
     tasks: dict[Name, Task] = Field(min_length=1)
-    method: Literal["drdd", "coupled", "regression"] = Field(
+    method: Annotated[str, AfterValidator(_known_method)] = Field(
         default="drdd",
-        description="drdd, or a rival on the same data; a rival's one network is trained on pairs for "
-        "the images of both stages",
+        description="drdd, or a baseline on the same data: a file of drdd/methods; a baseline is trained "
+        "on pairs for the images of both stages",
     )
     diffusion: Diffusion = Diffusion()
     train: Train

@@ -1,10 +1,13 @@
 """The diffusion, the networks, and the training of each stage."""
 
-from typing import Annotated, Any, Literal
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from drdd.params.types import Count, Fraction, Name, Positive, Section
+from drdd.nets.families import SETTINGS, NetworkSettings, network_settings
+from drdd.settings import Count, Fraction, Name, Positive, Section
 
 
 class Diffusion(Section):
@@ -19,56 +22,9 @@ class Diffusion(Section):
     residual_steps: Count = Field(default=2, description="sampling steps of the residual part")
     noise_steps: Count = Field(default=2, description="sampling steps of the noise part")
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    coupled_networks: Literal[1, 2] = Field(
-        default=1, description="of the coupled rival: one with two heads, or one for each half"
-    )
 
 
-class CompactNetwork(Section):
-    """The compact UNet, for CPUs and small data."""
-
-    family: Literal["compact"] = "compact"
-    channels: list[Annotated[int, Field(ge=8, multiple_of=8)]] = Field(
-        default=[48, 96, 160], min_length=1, max_length=6
-    )
-    blocks: Annotated[int, Field(ge=1, le=8)] = 1
-
-    @property
-    def factor(self) -> int:
-        """Crops must be multiples of this."""
-        return 2 ** len(self.channels)
-
-
-class RddmNetwork(Section):
-    """The paper's residual UNet."""
-
-    family: Literal["rddm"]
-    dim: Annotated[int, Field(ge=8, multiple_of=8)] = 64
-    multipliers: list[Count] = Field(default=[1, 2, 4, 8], min_length=1, max_length=7)
-
-    @property
-    def factor(self) -> int:
-        return 2 ** (len(self.multipliers) - 1)
-
-
-class AdmNetwork(Section):
-    """The paper's noise UNet."""
-
-    family: Literal["adm"]
-    channels: Annotated[int, Field(ge=32, multiple_of=32)] = 128
-    multipliers: list[Count] = Field(default=[1, 1, 2, 2, 4, 4], min_length=1, max_length=7)
-    blocks: Annotated[int, Field(ge=1, le=8)] = 2
-    attention: list[Count] = Field(
-        default=[8, 16, 32], description="down-sampling rates at which attention is applied"
-    )
-    head_channels: Annotated[int, Field(ge=8)] = 64
-
-    @property
-    def factor(self) -> int:
-        return 2 ** (len(self.multipliers) - 1)
-
-
-class PretrainedNetwork(Section):
+class PretrainedNetwork(NetworkSettings):
     """The network of the checkpoint that train.noise.start names, at its sizes."""
 
     family: Literal["pretrained"]
@@ -82,31 +38,29 @@ class PretrainedNetwork(Section):
         return 1
 
 
-NETWORKS: dict[Any, type[Section]] = {
-    "compact": CompactNetwork,
-    "rddm": RddmNetwork,
-    "adm": AdmNetwork,
-    "pretrained": PretrainedNetwork,
-}
+NETWORKS: dict[str, type[NetworkSettings]] = {**SETTINGS, "pretrained": PretrainedNetwork}
 
-Network = Annotated[
-    CompactNetwork | RddmNetwork | AdmNetwork | PretrainedNetwork, Field(discriminator="family")
-]
+if TYPE_CHECKING:
+    Network = NetworkSettings
+else:
+    _union: Any = reduce(or_, NETWORKS.values())
+    Network = Annotated[_union, Field(discriminator="family")]
+
 SCRATCH = "pretrained/scratch"
 
 
-class TimeDraw(Section):
+class TimestepSampling(Section):
     """A mixture of three distributions of t: train where sampling happens."""
 
-    start: Annotated[float, Field(ge=0, le=1)] = Field(description="the first sampling step")
+    first: Annotated[float, Field(ge=0, le=1)] = Field(description="the first sampling step")
     grid: Annotated[float, Field(ge=0, le=1)] = Field(description="any sampling step")
     uniform: Annotated[float, Field(ge=0, le=1)] = Field(description="any step of the stage")
 
     @model_validator(mode="after")
-    def _sums_to_one(self) -> "TimeDraw":
-        total = self.start + self.grid + self.uniform
+    def _sums_to_one(self) -> "TimestepSampling":
+        total = self.first + self.grid + self.uniform
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"start + grid + uniform must be 1, got {total:g}")
+            raise ValueError(f"first + grid + uniform must be 1, got {total:g}")
         return self
 
 
@@ -126,8 +80,8 @@ class TrainStage(Section):
         "being accumulated; all at once, unless given",
     )
     crop: Annotated[int, Field(ge=16)] = Field(default=64, description="pixels")
-    network: Network = CompactNetwork()
-    time_draw: TimeDraw
+    network: Network = network_settings("compact")
+    timestep_sampling: TimestepSampling
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
         default="adamw", description="PyTorch's own; sgd has the first of betas as its momentum"
     )
@@ -209,7 +163,7 @@ class TrainNoise(TrainStage):
         min_length=1,
         description="the clean corpora it learns from; all, unless given",
     )
-    relative: Literal["paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow"] = Field(
+    parameterization: Literal["paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow"] = Field(
         default="paper", description="what the network predicts, and of which diffusion"
     )
     start: str = Field(
@@ -231,10 +185,10 @@ class TrainNoise(TrainStage):
                 f"start {self.start!r} brings its own network: set network to {{family: pretrained}}, "
                 f"or start to {SCRATCH}"
             )
-        if pretrained and not self.relative.startswith("vp_"):
+        if pretrained and not self.parameterization.startswith("vp_"):
             raise ValueError(
-                f"a pretrained start is a VP diffusion, not {self.relative!r}: set relative to "
-                "vp_epsilon (or vp_v, vp_x0), as it was trained"
+                f"a pretrained start is a VP diffusion, not {self.parameterization!r}: set "
+                "parameterization to vp_epsilon (or vp_v, vp_x0), as it was trained"
             )
         return self
 

@@ -8,27 +8,22 @@ from typing import Any
 
 import yaml
 
+from drdd.gates.judgement import Judgement, TaskResult
+from drdd.metrics.catalogue import listed, metric_of
+from drdd.metrics.quantity import LOWER, Quantity
 from drdd.params import Params
 
 LICENCE = "apache-2.0"  # of the weights
-_SHOWN = {  # metric: heading, decimals
-    "psnr_rgb": ("PSNR, dB", 2),
-    "ssim_rgb": ("SSIM", 3),
-    "ms_ssim": ("MS-SSIM", 3),
-    "feature_distance": ("feature distance (lower is better)", 4),
-    "lpips": ("LPIPS (lower is better)", 3),
-    "niqe": ("NIQE (lower is better)", 2),
-}
 
 
 def model_card(
     params: Params,
-    metrics: Mapping[str, Any],
+    metrics: Judgement,
     corpora: Sequence[Mapping[str, Any]],
     tasks: Sequence[Mapping[str, Any]],
     start: str | None = None,
 ) -> str:
-    """metrics: as in metrics.json; corpora: the card.json of each corpus with its counts in the split;
+    """metrics: metrics.json; corpora: the card.json of each corpus with its counts in the split;
     tasks: the card.json of each prepare.
 
     start: the version whose weights the residual stage began from, None for random weights.
@@ -111,45 +106,38 @@ def _use(params: Params) -> list[str]:
     ]
 
 
-def _quality(metrics: Mapping[str, Any]) -> list[str]:
+def _quality(metrics: Judgement) -> list[str]:
     lines = [
         "| task | images | metric | input | output | gain | gain, 95 % interval |",
         "|---|---|---|---|---|---|---|",
     ]
-    for task, row in metrics["tasks"].items():
+    for task, result in metrics.tasks.items():
         lines += [
-            f"| {task} | {row['images']} | {_scores(row, metric)} |"
-            for metric in _SHOWN
-            if row["output"].get(metric) is not None
+            f"| {task} | {result.images} | {_scores(result, name, metric)} |"
+            for name, metric in listed().items()
+            if name in result.output
         ]
     lines += [
         "",
-        "RGB unless said otherwise. `protocol` in `metrics.json` says how each is computed; it has more.",
+        f"{LOWER} after a name: lower is better. `protocol` in `metrics.json` says how each is computed; "
+        "it has more.",
         "",
     ]
-    missing = metrics.get("not_computed", {})
-    lines += [f"- {metric} was not computed: {why}" for metric, why in missing.items()]
+    missing = metrics.not_computed
+    lines += [f"- {metric_of(name).label} was not computed: {why}" for name, why in missing.items()]
     return [*lines, ""] if missing else lines
 
 
-def _scores(row: Mapping[str, Any], metric: str) -> str:
-    name, decimals = _SHOWN[metric]
-    before, after, gain = (row[part].get(metric) for part in ("input", "output", "gain"))
-    interval = row.get("intervals", {}).get("gain", {}).get(metric)
-    low_high = " to ".join(f"{end:+.{decimals}f}" for end in interval) if interval else ""
-    said = f"{name} | {_number(before, decimals)} | {_number(after, decimals)} | "
-    return f"{said}{_number(gain, decimals, '+')} | {low_high}"
+def _scores(result: TaskResult, name: str, metric: Quantity) -> str:
+    interval = metric.interval(result.intervals.gain.get(name), signed=True)
+    before, after = (metric.value(scores.get(name)) for scores in (result.input, result.output))
+    return f"{metric.heading} | {before} | {after} | {metric.change(result.gain.get(name))} | {interval}"
 
 
-def _number(value: float | None, decimals: int, sign: str = "") -> str:
-    return "" if value is None else f"{value:{sign}.{decimals}f}"
-
-
-def _gates(metrics: Mapping[str, Any]) -> list[str]:
-    gates = metrics["gates"]
-    if not gates:
+def _gates(metrics: Judgement) -> list[str]:
+    if not metrics.gates:
         return ["None was asked for.", ""]
-    return [*(f"- {'passed' if g['passed'] else 'missed'}: {g['said']}" for g in gates), ""]
+    return [*(f"- {'passed' if g.passed else 'missed'}: {g.said}" for g in metrics.gates), ""]
 
 
 def _corpus(card: Mapping[str, Any]) -> str:

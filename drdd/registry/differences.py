@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from drdd.gates.judgement import published
 from drdd.registry.manifest import Version
 
 SECTIONS = ("params", "metrics", "data", "libraries", "files", "code")
-_METRICS = ("input", "output", "gain", "sets")
+_PARTS = {"input", "output", "gain", "sets"}
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,9 @@ def flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 def _sections(version: Version) -> dict[str, dict[str, Any]]:
     about = version.about
-    tasks = about.get("metrics", {}).get("tasks", {})
-    scores = {
-        task: {part: row[part] for part in _METRICS if part in row} for task, row in tasks.items()
-    }
+    judged = published(about)
+    tasks = judged.tasks if judged else {}
+    scores = {task: result.model_dump(include=_PARTS) for task, result in tasks.items()}
     code = {"git": about.get("git"), "dvc.lock": about.get("dvc_lock"), "start": about.get("start")}
     return {
         "params": flat(about.get("params", {})),

@@ -7,6 +7,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from drdd.gates.judgement import Judgement, published
+from drdd.metrics.catalogue import PSNR, metric_of
 from drdd.registry.aliases import Alias
 from drdd.registry.cleaning import Leftover
 from drdd.registry.differences import Change, flat
@@ -25,14 +27,14 @@ def version_list(
     headings = ("version", "alias", "created (UTC)", "PSNR gain", "gate", "size", *signed)
     table = _table(uri, *headings)
     for version in versions:
-        metrics = version.about.get("metrics", {})
-        gain = metrics.get("mean", {}).get("gain", {}).get("psnr_rgb")
+        judged = published(version.about)
+        gain = judged.mean.gain.get("psnr_rgb") if judged else None
         row = (
             version.id,
             ", ".join(names[version.id]),
             _when(version.created),
-            "" if gain is None else f"{gain:+.2f} dB",
-            PASSED[passed(version)],
+            "" if gain is None else f"{PSNR.change(gain)} {PSNR.unit}",
+            PASSED[judged.passed if judged else None],
             _size(version.size),
             version.signature.key[:8] if version.signature else "",
         )
@@ -68,17 +70,13 @@ def leftover_table(uri: str, found: Sequence[Leftover]) -> Table:
     return table
 
 
-def passed(version: Version) -> bool | None:
-    """Were its gates met when it was published? None when nothing is known of any."""
-    metrics = version.about.get("metrics", {})
-    found: bool | None = version.about.get("gate", metrics).get("passed")
-    return found
-
-
 def _parts(version: Version, aliases: Sequence[Alias]) -> Iterator[RenderableType | None]:
-    yield _facts(version, aliases)
-    yield _metrics(version.about.get("metrics", {}).get("tasks", {}))
-    yield _gates(version.about)
+    judged = published(version.about)
+    yield _facts(version, aliases, judged)
+    if judged and judged.tasks:
+        yield _metrics(judged)
+    if judged and judged.gates:
+        yield _gates(judged)
     yield _history(version, aliases)
     yield _pairs("libraries", version.about.get("libraries", {}))
     yield _pairs("data", version.about.get("data", {}))
@@ -88,54 +86,47 @@ def _parts(version: Version, aliases: Sequence[Alias]) -> Iterator[RenderableTyp
     yield files
 
 
-def _facts(version: Version, aliases: Sequence[Alias]) -> Table:
+def _facts(version: Version, aliases: Sequence[Alias], judged: Judgement | None) -> Table:
     about = version.about
     table = Table(box=None, title=version.uri, title_justify="left", show_header=False)
     start = about.get("start") or {}
     for key, value in {
         "created (UTC)": _when(version.created),
         "aliases": ", ".join(alias.name for alias in aliases if alias.version == version.id),
-        "gate": PASSED[passed(version)],
+        "gates": PASSED[judged.passed if judged else None],
         "signature": signer(version),
         "git": about.get("git") or "",
         "dvc.lock": about.get("dvc_lock") or "",
         "began from": start.get("version") or ("random weights" if start else ""),
-        "tasks": ", ".join(about.get("metrics", {}).get("tasks", {})),
+        "tasks": ", ".join(judged.tasks if judged else ()),
         "size": _size(version.size),
     }.items():
         table.add_row(key, value)
     return table
 
 
-def _metrics(tasks: Mapping[str, Any]) -> Table | None:
+def _metrics(judged: Judgement) -> Table:
     """A row a task and metric: input, output, and the gain with its 95 % interval where known."""
-    if not tasks:
-        return None
     table = _table("metrics", "task", "images", "metric", "input", "output", "gain", "95 %")
-    for task, row in tasks.items():
-        before, after = row.get("input", {}), row.get("output", {})
-        for metric in after:
-            interval = row.get("intervals", {}).get("gain", {}).get(metric)
+    for task, result in judged.tasks.items():
+        for name in result.output:
+            metric = metric_of(name)
             table.add_row(
                 task,
-                str(row.get("images", "")),
-                metric,
-                _value(before.get(metric)),
-                _value(after[metric]),
-                _value(row.get("gain", {}).get(metric)),
-                " to ".join(_value(end) for end in interval) if interval else "",
+                str(result.images),
+                metric.heading,
+                metric.value(result.input.get(name)),
+                metric.value(result.output[name]),
+                metric.change(result.gain.get(name)),
+                metric.interval(result.intervals.gain.get(name), signed=True),
             )
     return table
 
 
-def _gates(about: Mapping[str, Any]) -> Table | None:
-    gates = about.get("metrics", {}).get("gates") or about.get("gates")
-    if not gates:
-        return None
+def _gates(judged: Judgement) -> Table:
     table = _table("gates", "gate", "task", "verdict", "said")
-    for gate in gates:
-        verdict = PASSED[bool(gate["passed"])]
-        table.add_row(gate["gate"], gate.get("task") or "", verdict, escape(gate.get("said", "")))
+    for gate in judged.gates:
+        table.add_row(gate.gate, gate.task or "", PASSED[gate.passed], escape(gate.said))
     return table
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from drdd.drawing.sheets import cover
-from drdd.report.findings import DENOISE, DERESIDUAL, ESTIMATE, WORST, Pixels, Strip
+from drdd.evaluation.trajectories import DENOISE, DERESIDUAL, ESTIMATE, WORST, Trajectory
+from drdd.pictures.pixels import Pixels
 
 WIDE, NARROW = 520, 400  # pixels in width, of the first pictures and of the worst
 DETAIL = 128  # side of a detail, pixels of the picture
-STATES = 12  # at most this many of a strip are shown
+STATES = 12  # at most this many of a trajectory are shown
 QUALITY = 82
 
 
@@ -30,9 +31,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Shown:
-    """A strip, ready for the page. details: all states from the input to the target, one window."""
+    """A trajectory, ready for the page. details: all states from the input to the target, one window."""
 
-    strip: Strip
+    trajectory: Trajectory
     input: Figure
     output: Figure
     target: Figure
@@ -40,21 +41,21 @@ class Shown:
     left_out: int
 
 
-def shown(strip: Strip) -> Shown:
-    width = NARROW if strip.kind == WORST else WIDE
+def shown(one: Trajectory) -> Shown:
+    width = NARROW if one.kind == WORST else WIDE
     before, after, target = (
         _figure(name, _fitted(pixels, width))
         for name, pixels in (
-            ("input", strip.input),
-            ("output", strip.output),
-            ("target", strip.target),
+            ("input", one.input),
+            ("output", one.output),
+            ("target", one.target),
         )
     )
-    states = _spread(strip.states)
-    box = detail(strip.output, strip.target)
-    way = [("input", strip.input), *states, ("target", strip.target)]
-    details = [_figure(name, _cut(pixels, box), _part(name)) for name, pixels in way]
-    return Shown(strip, before, after, target, details, len(strip.states) - len(states))
+    states = _spread(one.states)
+    box = detail(one.output, one.target)
+    path = [("input", one.input), *states, ("target", one.target)]
+    details = [_figure(name, _cut(pixels, box), _part(name)) for name, pixels in path]
+    return Shown(one, before, after, target, details, len(one.states) - len(states))
 
 
 def detail(output: Pixels, target: Pixels, side: int = DETAIL) -> tuple[int, int, int, int]:

@@ -8,10 +8,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from drdd.files import write_bytes
+from drdd.metrics.catalogue import PSNR, metric_of
+from drdd.metrics.quantity import NONE
 from drdd.report.curves import loss_curve
 from drdd.report.findings import Findings
 from drdd.report.sections import headline, latency, listed, tasks
-from drdd.report.tables import NONE, PSNR, champion_row, gate_rows, metric_of, rival, with_gains
+from drdd.report.tables import baseline, champion_row, gate_rows, with_gains
 
 
 def write_report(path: Path, findings: Findings) -> None:
@@ -32,23 +34,23 @@ def _page(findings: Findings) -> str:
         "decibel": PSNR.value,
         "gained": PSNR.change,
     }
-    theirs = rival(findings.metrics, findings.scores, findings.champion_scores)
+    theirs = baseline(findings.metrics, findings.scores, findings.champion_scores)
     scores = with_gains(findings.scores, theirs)
     script = environment.get_template("report.js").render()
     return environment.get_template("report.html.j2").render(
         findings=findings,
         metrics=findings.metrics,
-        gates=gate_rows(findings.metrics["gates"]),
+        gates=gate_rows(findings.metrics.gates),
         tasks=tasks(findings, scores, theirs),
         champions=[
-            (task, champion_row(entry["champion"]))
-            for task, entry in findings.metrics["tasks"].items()
-            if entry["champion"]
+            (task, champion_row(result.champion))
+            for task, result in findings.metrics.tasks.items()
+            if result.champion
         ],
         none_sign=NONE,
         headline=headline(findings.metrics),
         not_computed=[
-            (metric_of(name).name, why) for name, why in findings.metrics["not_computed"].items()
+            (metric_of(name).label, why) for name, why in findings.metrics.not_computed.items()
         ],
         curves={
             stage: Markup(loss_curve(curve, f"loss of the {stage}"))

@@ -1,73 +1,70 @@
 """The sections of a report as its template reads them."""
 
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
+from drdd.evaluation.trajectories import FIRST, WORST, Trajectory
+from drdd.gates import min_psnr_gain
+from drdd.gates.judgement import Ends, Judgement, TaskResult
+from drdd.metrics.catalogue import METRICS, PSNR, Metric
+from drdd.metrics.catalogue import listed as listed_metrics
 from drdd.report.distributions import distribution, interval_mark, span_of
 from drdd.report.figures import shown
-from drdd.report.findings import FIRST, WORST, Findings, Strip
-from drdd.report.tables import (
-    METRICS,
-    PSNR,
-    Metric,
-    metric_rows,
-    output_means,
-)
+from drdd.report.findings import Findings
+from drdd.report.tables import metric_rows, output_means
 
 LISTED = 2000  # rows of the table of all pictures
-IN_LIST = ("psnr_rgb", "ssim_rgb", "ms_ssim", "feature_distance", "lpips", "niqe")
 
 
-def headline(metrics: Mapping[str, Any]) -> list[tuple[Metric, str]]:
-    """Each metric and its mean change over all tasks."""
-    gains = metrics["mean"]["gain"]
-    return [(METRICS[name], METRICS[name].change(gains[name])) for name in IN_LIST if name in gains]
+def headline(metrics: Judgement) -> list[tuple[Metric, str]]:
+    """Each metric that is listed and its mean change over all tasks."""
+    gains = metrics.mean.gain
+    return [(m, m.change(gains[name])) for name, m in listed_metrics().items() if name in gains]
 
 
 def tasks(findings: Findings, scores: pd.DataFrame, theirs: pd.DataFrame) -> list[dict[str, Any]]:
     """What the page says of each task that has pictures.
 
-    scores: as of tables.with_gains; theirs: the champion's, as of tables.rival.
+    scores: as of tables.with_gains; theirs: the champion's, as of tables.baseline.
     """
     metrics = findings.metrics
-    needed = {gate["task"]: gate for gate in metrics["gates"] if gate["gate"] == "min_psnr_gain"}
-    entries = {task: entry for task, entry in metrics["tasks"].items() if entry["images"]}
-    intervals = {task: _interval(entry) for task, entry in entries.items()}
+    needed = {g.task: g.needed for g in metrics.gates if g.gate == min_psnr_gain.GATE.name}
+    results = {task: result for task, result in metrics.tasks.items() if result.images}
     champions = {
-        task: _mean(scores.loc[scores["task"] == task, "champion_gain"]) for task in entries
+        task: _mean(scores.loc[scores["task"] == task, "champion_gain"]) for task in results
     }
-    wanted = {task: needed[task]["needed"] if task in needed else None for task in entries}
-    ends = [end for interval in intervals.values() for end in interval or ()]
-    gains = [entry["gain"]["psnr_rgb"] for entry in entries.values()]
-    span = span_of([*ends, *gains, *wanted.values(), *champions.values()])
+    ends = [end for result in results.values() for end in _interval(result) or ()]
+    gains = [result.gain["psnr_rgb"] for result in results.values()]
+    wanted = [needed[task] for task in results if task in needed]
+    span = span_of([*ends, *gains, *wanted, *champions.values()])
     return [
         {
             "name": task,
-            "entry": entry,
-            "gates": [gate["passed"] for gate in metrics["gates"] if gate["task"] == task],
-            "psnr": f"{PSNR.value(entry['input']['psnr_rgb'])} → "
-            f"{PSNR.value(entry['output']['psnr_rgb'])}",
-            "gain": PSNR.change(entry["gain"]["psnr_rgb"]),
-            "interval": PSNR.interval(intervals[task], signed=True),
-            "needed": "none" if wanted[task] is None else PSNR.change(wanted[task]),
+            "entry": result,
+            "gates": [gate.passed for gate in metrics.gates_of(task)],
+            "psnr": _change(result, "psnr_rgb"),
+            "gain": PSNR.change(result.gain["psnr_rgb"]),
+            "interval": PSNR.interval(_interval(result), signed=True),
+            "needed": PSNR.change(needed[task]) if task in needed else "none",
             "mark": Markup(
                 interval_mark(
-                    entry["gain"]["psnr_rgb"], intervals[task], wanted[task], champions[task], span
+                    result.gain["psnr_rgb"],
+                    _interval(result),
+                    needed.get(task),
+                    champions[task],
+                    span,
                 )
             ),
-            "ssim": " → ".join(
-                METRICS["ssim_rgb"].value(entry[part]["ssim_rgb"]) for part in ("input", "output")
-            ),
-            "rivalled": champions[task] is not None,
-            "rows": metric_rows(entry, output_means(theirs[theirs["task"] == task])),
+            "ssim": _change(result, "ssim_rgb"),
+            "compared": champions[task] is not None,
+            "rows": metric_rows(result, output_means(theirs[theirs["task"] == task])),
             "plots": _plots(task, scores[scores["task"] == task]),
-            **_strips(findings, task),
+            **_trajectories(findings, task),
         }
-        for task, entry in entries.items()
+        for task, result in results.items()
     ]
 
 
@@ -93,10 +90,10 @@ def latency(scores: pd.DataFrame) -> dict[str, Any]:
 
 def listed(scores: pd.DataFrame) -> dict[str, Any]:
     """The table of all pictures: its metrics and, for each picture, its cells as text."""
-    names = [name for name in IN_LIST if f"output_{name}" in scores]
+    metrics = {n: m for n, m in listed_metrics().items() if f"output_{n}" in scores}
     champion = scores["champion_gain"].notna().any()
     return {
-        "metrics": [METRICS[name] for name in names],
+        "metrics": list(metrics.values()),
         "champion": champion,
         "total": len(scores),
         "rows": [
@@ -111,8 +108,8 @@ def listed(scores: pd.DataFrame) -> dict[str, Any]:
                     PSNR.change(row["gain"]),
                     *([PSNR.change(row["champion_gain"])] if champion else []),
                     *(
-                        METRICS[name].value(row[f"{part}_{name}"])
-                        for name in names
+                        metric.value(row[f"{part}_{name}"])
+                        for name, metric in metrics.items()
                         for part in ("input", "output")
                     ),
                 ],
@@ -122,27 +119,31 @@ def listed(scores: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _interval(entry: Mapping[str, Any]) -> list[float] | None:
-    found: list[float] | None = entry["intervals"]["gain"].get("psnr_rgb")
-    return found
+def _interval(result: TaskResult) -> Ends:
+    return result.intervals.gain.get("psnr_rgb")
 
 
-def _strips(findings: Findings, task: str) -> dict[str, list[Any]]:
+def _change(result: TaskResult, metric: str) -> str:
+    shown = METRICS[metric].value
+    return f"{shown(result.input[metric])} → {shown(result.output[metric])}"
+
+
+def _trajectories(findings: Findings, task: str) -> dict[str, list[Any]]:
     """Those to show, and the worst ones that are among the first already."""
     first, worst = (
-        [strip for strip in findings.strips.get(task, ()) if strip.kind == kind]
+        [one for one in findings.trajectories.get(task, ()) if one.kind == kind]
         for kind in (FIRST, WORST)
     )
-    known = {_identity(strip) for strip in first}
+    known = {_identity(one) for one in first}
     return {
-        "first": [shown(strip) for strip in first],
-        "worst": [shown(strip) for strip in worst if _identity(strip) not in known],
-        "repeated": [strip for strip in worst if _identity(strip) in known],
+        "first": [shown(one) for one in first],
+        "worst": [shown(one) for one in worst if _identity(one) not in known],
+        "repeated": [one for one in worst if _identity(one) in known],
     }
 
 
-def _identity(strip: Strip) -> tuple[str, bytes]:
-    return strip.image, sha256(strip.input.tobytes()).digest()
+def _identity(one: Trajectory) -> tuple[str, bytes]:
+    return one.image, sha256(one.input.tobytes()).digest()
 
 
 def _plots(task: str, rows: pd.DataFrame) -> list[tuple[str, Markup]]:

@@ -19,6 +19,7 @@ import torch
 
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import TransientError, UserError
+from drdd.gates.judgement import Judgement
 from drdd.inference.engine import Restorer
 from drdd.serving.published import Source
 from drdd.serving.service import Served, UnknownModelError
@@ -211,16 +212,17 @@ def _demand_finite(restorer: Restorer) -> None:
     side = model.factor * -(-PROBE // model.factor)
     device = next(model.nets["residual"].parameters()).device
     x = torch.linspace(-1, 1, side * side * 3, device=device).reshape(1, 3, side, side)
-    if not bool(torch.isfinite(model.restore(x, keyed_noise(0, ["probe"], x)).output).all()):
+    if not bool(torch.isfinite(model.restore(x, keyed_noise(0, ["probe"], x))).all()):
         raise UserError("its answer to a plain picture holds values that are NaN or infinite")
 
 
 def _metrics(folder: Path) -> Mapping[str, Any]:
     """A model serves also where nobody can tell how good it is."""
     try:
-        return dict(json.loads((folder / METRICS).read_text()))
-    except (OSError, ValueError, TypeError):
+        judged = Judgement.of(json.loads((folder / METRICS).read_bytes()))
+    except (OSError, ValueError):
         return {}
+    return judged.model_dump(mode="json", exclude_unset=True) if judged else {}
 
 
 def _served(alias: str, loaded: Loaded, problem: str | None) -> Served:

@@ -12,19 +12,20 @@ from typing import Any
 import pandas as pd
 
 from drdd.errors import UserError
+from drdd.gates.judgement import published
 from drdd.params import Params
 from drdd.registry.location import reachable
 from drdd.registry.manifest import Version, file_of
 from drdd.registry.registry import Registry
-from drdd.report.judgement import Former
+from drdd.report.comparison import ChampionRecord
 from drdd.stages.paths import CANDIDATE, IMAGES
 
 
 @dataclass(frozen=True)
 class Champion:
-    """former: as judgement takes it; params: as published."""
+    """record: as judgement takes it; params: as published."""
 
-    former: Former
+    record: ChampionRecord
     params: Mapping[str, Any]
 
 
@@ -38,14 +39,13 @@ def find_champion(params: Params) -> Champion | None:
         registry = Registry.open(params.publish.registry)
         version = registry.pointed(params.publish.alias)
         if version is not None and is_candidate(version):
-            against = version.about.get("metrics", {}).get("against")
-            version = registry.version(against) if against else None
+            own = published(version.about)
+            version = registry.version(own.against) if own and own.against else None
         if version is None:
             return None
         about = version.about
-        scores = _scores(registry, version)
-        former = Former(version.id, about.get("metrics", {}), scores)
-        return Champion(former, about.get("params", {}))
+        record = ChampionRecord(version.id, published(about), _scores(registry, version))
+        return Champion(record, about.get("params", {}))
 
 
 def is_candidate(version: Version) -> bool:

@@ -21,11 +21,22 @@ from drdd.params import Params
 from drdd.pictures.files import covering
 from drdd.progress import Reporter
 from drdd.serving.app import candidate
-from drdd.stages.paths import CANDIDATE, CORPORA, NOISE, PAIRS, RESIDUAL, WEIGHTS
+from drdd.stages.paths import (
+    CANDIDATE,
+    CORPORA,
+    GRID,
+    IMAGES,
+    NOISE,
+    PAIRS,
+    RESIDUAL,
+    SETS,
+    TRAJECTORIES,
+    WEIGHTS,
+)
 from drdd.stages.prepared import paired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.storage.versions import shared_folder
-from drdd.training.networks import sampling_of
+from drdd.training.settings import sampling_of
 
 
 def evaluate(params: Params, reporter: Reporter) -> None:
@@ -44,7 +55,7 @@ def evaluate(params: Params, reporter: Reporter) -> None:
                 results.add(restored)
                 done += 1
                 reporter.update(done, total, "pictures", batch.task)
-    results.write()
+    results.write(IMAGES, SETS, TRAJECTORIES, GRID)
 
 
 def _assemble(params: Params) -> None:

@@ -2,22 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from drdd.data.pairs import HOLDOUT
-from drdd.evaluation.trajectories import read_strips
+from drdd.evaluation.trajectories import read_trajectories
 from drdd.files import write_bytes, write_json
+from drdd.gates.catalogue import RUN_GATES, TASK_GATES
+from drdd.gates.gate import RunEvidence
+from drdd.gates.judgement import Judgement
 from drdd.params import FILE, Params
 from drdd.progress import Reporter
 from drdd.registry.differences import changes, flat
 from drdd.report.findings import Findings
-from drdd.report.judgement import Expected, Latency, headline, judgement
+from drdd.report.judgement import Expected, headline, judgement
 from drdd.report.report import write_report
 from drdd.stages.champion import Champion, find_champion
-from drdd.stages.paths import GAIN, IMAGES, METRICS, REPORT, SETS, SUMMARY
+from drdd.stages.paths import GAIN, IMAGES, METRICS, REPORT, SETS, SUMMARY, TRAJECTORIES
 from drdd.stages.prepared import paired
 from drdd.stages.provenance import corpus_cards, provenance, task_cards, trained
 from drdd.stages.run import run_stage
@@ -30,12 +32,13 @@ def judge(params: Params, reporter: Reporter) -> None:
         scores,
         measured,
         _expected(params),
-        former=champion.former if champion else None,
-        latency=Latency(float(np.quantile(scores["seconds"], 0.95)), params.gates.max_latency_p95),
+        champion.record if champion else None,
+        RunEvidence(latency_p95=float(np.quantile(scores["seconds"], 0.95))),
+        {name: gate.needed(params.gates) for name, gate in RUN_GATES.items()},
     )
-    write_json(METRICS, metrics)
+    write_json(METRICS, metrics.content())
     write_json(SUMMARY, headline(metrics))
-    gains = [(name, row["gain"]["psnr_rgb"]) for name, row in metrics["tasks"].items()]
+    gains = [(name, result.gain["psnr_rgb"]) for name, result in metrics.tasks.items()]
     table = pd.DataFrame(gains, columns=["task", "psnr_gain"])
     write_bytes(GAIN, table.to_csv(index=False).encode())
     write_report(REPORT, _findings(params, metrics, scores, champion))
@@ -46,8 +49,7 @@ def _expected(params: Params) -> dict[str, Expected]:
     return {
         name: Expected(
             pairs=[(pair.input, pair.target) for pair in pairs],
-            min_psnr_gain=params.tasks[name].min_psnr_gain,
-            max_drop_vs_champion=params.tasks[name].max_drop_vs_champion,
+            bounds={gate.name: gate.needed(params.tasks[name]) for gate in TASK_GATES.values()},
             gated=all(params.paired[one].aligned for one in params.tasks[name].paired),
         )
         for name, pairs in paired(params.tasks, HOLDOUT).items()
@@ -55,13 +57,13 @@ def _expected(params: Params) -> dict[str, Expected]:
 
 
 def _findings(
-    params: Params, metrics: dict[str, Any], scores: pd.DataFrame, champion: Champion | None
+    params: Params, metrics: Judgement, scores: pd.DataFrame, champion: Champion | None
 ) -> Findings:
     return Findings(
         metrics=metrics,
         scores=scores,
-        champion_scores=champion.former.scores if champion else None,
-        strips=read_strips(),
+        champion_scores=champion.record.scores if champion else None,
+        trajectories=read_trajectories(TRAJECTORIES),
         curves={stage: pd.read_csv(folder / "curve.csv") for stage, folder in trained(params)},
         corpora=corpus_cards(),
         tasks=task_cards(params),

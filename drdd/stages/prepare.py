@@ -10,11 +10,10 @@ from dataclasses import replace
 from PIL import Image
 
 from drdd.data.library import Library
-from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
+from drdd.data.pairs import HOLDOUT, TRAIN, Pair, choose_pairs, read_pairs, write_pairs
 from drdd.data.shards import ShardWriter, table_of, writing
-from drdd.degradations.catalogue import degrade
+from drdd.degradations.chain import degrade
 from drdd.files import atomic_folder, write_json
-from drdd.intake.split import choose_pairs
 from drdd.params import Params, Task
 from drdd.pictures.files import png
 from drdd.pictures.pixels import described

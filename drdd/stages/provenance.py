@@ -25,7 +25,7 @@ def git_revision() -> str:
 def trained(params: Params) -> list[tuple[str, Path]]:
     """What the method trains, in words, and where."""
     if params.method != "drdd":
-        return [(f"{params.method} rival, pairs", RESIDUAL)]
+        return [(f"{params.method} baseline, pairs", RESIDUAL)]
     noise = "pairs" if params.train.noise.data == "pairs" else "unpaired"
     return [(f"noise stage, {noise}", NOISE), ("residual stage, pairs", RESIDUAL)]
 
@@ -39,7 +39,7 @@ def provenance(params: Params) -> dict[str, str]:
     )
     if params.method != "drdd":
         images = train.noise.images + train.residual.images
-        learned = {f"{params.method} rival": f"{images} crops from pairs, tasks {tasks}"}
+        learned = {f"{params.method} baseline": f"{images} crops from pairs, tasks {tasks}"}
     else:
         learns = f"pairs, tasks {tasks}" if train.noise.data == "pairs" else f"corpora {corpora}"
         learned = {

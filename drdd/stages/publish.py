@@ -10,12 +10,13 @@ import yaml
 
 from drdd.evaluation.trajectories import read_samples
 from drdd.files import write_json
+from drdd.gates.judgement import Judgement
 from drdd.params import FILE, Params
 from drdd.progress import Reporter
 from drdd.registry.card import model_card
 from drdd.registry.location import reachable
 from drdd.registry.registry import Registry
-from drdd.report.wording import missed, outcome
+from drdd.report.wording import outcome
 from drdd.stages.champion import is_candidate
 from drdd.stages.paths import (
     CANDIDATE,
@@ -24,6 +25,7 @@ from drdd.stages.paths import (
     PUBLISHED,
     REPORT,
     START,
+    TRAJECTORIES,
 )
 from drdd.stages.provenance import corpus_cards, git_revision, task_cards
 from drdd.stages.run import run_stage
@@ -50,13 +52,13 @@ CODE = ("drdd/", "flows/", "infra/")  # what dvc.lock hashes besides data
 
 def publish(params: Params, reporter: Reporter) -> None:
     """The alias stays where it is when a gate is missed; the version is published all the same."""
-    metrics, alias = json.loads(METRICS.read_text()), params.publish.alias
-    asked = params.publish.promote
+    metrics = Judgement.model_validate_json(METRICS.read_bytes())
+    alias, asked = params.publish.alias, params.publish.promote
     lock = _lock()
     with reachable(params.publish.registry):
         registry = Registry.open(params.publish.registry)
         version = registry.publish(_files(params, metrics, lock), _about(params, metrics, lock))
-        reasons = missed(metrics)
+        reasons = metrics.missed
         if asked and not reasons:
             reasons = _moved(registry, alias, version.id, metrics)
     said = outcome(metrics, alias, reasons) if asked else f"alias {alias} left as it is"
@@ -69,21 +71,21 @@ def publish(params: Params, reporter: Reporter) -> None:
             "alias": alias,
             "asked": asked,
             "promoted": asked and not reasons,
-            "against": metrics["against"],
+            "against": metrics.against,
             "missed": reasons,
-            "notes": metrics["notes"],
+            "notes": metrics.notes,
         },
     )
     reporter.finish("done", f"{version.uri}, {said}")
 
 
-def _moved(registry: Registry, alias: str, version: str, metrics: dict[str, Any]) -> list[str]:
+def _moved(registry: Registry, alias: str, version: str, metrics: Judgement) -> list[str]:
     """Why the alias did not move: another publisher moved it since the candidate was judged."""
-    expected = _expected(registry, alias, metrics["against"])
+    expected = _expected(registry, alias, metrics.against)
     try:
         registry.aliases.move(alias, version, _why(metrics), expected)
     except ChangedError:
-        now, then = registry.aliases.get(alias), metrics["against"] or "no version"
+        now, then = registry.aliases.get(alias), metrics.against or "no version"
         there = now.version if now else "no version"
         return [
             f"{alias} points to {there} since this candidate was compared with {then}; "
@@ -105,26 +107,26 @@ def _expected(registry: Registry, alias: str, against: str | None) -> str | None
     return found.version if current is None or is_candidate(current) else against
 
 
-def _why(metrics: dict[str, Any]) -> str:
-    against = metrics["against"]
+def _why(metrics: Judgement) -> str:
+    against = metrics.against
     return f"gates passed against {against}" if against else "gates passed"
 
 
-def _files(params: Params, metrics: dict[str, Any], lock: bytes) -> dict[str, Path | bytes]:
+def _files(params: Params, metrics: Judgement, lock: bytes) -> dict[str, Path | bytes]:
     start = json.loads(START.read_text())["version"]
     card = model_card(params, metrics, corpus_cards(), task_cards(params), start)
     return {
         **{path.name: path for path in sorted(CANDIDATE.iterdir())},
         **{path.name: path for path in (Path(FILE), METRICS, REPORT, IMAGES)},
-        **{f"samples/{task}.jpg": content for task, content in read_samples().items()},
+        **{f"samples/{task}.jpg": content for task, content in read_samples(TRAJECTORIES).items()},
         "dvc.lock": lock,
         "README.md": card.encode(),
     }
 
 
-def _about(params: Params, metrics: dict[str, Any], lock: bytes) -> dict[str, Any]:
+def _about(params: Params, metrics: Judgement, lock: bytes) -> dict[str, Any]:
     return {
-        "metrics": metrics,
+        "metrics": metrics.content(),
         "params": params.model_dump(mode="json"),
         "start": json.loads(START.read_text()),
         "git": git_revision(),

@@ -30,7 +30,7 @@ def split(params: Params, reporter: Reporter) -> None:
     noise = params.train.noise.corpora or sorted(params.corpora)
     clean = [pair for name in sorted(noise) for pair in kept[name]]
     unpaired = [pair for pair in clean if pair.split == TRAIN]
-    _refuse_holes(params, kept, unpaired)
+    _refuse_holes(params, kept)
     with atomic_folder(SPLIT) as folder:
         for name, task in params.tasks.items():
             pairs = [p for corpus in task.paired or task.corpora for p in kept[corpus]]
@@ -75,11 +75,9 @@ def _origins(params: Params) -> Iterator[tuple[str, str, Origin]]:
             yield f"{section}.{name}", name, origin
 
 
-def _refuse_holes(params: Params, kept: Members, unpaired: Sequence[Pair]) -> None:
+def _refuse_holes(params: Params, kept: Members) -> None:
     """Raises UserError with everything that would have nothing to train on, or to be judged by."""
     said = []
-    if not unpaired and params.method == "drdd" and params.train.noise.data == "unpaired":
-        said.append("train.noise.corpora: none of their pictures trains; lower their holdout")
     for name, task in params.tasks.items():
         corpora = task.paired or task.corpora
         section = "paired" if task.paired else "corpora"

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from drdd.checkpoints.pretrained import Start
 from drdd.data.pairs import HOLDOUT, TRAIN
+from drdd.errors import UserError
+from drdd.methods import find
 from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
 from drdd.stages.paths import NOISE
@@ -20,24 +22,28 @@ from drdd.stages.run import run_stage
 from drdd.stages.training import skip_stage, train_stage
 from drdd.storage.versions import versioned
 from drdd.training.job import Job, start_of
-from drdd.training.networks import noise_network
+from drdd.training.settings import networks_of
 
 
 def train_noise(params: Params, reporter: Reporter) -> None:
-    if params.method != "drdd":
+    if "noise" not in find(params.method).stages:
         skip_stage("noise", NOISE)
         return
     with_pairs = params.train.noise.data == "pairs"
     data, held = (
         paired(params.tasks, split) if with_pairs else unpaired(split) for split in (TRAIN, HOLDOUT)
     )
+    if not any(data.values()):
+        raise UserError(
+            "params.yaml:\n  train.noise.corpora: none of their pictures trains; lower their holdout"
+        )
     start = None if params.train.noise.start == SCRATCH else Path(params.train.noise.start)
     shards = versioned(whereabouts(data, held))
     job = Job("noise", params, data, held, shards, start and start.absolute())
     if found := start_of(job):
         Console(stderr=True, highlight=False).print(account(params.train.noise.start, found))
-    config = found.config if found else noise_network(params.train.noise)
-    train_stage(job, {"noise": config}, NOISE, reporter)
+    networks = {"noise": found.config} if found else networks_of(params, "noise")
+    train_stage(job, networks, NOISE, reporter)
 
 
 def account(origin: str, start: Start) -> Table:

@@ -20,13 +20,12 @@ from drdd.stages.training import run_name, train_stage
 from drdd.stages.warm_start import find_warm_start
 from drdd.storage.versions import versioned
 from drdd.training.job import Job, warm_start_of
-from drdd.training.networks import residual_networks
+from drdd.training.settings import networks_of
 
 
 def train_residual(params: Params, reporter: Reporter) -> None:
     pairs, held = (paired(params.tasks, split) for split in (TRAIN, HOLDOUT))
     job = Job("residual", params, pairs, held, versioned(whereabouts(pairs, held)))
-    networks = residual_networks(params.train.residual, params.diffusion, params.method)
     kept = CHECKPOINTS / f"{run_name(job)}.start.json"
     start = find_warm_start(params, kept)
     if start.said:
@@ -35,7 +34,7 @@ def train_residual(params: Params, reporter: Reporter) -> None:
         )
     job = replace(job, start=start.folder)
     warm_start_of(job)  # a model that does not fit is refused here, not in a worker
-    train_stage(job, networks, RESIDUAL, reporter)
+    train_stage(job, networks_of(params, "residual"), RESIDUAL, reporter)
     write_json(START, {"warm_start": params.train.residual.warm_start, "version": start.version})
     kept.unlink(missing_ok=True)
 

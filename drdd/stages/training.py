@@ -9,13 +9,13 @@ import pandas as pd
 
 from drdd.checkpoints.trained import write_trained
 from drdd.cluster.launch import fitted
-from drdd.cluster.live import Live, note
+from drdd.cluster.live import Live, draw_grid, note
 from drdd.files import write_bytes
 from drdd.nets.families import NetworkConfig
 from drdd.progress import Reporter
 from drdd.stages.paths import BOARD, CHECKPOINTS, LIVE, WEIGHTS
+from drdd.training.history import Point, Progress
 from drdd.training.job import Job, settings_of
-from drdd.training.points import Point, Progress
 
 FORMAT = 2  # of what a checkpoint holds: those of another are never gone on from
 INDIFFERENT = {"checkpoint_every", "keep", "restarts", "min_workers"}  # to the result
@@ -56,7 +56,7 @@ class Shown:
         """A disk that is full takes no numbers; that is said once, and is no reason to stop training."""
         self._reporter.update(progress.images, progress.total, "images", note(progress.point))
         try:
-            self.live.add(progress.point, progress.grid)
+            self.live.add(progress.point, draw_grid(progress.shown))
         except OSError as error:
             if not self._refused:
                 self.say(f"the live numbers have a gap: {error}")

@@ -1,6 +1,6 @@
 """What is trained: a stage's params, its data and its start, and the spec that they make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,20 +13,16 @@ from drdd.checkpoints.warm_start import Weights, read_warm_start
 from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import Pair
 from drdd.errors import UserError
+from drdd.methods import find
 from drdd.params import Params, PretrainedNetwork, TrainNoise, TrainResidual
 from drdd.storage.versions import Address
-from drdd.training.networks import noise_channels, residual_networks, sampling_of
 from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import StageSpec, noise_spec, residual_spec
+from drdd.training.settings import method_of, networks_of, sampling_of, stage_settings
+from drdd.training.specs import Begins, StageSpec, stage_spec
 from drdd.training.validation import (
     Held,
-    Restore,
     Validated,
-    coupled_restore,
     held_out,
-    noise_restore,
-    regression_restore,
-    residual_restore,
     validate,
     with_corrupted_copies,
 )
@@ -54,55 +50,45 @@ class Job:
 
 def build_spec(job: Job) -> StageSpec:
     """Unpaired noise stages see targets; everything else sees pairs, by task."""
-    params, library = job.params, Library(job.shards)
-    diffusion, seed, settings = params.diffusion, params.seed, settings_of(job)
-    schedule = sampling_of(params).schedule()
+    params, library, settings = job.params, Library(job.shards), settings_of(job)
     samples: CleanSamples | PairSamples
-    if isinstance(settings, TrainNoise):
-        if settings.data == "pairs":
-            samples = _pairs(job, library, settings.crop)
-        else:
-            corrupted = settings.conditioning == "estimate"
-            samples = CleanSamples(_pictures(job, library), settings.crop, seed, corrupted)
-        start = start_of(job)
-        spec = noise_spec(samples, settings, diffusion, schedule, seed, start)
-        factor = start.config.factor if start else settings.network.factor
-        restore = noise_restore(schedule, diffusion.noise_steps, settings.conditioning)
+    if isinstance(settings, TrainNoise) and settings.data == "unpaired":
+        corrupted = settings.conditioning == "estimate"
+        samples = CleanSamples(_pictures(job, library), settings.crop, params.seed, corrupted)
     else:
-        samples, weights = _pairs(job, library, settings.crop), warm_start_of(job)
-        spec = residual_spec(samples, settings, diffusion, schedule, seed, params.method, weights)
-        factor, restore = settings.network.factor, _restore_of(job)
+        samples = _pairs(job, library, settings.crop)
+    begins = begins_of(job)
+    spec = stage_spec(job.stage, method_of(params), samples, settings, params.seed, begins)
+    networks = begins.networks if begins else networks_of(params, job.stage)
+    factor = max(network.factor for network in networks.values())
     held = held_out(library, job.held, max(factor, VALIDATED // factor * factor))
     if isinstance(settings, TrainNoise) and settings.conditioning == "estimate":
-        held = with_corrupted_copies(held, seed)
-    return replace(spec, validate=partial(_validated, restore, held, seed) if held else None)
+        held = with_corrupted_copies(held, params.seed)
+    return replace(spec, validate=_validation(job, held) if held else None)
 
 
-def _restore_of(job: Job) -> Restore:
-    """How the network that learns from pairs restores."""
-    diffusion, schedule = job.params.diffusion, sampling_of(job.params).schedule()
-    steps = diffusion.residual_steps
-    if job.params.method == "regression":
-        return regression_restore(schedule)
-    if job.params.method == "coupled":
-        return coupled_restore(schedule, steps + diffusion.noise_steps)
-    return residual_restore(schedule, steps)
+def _validation(job: Job, held: Sequence[Held]) -> Callable[[nn.Module, torch.device], Validated]:
+    """By the stage's own part of the sampler, without fresh noise."""
+    sampling = replace(sampling_of(job.params), eta=0.0)
+    method, seed = find(sampling.method)(sampling), job.params.seed
 
+    def validation(net: nn.Module, device: torch.device) -> Validated:
+        return validate(net, partial(method.validate, job.stage), held, seed, device)
 
-def _validated(
-    restore: Restore, held: Sequence[Held], seed: int, net: nn.Module, device: torch.device
-) -> Validated:
-    return validate(net, restore, held, seed, device)
+    return validation
 
 
 def settings_of(job: Job) -> TrainNoise | TrainResidual:
-    """The stage's settings. A rival's one network has the budget of both stages."""
-    noise, residual = job.params.train.noise, job.params.train.residual
+    return stage_settings(job.params, job.stage)
+
+
+def begins_of(job: Job) -> Begins | None:
+    """Raises UserError when the checkpoint or model cannot be what the stage begins from."""
     if job.stage == "noise":
-        return noise
-    if job.params.method == "drdd":
-        return residual
-    return residual.model_copy(update={"images": noise.images + residual.images})
+        start = start_of(job)
+        return Begins({"noise": start.config}, {"noise": start.weights}) if start else None
+    weights = warm_start_of(job)
+    return Begins(networks_of(job.params, job.stage), weights) if weights else None
 
 
 def start_of(job: Job) -> Start | None:
@@ -110,8 +96,9 @@ def start_of(job: Job) -> Start | None:
     settings = job.params.train.noise
     if job.start is None or not isinstance(settings.network, PretrainedNetwork):
         return None
-    channels, heads = noise_channels(settings), settings.network.head_channels
-    start = read_start(job.start, settings.relative, channels, heads)
+    channels = 3 if settings.conditioning == "none" else 6
+    heads = settings.network.head_channels
+    start = read_start(job.start, settings.parameterization, channels, heads)
     if settings.crop % start.config.factor:
         raise UserError(
             f"train.noise.crop: {settings.crop} must be a multiple of {start.config.factor} for the "
@@ -124,9 +111,7 @@ def warm_start_of(job: Job) -> Weights | None:
     """Raises UserError when the model cannot be what the residual stage begins from."""
     if job.start is None:
         return None
-    params = job.params
-    networks = residual_networks(params.train.residual, params.diffusion, params.method)
-    return read_warm_start(job.start, networks, params.method)
+    return read_warm_start(job.start, networks_of(job.params, job.stage), job.params.method)
 
 
 def _pictures(job: Job, library: Library) -> Pictures:

@@ -57,7 +57,7 @@ class Learner:
     """Learns step by step; its state is all that the next steps depend on."""
 
     def __init__(self, spec: StageSpec, settings: TrainStage, worker: Worker) -> None:
-        self._spec, self._settings, self._worker = spec, settings, worker
+        self.spec, self.settings, self.worker = spec, settings, worker
         device = worker.device
         self.bf16 = settings.precision == "bf16" or (
             settings.precision == "auto" and computes_in_bf16(device)
@@ -83,23 +83,23 @@ class Learner:
 
     def join(self) -> None:
         """From now on, learn together with the other workers."""
-        settings, world = self._settings, self._worker.world
+        settings, world = self.settings, self.worker.world
         most = -(-settings.batch // world)
         if settings.compile:
             self.net.compile()
         one_pass = settings.micro_batch is None or settings.micro_batch >= most
-        self._parallel = self._worker.wrap(self.net, one_pass)
+        self._parallel = self.worker.wrap(self.net, one_pass)
         if world > 1:
-            rehearsed = self._spec.draw([0])
+            rehearsed = self.spec.draw([0])
             for _ in range(REHEARSALS):
                 self._gradients(rehearsed)
 
     def learn(self, drawing: Drawing, step: int, learning_rate: float) -> Step:
         """Nothing here waits for the device."""
-        settings = self._settings
+        settings = self.settings
         self._optimizer.zero_grad(set_to_none=True)
         of, sums = self._gradients(drawing)
-        self._worker.total(sums)
+        self.worker.total(sums)
         parameters = self.net.parameters()
         norm = descend(self._optimizer, parameters, learning_rate, settings.clip, sums[0, 0])
         update_ema(self.ema, self.net, settings.ema, step)
@@ -107,22 +107,22 @@ class Learner:
 
     def _gradients(self, drawing: Drawing) -> tuple[Tensor, Tensor]:
         """Of the mean loss over the samples of all workers, whose gradients `wrap` averages."""
-        worker, every, sums = self._worker, [], []
-        parts = drawing.parts(self._settings.micro_batch)
+        worker, every, sums = self.worker, [], []
+        parts = drawing.parts(self.settings.micro_batch)
         for i, part in enumerate(parts, start=1):
             alone = i < len(parts) and worker.world > 1
             with self._parallel.no_sync() if alone else nullcontext():  # type: ignore[operator]
                 with self.autocast():
-                    losses = self._spec.losses(self._parallel, part, worker.device)
-                (losses.of.sum() * (worker.world / self._settings.batch)).backward()
+                    losses = self.spec.losses(self._parallel, part, worker.device)
+                (losses.of.sum() * (worker.world / self.settings.batch)).backward()
             of = losses.of.detach().float()
-            members = torch.cat([torch.ones_like(of)[:, None], losses.members], dim=1)
+            mask = torch.cat([torch.ones_like(of)[:, None], losses.group_mask], dim=1)
             every.append(of)
-            sums.append(torch.stack([of @ members, members.sum(dim=0)]))
+            sums.append(torch.stack([of @ mask, mask.sum(dim=0)]))
         return torch.cat(every), torch.stack(sums).sum(dim=0)
 
     def autocast(self) -> torch.autocast:
-        device = self._worker.device.type
+        device = self.worker.device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=self.bf16)
 
     @contextmanager

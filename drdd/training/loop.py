@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from drdd.data.loader import ahead
 from drdd.params import TrainStage
-from drdd.training.clock import Clock
+from drdd.training.accumulator import MetricAccumulator
+from drdd.training.clock import Clock, Lap
+from drdd.training.history import MetricHistory, Point, Progress, reproducible
 from drdd.training.learner import Learner, State, Worker
 from drdd.training.optimisation import learning_rate_factor
-from drdd.training.points import Point, Points, Progress, reproducible
 from drdd.training.specs import Drawing, StageSpec
-from drdd.training.window import Window
 
 
 class Outside:
@@ -28,6 +28,10 @@ class Outside:
 
     def begin(self, history: Sequence[Point]) -> None:
         """Training begins, or goes on, after these points."""
+
+    def measure(self, learner: Learner, lap: Lap) -> Point:
+        """How fast the steps of a lap were, as history.TIMED; asked of the first worker alone."""
+        return {}
 
     def report(self, progress: Progress) -> None:
         """There is a new point."""
@@ -81,8 +85,8 @@ def train(
     outside = outside or Outside()
     plan, batch = Plan.of(settings), settings.batch
     learner = Learner(spec, settings, worker)
-    window, clock = Window(spec.groups, worker.device), Clock(settings.minutes, worker)
-    points = Points(spec, settings, worker, learner)
+    window, clock = MetricAccumulator(spec.groups, worker.device), Clock(settings.minutes, worker)
+    points = MetricHistory(spec, settings, worker, learner)
     parts: dict[str, Any] = {
         "learner": learner,
         "window": window,
@@ -114,10 +118,11 @@ def train(
             closed, lap = window.close(), clock.lap()
             over = over or clock.spent >= 1
             validates = plan.validation and (over or done % plan.validation == 0)
-            grid = points.make(images, rate, closed, lap, bool(validates))
+            timed = outside.measure(learner, lap) if worker.rank == 0 else {}
+            shown = points.make(images, rate, closed, timed, bool(validates))
             point = points.history[-1]
             share = 1.0 if over else max(done / plan.steps, clock.spent)
-            outside.report(Progress(images, round(images / share), point, grid))
+            outside.report(Progress(images, round(images / share), point, shown))
             points.refuse(closed)
             psnr = point.get("psnr")
             clock.start()

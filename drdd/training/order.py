@@ -8,6 +8,7 @@ from torch import Tensor
 
 from drdd.diffusion.keyed import keyed_generator
 from drdd.pictures.pixels import Pixels
+from drdd.pictures.tensors import to_tensor
 
 
 def item_of(seed: int, stage: str, n: int, count: int) -> int:
@@ -48,8 +49,3 @@ def _transform(crop: Pixels, size: int, symmetry: int) -> Tensor:
         crop = crop[:, ::-1]
     pixels = np.ascontiguousarray(np.rot90(crop, symmetry & 3))
     return to_tensor(pixels)
-
-
-def to_tensor(pixels: Pixels) -> Tensor:
-    """(H, W, 3) uint8 -> (3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1

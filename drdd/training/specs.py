@@ -1,92 +1,64 @@
-"""What the loop trains: the noise stage on clean photographs, the residual stage or a rival on pairs.
+"""What the loop trains: a stage of a method, on clean photographs or on pairs.
 
 A spec turns sample numbers into losses. Everything about the n-th sample of a run (photograph,
 crop, symmetry, t, eps) is a pure function of (seed, stage, n), whatever the workers or restarts.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from drdd.checkpoints.pretrained import Start
-from drdd.checkpoints.warm_start import Weights
-from drdd.diffusion import process
 from drdd.diffusion.keyed import keyed_generator
-from drdd.diffusion.methods import Method, TwoNetworks
-from drdd.diffusion.parameterization import adapted
-from drdd.diffusion.rollout import rollout_loss
-from drdd.diffusion.schedule import Schedule
+from drdd.diffusion.process import Conditioning
 from drdd.errors import UserError
-from drdd.methods.coupled import coupled_losses
-from drdd.methods.regression import regression_loss
-from drdd.nets.families import build
-from drdd.params import Diffusion, TimeDraw, TrainNoise, TrainResidual
-from drdd.training.networks import noise_network, residual_networks
+from drdd.methods.method import Batch, Method
+from drdd.nets.families import NetworkConfig, build
+from drdd.params import TimestepSampling, TrainNoise, TrainResidual
 from drdd.training.samples import CleanSamples, PairSamples
+from drdd.training.settings import objective_of
 from drdd.training.validation import Validated
 
 BUCKETS = 4  # of t, whose losses are logged apart
 
 
 @dataclass(frozen=True)
-class Batch:
-    """target, degraded, noise: (B, 3, H, W); t: (B,). degraded is None where only targets exist."""
+class Begins:
+    """Networks and their weights, by name, from which a stage begins instead of random ones."""
 
-    target: Tensor
-    degraded: Tensor | None
-    t: Tensor
-    noise: Tensor
-
-    def to(self, device: torch.device) -> "Batch":
-        degraded = self.degraded
-        return Batch(
-            self.target.to(device, non_blocking=True),
-            None if degraded is None else degraded.to(device, non_blocking=True),
-            self.t.to(device, non_blocking=True),
-            self.noise.to(device, non_blocking=True),
-        )
-
-    def part(self, of: slice) -> "Batch":
-        degraded = None if self.degraded is None else self.degraded[of]
-        return Batch(self.target[of], degraded, self.t[of], self.noise[of])
-
-    def pinned(self) -> "Batch":
-        degraded = None if self.degraded is None else self.degraded.pin_memory()
-        return Batch(
-            self.target.pin_memory(), degraded, self.t.pin_memory(), self.noise.pin_memory()
-        )
+    networks: Mapping[str, NetworkConfig]
+    weights: Mapping[str, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is needed to learn from some samples. members: (B, G), 1 where a sample is of a group."""
+    """What is needed to learn from some samples. group_mask: (B, G), 1 where a sample is of a group."""
 
     batch: Batch
-    members: Tensor
+    group_mask: Tensor
 
     def parts(self, size: int | None) -> "list[Drawing]":
         """Of `size` samples each, the last perhaps fewer; one, of all, for None."""
-        count = len(self.members)
+        count = len(self.group_mask)
         if size is None or size >= count:
             return [self]
         slices = [slice(i, i + size) for i in range(0, count, size)]
-        return [Drawing(self.batch.part(of), self.members[of]) for of in slices]
+        return [Drawing(self.batch.part(of), self.group_mask[of]) for of in slices]
 
     def pinned(self) -> "Drawing":
         """In memory from which a GPU copies without being waited for."""
-        return Drawing(self.batch.pinned(), self.members.pin_memory())
+        return Drawing(self.batch.pinned(), self.group_mask.pin_memory())
 
 
 @dataclass(frozen=True)
 class Losses:
-    """of: each sample's loss, (B,). members: (B, G), as the drawing's."""
+    """of: each sample's loss, (B,). group_mask: (B, G), as the drawing's."""
 
     of: Tensor
-    members: Tensor
+    group_mask: Tensor
 
 
 @dataclass(frozen=True)
@@ -102,7 +74,7 @@ class StageSpec:
     samples: CleanSamples | PairSamples
     grid: Sequence[int]
     last: int
-    time_draw: TimeDraw
+    timestep_sampling: TimestepSampling
     seed: int
     make: Callable[[], nn.Module]
     loss: Callable[[nn.Module, Batch], Tensor]
@@ -131,7 +103,7 @@ class StageSpec:
             targets.append(drawn.target)
             if drawn.degraded is not None:
                 inputs.append(drawn.degraded)
-            times.append(draw_time(self.time_draw, self.grid, self.last, generator))
+            times.append(draw_time(self.timestep_sampling, self.grid, self.last, generator))
             noises.append(torch.randn(drawn.target.shape, generator=generator))
             tasks.append(drawn.group)
         batch = Batch(
@@ -140,33 +112,63 @@ class StageSpec:
             torch.tensor(times),
             torch.stack(noises),
         )
-        return Drawing(batch, self._members(tasks, times))
+        return Drawing(batch, self._group_mask(tasks, times))
 
     def losses(self, net: nn.Module, drawing: Drawing, device: torch.device) -> Losses:
-        members = drawing.members.to(device, non_blocking=True)
-        return Losses(self.loss(net, drawing.batch.to(device)), members)
+        mask = drawing.group_mask.to(device, non_blocking=True)
+        return Losses(self.loss(net, drawing.batch.to(device)), mask)
 
-    def _members(self, tasks: Sequence[str], times: Sequence[int]) -> Tensor:
-        members = torch.zeros(len(tasks), len(self.groups))
+    def _group_mask(self, tasks: Sequence[str], times: Sequence[int]) -> Tensor:
+        mask = torch.zeros(len(tasks), len(self.groups))
         for row, (task, t) in enumerate(zip(tasks, times, strict=True)):
-            members[row, self.samples.groups.index(task)] = 1
-            members[row, len(self.samples.groups) + t * BUCKETS // (self.last + 1)] = 1
-        return members
+            mask[row, self.samples.groups.index(task)] = 1
+            mask[row, len(self.samples.groups) + t * BUCKETS // (self.last + 1)] = 1
+        return mask
 
 
-def noise_spec(
+def stage_spec(
+    stage: str,
+    method: Method,
     samples: CleanSamples | PairSamples,
-    settings: TrainNoise,
-    diffusion: Diffusion,
-    schedule: Schedule,
+    settings: TrainNoise | TrainResidual,
     seed: int,
-    start: Start | None = None,
+    begins: Begins | None = None,
 ) -> StageSpec:
-    """eps from x_t, beside a condition if there is one; from random weights, or from `start`'s.
+    """What `method` trains in `stage`.
 
-    Raises UserError for a conditioning that cannot use the samples.
+    begins: the networks to begin from instead of random weights, which may be others than those of
+    settings. Raises UserError for a conditioning that cannot use the samples.
     """
-    paired, conditioning = isinstance(samples, PairSamples), settings.conditioning
+    if isinstance(settings, TrainNoise):
+        _refuse_samples(settings.conditioning, paired=isinstance(samples, PairSamples))
+    networks = method.networks(stage, settings.network.model_dump()) if begins is None else {}
+    objective = objective_of(settings)
+
+    def make() -> nn.Module:
+        nets = {}
+        for name, config in (begins.networks if begins else networks).items():
+            net = build(config)
+            if begins:
+                net.load_state_dict(begins.weights[name])
+            nets[name] = method.adapt(name, net)
+        return method.join(nets)
+
+    def loss(net: nn.Module, batch: Batch) -> Tensor:
+        return method.loss(stage, net, batch, objective)
+
+    return StageSpec(
+        stage,
+        samples,
+        method.timesteps(stage),
+        method.last_timestep(stage),
+        settings.timestep_sampling,
+        seed,
+        make,
+        loss,
+    )
+
+
+def _refuse_samples(conditioning: Conditioning, paired: bool) -> None:
     if (conditioning == "input") != paired:
         raise UserError(
             f"train.noise.conditioning: {conditioning!r} learns from "
@@ -174,83 +176,14 @@ def noise_spec(
             + (" alone, but was given pairs" if paired else "")
         )
 
-    def loss(net: nn.Module, batch: Batch) -> Tensor:
-        condition = None if conditioning == "none" else batch.degraded
-        return process.noise_loss(net, schedule, batch.target, batch.t, batch.noise, condition)
 
-    def make() -> nn.Module:
-        net = build(start.config if start else noise_network(settings))
-        if start:
-            net.load_state_dict(start.weights)
-        return adapted(net, settings.relative, schedule.steps)
-
-    return StageSpec(
-        "noise",
-        samples,
-        schedule.noise_grid(diffusion.noise_steps)[:-1],
-        schedule.start,
-        settings.time_draw,
-        seed,
-        make,
-        loss,
-    )
-
-
-def residual_spec(
-    samples: PairSamples,
-    settings: TrainResidual,
-    diffusion: Diffusion,
-    schedule: Schedule,
-    seed: int,
-    method: Method = "drdd",
-    start: Weights | None = None,
-) -> StageSpec:
-    """I_res inside fixed noise; or a rival, on the same samples.
-
-    start: where each of `residual_networks` begins, by part; None for random weights.
-    """
-    steps = diffusion.residual_steps
-    plain: Callable[..., Tensor] = regression_loss
-    if method == "drdd":
-        rollout = settings.rollout
-        plain = partial(rollout_loss, count=steps) if rollout else process.residual_loss
-
-    def loss(net: nn.Module, batch: Batch) -> Tensor:
-        assert batch.degraded is not None
-        pair = (schedule, batch.target, batch.degraded)
-        # The floor, 1/100 of the squared range, keeps nearly clean crops from dominating.
-        energy = process.residual_energy(batch.target, batch.degraded) + 0.01
-        scale = energy if settings.balance == "relative" else torch.ones_like(energy)
-        if method == "coupled":
-            of_residual, of_noise = coupled_losses(net, *pair, batch.t, batch.noise)
-            return of_residual / scale + of_noise
-        return plain(net, *pair, batch.t, batch.noise) / scale
-
-    def make() -> nn.Module:
-        networks = residual_networks(settings, diffusion, method)
-        nets = {part: build(config) for part, config in networks.items()}
-        for part, weights in (start or {}).items():
-            nets[part].load_state_dict(weights)
-        return TwoNetworks(**nets) if len(nets) == 2 else nets["residual"]
-
-    grid = steps + diffusion.noise_steps if method == "coupled" else steps
-    return StageSpec(
-        "residual",
-        samples,
-        schedule.residual_grid(grid)[:-1],
-        schedule.steps - 1,
-        settings.time_draw,
-        seed,
-        make,
-        loss,
-    )
-
-
-def draw_time(mixture: TimeDraw, grid: Sequence[int], last: int, generator: torch.Generator) -> int:
-    """A step: grid[0] with probability `start`, one of the grid with `grid`, else one of 0..last."""
+def draw_time(
+    mixture: TimestepSampling, grid: Sequence[int], last: int, generator: torch.Generator
+) -> int:
+    """A step: grid[0] with probability `first`, one of the grid with `grid`, else one of 0..last."""
     u = float(torch.rand((), generator=generator))
-    if u < mixture.start:
+    if u < mixture.first:
         return grid[0]
-    if u < mixture.start + mixture.grid:
+    if u < mixture.first + mixture.grid:
         return grid[int(torch.randint(len(grid), (), generator=generator))]
     return int(torch.randint(last + 1, (), generator=generator))

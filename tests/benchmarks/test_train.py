@@ -14,9 +14,9 @@ from benchmarks.starting import Start
 from benchmarks.train import on_gpu
 from benchmarks.train_tables import overheads, scaling
 from benchmarks.turns import ratio
+from drdd.training.history import Progress
 from drdd.training.learner import Worker
 from drdd.training.loop import Outside, Plan, train
-from drdd.training.points import Progress
 from drdd.training.specs import StageSpec
 from tests.conftest import ROOT
 from tests.training.tiny import noise, residual, settings

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from drdd.checkpoints.folder import load_model, save_model
 from drdd.checkpoints.official import adm_config, rddm_config, read_official, residual_names
-from drdd.diffusion.methods import restore
 from drdd.errors import UserError
-from drdd.nets.adm import AdmConfig, AdmUNet
-from drdd.nets.compact import CompactConfig, CompactUNet
-from drdd.nets.rddm import RddmConfig, RddmUNet, standardised
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
+from drdd.nets.rddm import RddmConfig
+from drdd.nets.rddm_unet import RddmUNet, standardised
 from tests.nets.filled import filled, noise, pictures, probes, value_of
 
 RECORDED = json.loads((Path(__file__).parent / "official.json").read_text())
@@ -130,14 +132,11 @@ def test_an_imported_checkpoint_samples_what_the_authors_code_sampled(
     model = load_model(tmp_path / "m")
     name, shape = f"sample {kind}", (1, 3, 64, 64)
     with torch.inference_mode():
-        sample = restore(
-            model.sampling,
-            model.schedule,
-            model.nets,
-            pictures(name, *shape),
-            lambda purpose: noise(name, *shape),
+        states = model.method.trajectory(
+            model.nets, pictures(name, *shape), lambda purpose: noise(name, *shape)
         )
-    for state, recorded in zip(sample.states, RECORDED[name]["states"], strict=True):
+        walked = [state.image for state in states if state.name != "estimate"]
+    for state, recorded in zip(walked, RECORDED[name]["states"], strict=True):
         _assert_recorded(state, recorded, 1e-4)
 
 

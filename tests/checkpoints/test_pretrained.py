@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from drdd.checkpoints.pretrained import read_start
 from drdd.errors import UserError
-from drdd.nets.adm import AdmConfig, AdmUNet
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
 from tests.nets.filled import filled, pictures
 
 TIMES = torch.tensor([17.0, 613.5])
@@ -59,8 +60,8 @@ def _unet2d(folder: Path, **changes: Any) -> Any:
     return net
 
 
-def _ours(folder: Path, relative: str = "vp_epsilon", channels: int = 3) -> nn.Module:
-    start = read_start(folder, relative, channels)
+def _ours(folder: Path, parameterization: str = "vp_epsilon", channels: int = 3) -> nn.Module:
+    start = read_start(folder, parameterization, channels)
     net = AdmUNet(start.config)
     net.load_state_dict(start.weights)
     return net.eval()
@@ -133,13 +134,15 @@ def test_the_scheduler_says_what_was_predicted(tmp_path: Path) -> None:
     said = tmp_path / "scheduler_config.json"
     said.write_text(json.dumps({"prediction_type": "v_prediction", "beta_schedule": "linear"}))
     assert read_start(tmp_path, "vp_v").config.channels == 32
-    with pytest.raises(UserError, match=r"predicts v, but train\.noise\.relative is vp_epsilon"):
+    with pytest.raises(
+        UserError, match=r"predicts v, but train\.noise\.parameterization is vp_epsilon"
+    ):
         read_start(tmp_path, "vp_epsilon")
     said.write_text(json.dumps({"beta_schedule": "squaredcos_cap_v2"}))
     with pytest.raises(UserError, match="beta_schedule is 'squaredcos_cap_v2', but only 1000"):
         read_start(tmp_path, "vp_epsilon")
     said.unlink()
-    with pytest.raises(UserError, match=r"relative is edm: set it to vp_epsilon"):
+    with pytest.raises(UserError, match=r"parameterization is edm: set it to vp_epsilon"):
         read_start(tmp_path, "edm")
 
 
@@ -147,10 +150,10 @@ def test_a_start_that_does_not_fit_is_refused_in_one_sentence(tmp_path: Path) ->
     path = tmp_path / "uncond.pt"
     whole = dict(_guided(path).state_dict())
 
-    def refused(said: str, weights: object, relative: str = "vp_epsilon") -> None:
+    def refused(said: str, weights: object, parameterization: str = "vp_epsilon") -> None:
         torch.save(weights, path)
         with pytest.raises(UserError, match=said):
-            read_start(path, relative, head_channels=16)
+            read_start(path, parameterization, head_channels=16)
 
     without = {name: value for name, value in whole.items() if name != "out.0.bias"}
     refused(r"1 of \d+ tensors are missing \(out.0.bias\)", without)
@@ -159,7 +162,7 @@ def test_a_start_that_does_not_fit_is_refused_in_one_sentence(tmp_path: Path) ->
     refused("its output has 5 channels", whole | {"out.2.weight": torch.zeros(5, 32, 3, 3)})
     refused("names with tensors, found state_dict", {"state_dict": whole})
     refused("such as input_blocks.0.0.weight, found a", {"a": torch.zeros(1)})
-    refused("predicts epsilon, but train.noise.relative is vp_v: set it to", whole, "vp_v")
+    refused("predicts epsilon, but train.noise.parameterization is vp_v: set it to", whole, "vp_v")
     torch.save(whole, path)
     with pytest.raises(
         UserError, match=r"64 channels do not divide by 24 a head; set train\.noise"

@@ -14,28 +14,26 @@ from drdd.nets.rddm import RddmConfig
 from tests.nets.tiny import configs, random_weights, sampling
 
 
-def _saved(folder: Path, method: str = "drdd", networks: int = 1) -> dict[str, Any]:
+def _saved(folder: Path, method: str = "drdd") -> dict[str, Any]:
     torch.manual_seed(0)
-    parts = configs(method, networks)
+    parts = configs(method)
     weights = {part: random_weights(config) for part, config in parts.items()}
     save_model(folder, weights, parts, sampling(method=method), ["rain"])
     return weights
 
 
 @pytest.mark.parametrize(
-    ("method", "networks", "parts"),
+    ("method", "parts"),
     [
-        ("drdd", 1, ["residual"]),
-        ("regression", 1, ["residual"]),
-        ("coupled", 1, ["residual"]),
-        ("coupled", 2, ["residual", "noise"]),
+        ("drdd", ["residual"]),
+        ("regression", ["residual"]),
+        ("coupled", ["residual"]),
+        ("coupled_two_networks", ["residual", "noise"]),
     ],
 )
-def test_the_weights_come_back_to_the_bit(
-    tmp_path: Path, method: Any, networks: int, parts: list[str]
-) -> None:
-    saved = _saved(tmp_path, method, networks)
-    asked = {part: configs(method, networks)[part] for part in parts}
+def test_the_weights_come_back_to_the_bit(tmp_path: Path, method: str, parts: list[str]) -> None:
+    saved = _saved(tmp_path, method)
+    asked = {part: configs(method)[part] for part in parts}
     found = read_warm_start(tmp_path, asked, method)
     assert list(found) == parts
     for part in parts:
@@ -82,9 +80,9 @@ def test_another_network_is_refused_with_all_that_differs(
 
 
 def test_a_network_that_is_not_there_is_said(tmp_path: Path) -> None:
-    _saved(tmp_path, "coupled", 1)
-    with pytest.raises(UserError, match="it holds no noise network"):
-        read_warm_start(tmp_path, configs("coupled", 2), "coupled")
+    _saved(tmp_path, "coupled_two_networks")
+    with pytest.raises(UserError, match="it holds no middle network"):
+        read_warm_start(tmp_path, {"middle": configs()["noise"]}, "coupled_two_networks")
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from drdd.cli import tasks as tasks_cli
+from drdd.degradations.catalogue import SCHEMAS
 from drdd.errors import UserError
 from drdd.params import Task, load, read
-from drdd.params.degradations import DEGRADATIONS
 from drdd.params.edit import add_task, parse_degradation
 from tests.conftest import ROOT
 
@@ -57,7 +57,7 @@ def test_list_shows_where_pairs_come_from_and_the_gate(params: str) -> None:
 
 
 def test_show_draws_every_degradation_and_the_clean_picture(workspace: Path) -> None:
-    assert f"{len(DEGRADATIONS)} degradations" in _run("show", "-o", "sheet.png")
+    assert f"{len(SCHEMAS)} degradations" in _run("show", "-o", "sheet.png")
     sheet = Path("sheet.png").read_bytes()
     _run("show", "-o", "sheet.png")
     assert Path("sheet.png").read_bytes() == sheet
@@ -159,7 +159,7 @@ def test_add_asks_at_a_terminal(params: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(tasks_cli, "_at_a_terminal", lambda: True)
     answers = "0.5\nnature\nmotion_blur:length=9..15 jpeg\n"
     output = _run("add", "shaky", answers=answers)
-    assert all(kind in output for kind in DEGRADATIONS)
+    assert all(kind in output for kind in SCHEMAS)
     task = load().tasks["shaky"]
     assert task.corpora == ["nature"]
     assert [step.kind for step in task.degradation] == ["motion_blur", "jpeg"]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from drdd.cluster import launch
+from drdd.training.history import Point, Progress
 from drdd.training.job import Job
-from drdd.training.points import Point, Progress
 
 LOOK_S = 3.0
 

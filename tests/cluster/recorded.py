@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from drdd.training.learner import State
+from drdd.cluster.speed import Speedometer
+from drdd.training.clock import Lap
+from drdd.training.history import Point, Progress
+from drdd.training.learner import Learner, State
 from drdd.training.loop import Outside
-from drdd.training.points import Point, Progress
 
 
 class Recorded(Outside):
@@ -15,6 +17,7 @@ class Recorded(Outside):
 
     def __init__(self, start: State | None = None, ask_after: int = -1) -> None:
         self.start, self._ask_after, self._images = start, ask_after, 0
+        self._speed = Speedometer()
         self.states: list[tuple[State, int, float | None]] = []
         self.seen: list[Progress] = []
         self.began: list[Sequence[Point]] = []
@@ -24,6 +27,9 @@ class Recorded(Outside):
 
     def begin(self, history: Sequence[Point]) -> None:
         self.began.append(list(history))
+
+    def measure(self, learner: Learner, lap: Lap) -> Point:
+        return self._speed(learner, lap)
 
     def report(self, progress: Progress) -> None:
         self.seen.append(progress)

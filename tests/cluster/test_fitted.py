@@ -24,9 +24,9 @@ from drdd.errors import TransientError, UserError
 from drdd.params import validate
 from drdd.stages.paths import CORPORA
 from drdd.storage.versions import Address, addresses
+from drdd.training.history import Progress
 from drdd.training.job import Job
 from drdd.training.loop import Trained
-from drdd.training.points import Progress
 from tests.cluster.clusters import QUIET, head, ray_node
 from tests.cluster.lone import Watched
 from tests.conftest import ROOT

@@ -13,7 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from drdd.cluster.live import Live, note, tag
-from drdd.training.points import Point
+from drdd.training.history import Point
 from tests.conftest import ROOT
 from tests.project import must
 

@@ -9,9 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drdd.degradations.catalogue import DEGRADATIONS, degrade, degrade_batch
+from drdd.degradations.catalogue import FAMILIES, FUNCTIONS, SCHEMAS
+from drdd.degradations.chain import degrade, degrade_batch
+from drdd.degradations.registry import degradation
 from drdd.diffusion.keyed import keyed_generator
-from drdd.params.degradations import DEGRADATIONS as SCHEMAS
+from tests.conftest import ROOT
 from tests.degradations import pictures
 
 KINDS = sorted(SCHEMAS)
@@ -28,13 +30,23 @@ def _photo() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
 
 
-def test_params_and_code_know_the_same_degradations() -> None:
-    assert list(SCHEMAS) == list(DEGRADATIONS)
+def test_every_family_of_the_folder_is_in_the_catalogue() -> None:
+    declaring = {
+        path.stem
+        for path in (ROOT / "drdd/degradations").glob("*.py")
+        if "\n@degradation(" in path.read_text()
+    }
+    assert {family.__name__.rpartition(".")[2] for family in FAMILIES} == declaring
+
+
+def test_a_kind_is_declared_once() -> None:
+    with pytest.raises(ValueError, match="two degradations of kind 'grey'"):
+        degradation(SCHEMAS["grey"])(FUNCTIONS["grey"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_params_and_code_know_the_same_parameters(kind: str) -> None:
-    parameters = inspect.signature(DEGRADATIONS[kind]).parameters.values()
+def test_a_function_takes_what_its_schema_has(kind: str) -> None:
+    parameters = inspect.signature(FUNCTIONS[kind]).parameters.values()
     accepted = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     assert accepted == set(SCHEMAS[kind].model_fields) - {"kind", "probability"}
 
@@ -112,7 +124,7 @@ def test_a_chain_is_its_steps_one_after_the_other_from_one_stream() -> None:
     expected = x
     for step in chain:
         arguments = {k: v for k, v in step.items() if k not in ("kind", "probability")}
-        expected = DEGRADATIONS[step["kind"]](expected, rng, **arguments)
+        expected = FUNCTIONS[step["kind"]](expected, rng, **arguments)
     assert torch.equal(degrade_batch(x, chain, keyed_generator("chain")), expected)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from drdd.degradations import noise
-from drdd.degradations.catalogue import degrade
+from drdd.degradations.chain import degrade
 from drdd.diffusion.keyed import keyed_generator
 from tests.degradations.pictures import flat
 

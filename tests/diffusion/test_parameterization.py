@@ -1,6 +1,6 @@
-"""Every relative around its own ideal network is the same denoiser, on a known Gaussian mixture.
+"""Each parameterization around its own ideal network is the same denoiser, on a known Gaussian mixture.
 
-The ideal networks are derived in each relative's own coordinates, from the mixture's posterior for a
+The ideal networks are derived in each one's own coordinates, from the mixture's posterior for a
 state u = alpha * x0 + gamma * eps; nothing is taken from the adapters under test.
 """
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from drdd.diffusion.parameterization import RELATIVES, SIGMA_DATA, adapted, relative
+from drdd.diffusion.parameterization import PARAMETERIZATIONS, SIGMA_DATA, adapted, parameterization
 from drdd.diffusion.process import noise_loss
 from drdd.diffusion.sampler import remove_noise
 from drdd.diffusion.schedule import Schedule
@@ -34,7 +34,7 @@ def posterior_mean(u: Tensor, alpha: Tensor, gamma: Tensor) -> Tensor:
 
 
 class Ideal(nn.Module):
-    """A relative's ideal network: its own state and time in, its own prediction out."""
+    """A parameterization's ideal network: its own state and time in, its own prediction out."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def _net(name: str) -> nn.Module:
     return adapted(Ideal(name), name, SCHEDULE.steps)
 
 
-@pytest.mark.parametrize("name", RELATIVES)
+@pytest.mark.parametrize("name", PARAMETERIZATIONS)
 def test_ideal_networks_give_the_posterior_mean(name: str) -> None:
     x0 = _mixture(6)
     t = torch.tensor([0, 40, 200, 500, 800, 999])
@@ -86,7 +86,7 @@ def test_ideal_networks_give_the_posterior_mean(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", RELATIVES)
+@pytest.mark.parametrize("name", PARAMETERIZATIONS)
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_ideal_networks_give_the_same_samples(name: str, eta: float) -> None:
     start = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(2)).double()
@@ -96,7 +96,8 @@ def test_ideal_networks_give_the_same_samples(name: str, eta: float) -> None:
         return torch.randn(start.shape, generator=torch.Generator().manual_seed(seed))
 
     direct, wrapped = (
-        remove_noise(_net(which), SCHEDULE, start, 20, eta, draw)[-1] for which in ("paper", name)
+        list(remove_noise(_net(which), SCHEDULE, start, 20, eta, draw))[-1]
+        for which in ("paper", name)
     )
     torch.testing.assert_close(wrapped, direct, atol=1e-4, rtol=0)
     assert float(direct.std()) > 0.3  # they are samples, not their mean
@@ -111,7 +112,7 @@ def test_ddim_with_the_ideal_denoiser_recovers_a_point_exactly() -> None:
 
     for steps in (1, 2, 13):
         start = x0 + SCHEDULE.fixed_noise * torch.randn_like(x0)
-        restored = remove_noise(net, SCHEDULE, start, steps)[-1]
+        restored = list(remove_noise(net, SCHEDULE, start, steps))[-1]
         torch.testing.assert_close(restored, x0, atol=1e-5, rtol=0)
 
 
@@ -130,7 +131,7 @@ def test_the_posterior_of_one_gaussian_is_its_closed_form() -> None:
     assert loss == pytest.approx(sigma**2 / (sigma**2 + b**2), rel=0.02)
 
 
-@pytest.mark.parametrize("name", RELATIVES)
+@pytest.mark.parametrize("name", PARAMETERIZATIONS)
 def test_gradients_are_finite_at_both_ends_of_the_schedule(name: str) -> None:
     torch.manual_seed(0)
     net = adapted(_Small(), name, SCHEDULE.steps)
@@ -150,6 +151,8 @@ class _Small(nn.Module):
         return self.conv(x) + self.time(time[:, None])[:, :, None, None]
 
 
-def test_a_name_that_is_no_relative_is_refused() -> None:
-    with pytest.raises(ValueError, match="'ddpm' is no relative; there are paper, vp_epsilon"):
-        relative("ddpm", 1000)
+def test_a_name_that_is_no_parameterization_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="'ddpm' is no parameterization; there are paper, vp_epsilon"
+    ):
+        parameterization("ddpm", 1000)

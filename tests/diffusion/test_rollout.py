@@ -9,7 +9,8 @@ from drdd.diffusion.process import diffuse_residual, residual_loss
 from drdd.diffusion.rollout import rollout_loss
 from drdd.diffusion.sampler import remove_residual
 from drdd.diffusion.schedule import Schedule
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
 from tests.nets.filled import filled
 
 SCHEDULE = Schedule.linear(0.15)
@@ -39,7 +40,7 @@ def test_later_steps_are_trained_where_the_sampler_arrives_and_all_others_on_tru
     (states,) = (x[:, :3] for x in asked)
     with torch.no_grad():
         start = degraded + SCHEDULE.fixed_noise * noise
-        reached, _ = remove_residual(net, SCHEDULE, start, degraded, grid)
+        reached = [y for y, _ in remove_residual(net, SCHEDULE, start, degraded, grid)]
     true = diffuse_residual(SCHEDULE, target, degraded, t, noise)
     expected = torch.stack([true[0], reached[0][1], true[2], reached[1][3], true[4]])
     torch.testing.assert_close(states, expected, atol=1e-5, rtol=0)
@@ -78,7 +79,7 @@ def test_gradients_are_those_of_the_last_pass_alone(bf16: bool) -> None:
         rolled = gradients(rollout_loss(net, SCHEDULE, target, degraded, t, noise, 2))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         start = degraded + SCHEDULE.fixed_noise * noise
-        (state, _), _ = remove_residual(net, SCHEDULE, start, degraded, SCHEDULE.residual_grid(2))
+        state, _ = next(remove_residual(net, SCHEDULE, start, degraded, SCHEDULE.residual_grid(2)))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         time = torch.full((2,), SCHEDULE.a(int(t[0])) * SCHEDULE.steps)
         told = net(torch.cat([state, degraded], dim=1), time).float()

@@ -41,7 +41,7 @@ def test_grids_descend_from_their_start_to_level_zero(count: int, level: float) 
     schedule = Schedule.linear(level)
     for grid, first in (
         (schedule.residual_grid(count), 999),
-        (schedule.noise_grid(min(count, schedule.start + 1)), schedule.start),
+        (schedule.noise_grid(min(count, schedule.t_start + 1)), schedule.t_start),
     ):
         assert grid[0] == first
         assert grid[-1] == -1

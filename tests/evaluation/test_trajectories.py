@@ -6,15 +6,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from drdd.evaluation.trajectories import SIDE, read_samples, read_strips, write_strips
-from drdd.report.findings import FIRST, WORST, Strip
-from drdd.stages.paths import STRIPS
+from drdd.evaluation.trajectories import (
+    FIRST,
+    SIDE,
+    WORST,
+    Trajectory,
+    read_samples,
+    read_trajectories,
+    write_trajectories,
+)
+
+FILE = Path("trajectories.parquet")
 
 
-def _strip(task: str, shade: int, kind: str = FIRST, side: int = 16) -> Strip:
+def _trajectory(task: str, shade: int, kind: str = FIRST, side: int = 16) -> Trajectory:
     """All of whose pictures are of one grey, by which they are known again."""
     states = (("de-residual 1", _flat(shade + 10, side)),)
-    return Strip(
+    return Trajectory(
         task=task,
         image=f"nature/{shade}",
         kind=kind,
@@ -31,10 +39,16 @@ def _flat(shade: int, side: int) -> np.ndarray:
     return np.full((side, side, 3), shade, np.uint8)
 
 
-def test_strips_are_read_back_by_task_in_their_order(workspace: Path) -> None:
-    STRIPS.parent.mkdir(parents=True)
-    write_strips([_strip("rain", 40), _strip("haze", 80, side=700), _strip("rain", 120, WORST)])
-    found = read_strips()
+def test_trajectories_are_read_back_by_task_in_their_order(workspace: Path) -> None:
+    write_trajectories(
+        FILE,
+        [
+            _trajectory("rain", 40),
+            _trajectory("haze", 80, side=700),
+            _trajectory("rain", 120, WORST),
+        ],
+    )
+    found = read_trajectories(FILE)
     assert list(found) == ["haze", "rain"]
     assert [(one.kind, one.image) for one in found["rain"]] == [
         (FIRST, "nature/40"),
@@ -49,12 +63,15 @@ def test_strips_are_read_back_by_task_in_their_order(workspace: Path) -> None:
 
 
 def test_samples_are_inputs_of_every_task_and_of_different_pictures(workspace: Path) -> None:
-    STRIPS.parent.mkdir(parents=True)
     shades = (40, 80, 120)
-    strips = [_strip(task, shade) for task in ("haze", "noise", "rain") for shade in shades]
-    write_strips([*strips, _strip("snow", 160), _strip("rain", 200, WORST)])
+    trajectories = [
+        _trajectory(task, shade) for task in ("haze", "noise", "rain") for shade in shades
+    ]
+    write_trajectories(
+        FILE, [*trajectories, _trajectory("snow", 160), _trajectory("rain", 200, WORST)]
+    )
     found = {
         task: round(float(np.asarray(Image.open(io.BytesIO(content))).mean()))
-        for task, content in read_samples().items()
+        for task, content in read_samples(FILE).items()
     }
     assert found == {"haze": 40, "noise": 80, "rain": 120, "snow": 160}

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
+from drdd.gates.judgement import Judgement
 from flows import artifacts
 from flows.summary import places, table
 
@@ -19,12 +20,9 @@ GAIN = {"gate": "min_psnr_gain", "task": "rain", "needed": 1.5, "passed": True, 
 DROP = {"gate": "max_drop_vs_champion", "task": "rain", "needed": 0.5, "passed": False}
 
 
-def _metrics(*gates: dict[str, Any], **row: Any) -> dict[str, Any]:
-    return {
-        "tasks": {"rain": ROW | row},
-        "gates": list(gates),
-        "passed": all(gate["passed"] for gate in gates),
-    }
+def _metrics(*gates: dict[str, Any], **row: Any) -> Judgement:
+    content = {"tasks": {"rain": ROW | row}, "gates": gates}
+    return Judgement.model_validate(content | {"passed": all(gate["passed"] for gate in gates)})
 
 
 def _shown(rows: list[dict[str, Any]]) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from fastapi import FastAPI
 from PIL import Image, ImageFilter
 
-from drdd.inference.engine import Options, Pixels, Restoration, State
+from drdd.inference.engine import Options, Restoration, Shown
+from drdd.pictures.pixels import Pixels
 from drdd.serving.http import ApiLimits, make_api
 from drdd.serving.service import Answer, Served
 
@@ -79,7 +80,7 @@ class Fake:
         if self.problem:
             raise self.problem
         blurred = [blur(pixels, radius) for radius in range(len(STATES))]
-        states = [State(name, x) for name, x in zip(STATES, blurred, strict=True)]
+        states = [Shown(name, x) for name, x in zip(STATES, blurred, strict=True)]
         served = next(one for one in self.models() if one.alias == (model or "champion"))
         restoration = Restoration(blurred[-1], tuple(states) if options.states else ())
         return Answer(restoration, served, seconds=0.41, waited=0.02, batch=1)

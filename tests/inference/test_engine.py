@@ -11,15 +11,16 @@ import torch
 from drdd.checkpoints.folder import save_model
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Pixels, Restorer, State
+from drdd.inference.engine import Options, Restorer, Shown
 from drdd.inference.tiling import Tiles
+from drdd.pictures.pixels import Pixels
 from tests.nets.tiny import configs, random_weights, sampling
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "drdd": {},
     "drdd, random steps": {"eta": 1.0},
     "drdd, estimate": {"conditioning": "estimate"},
-    "drdd, as rectified flow": {"relative": "flow"},
+    "drdd, as rectified flow": {"parameterization": "flow"},
     "coupled": {"method": "coupled", "eta": 1.0},
     "regression": {"method": "regression"},
 }
@@ -29,9 +30,9 @@ def make_model(folder: Path, seed: int = 0, **changes: Any) -> Path:
     """A small model with random weights."""
     torch.manual_seed(seed)
     chosen = sampling(**changes)
-    parts = configs(chosen.method, 1, chosen.conditioning != "none")
+    parts = configs(chosen.method, chosen.conditioning)
     weights = {part: random_weights(config) for part, config in parts.items()}
-    if chosen.relative != "paper":
+    if chosen.parameterization != "paper":
         weights["noise"] = {f"net.{name}": value for name, value in weights["noise"].items()}
     save_model(folder, weights, parts, chosen, ["rain"])
     return folder
@@ -78,10 +79,10 @@ def test_a_restoration_is_the_methods_own_with_every_state_named(tmp_path: Path,
     restored = restorer.restore(picture, Options(seed=3, states=True), "a key")
     degraded = torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.inference_mode():
-        expected = restorer.model.restore(degraded, keyed_noise(3, ["a key"], degraded))
-    walked = [state for state in restored.states if state.name != "estimate"]
-    for state, x in zip(walked, expected.states, strict=True):
-        scaled = ((x[0].clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
+        model, draw = restorer.model, keyed_noise(3, ["a key"], degraded)
+        expected = list(model.method.trajectory(model.nets, degraded, draw))
+    for state, one in zip(restored.states, expected, strict=True):
+        scaled = ((one.image[0].clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
         assert np.abs(scaled - state.pixels).max() < 0.51
     assert np.array_equal(restored.output, restored.states[-1].pixels)
     assert [state.name for state in restored.states] == {
@@ -191,4 +192,4 @@ def test_every_method_restores_in_tiles_too(tmp_path: Path, name: str) -> None:
         assert one.name == other.name
         assert other.pixels.shape == (70, 130, 3)
         assert np.abs(one.pixels.astype(int) - other.pixels).mean() < 2
-    assert isinstance(pieces.states[-1], State)
+    assert isinstance(pieces.states[-1], Shown)

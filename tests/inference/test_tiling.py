@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from benchmarks.seams import near_seams
 from drdd.checkpoints.folder import Model, load_model
 from drdd.inference import tiling
-from drdd.inference.engine import Options, Pixels, Restorer
+from drdd.inference.engine import Options, Restorer
 from drdd.inference.norms import Corrected, Joint, Measured, Statistics, fixed, norms_of
 from drdd.inference.tiling import TiledNet, Tiles, tiles
+from drdd.pictures.pixels import Pixels
 from drdd.sources.entry import package_file
 from tests.inference.test_engine import make_model
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drdd.data.pairs import HOLDOUT, TRAIN, Pair
+from drdd.data.pairs import HOLDOUT, TRAIN, Pair, choose_pairs
 from drdd.errors import UserError
-from drdd.intake.split import Leak, choose_pairs, hold_out, leaks
+from drdd.intake.split import Leak, hold_out, leaks
 from tests.corpora import Pixels, picture, scene
 
 KEY = "corpora.sky.holdout"

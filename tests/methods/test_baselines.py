@@ -6,12 +6,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from drdd.diffusion.methods import TwoNetworks
+from drdd.diffusion.keyed import Draw
+from drdd.diffusion.process import Net
 from drdd.diffusion.schedule import Schedule
-from drdd.methods.coupled import coupled_losses, coupled_noise, diffuse_coupled, sample_coupled
-from drdd.methods.regression import regress, regression_loss
+from drdd.methods import find
+from drdd.methods.coupled import TwoNetworks, coupled_losses, coupled_noise, diffuse_coupled
+from drdd.methods.method import Batch, Objective
+from drdd.methods.regression import Implementation as Regression
+from tests.nets.tiny import sampling
 
 SCHEDULE = Schedule.linear(0.3)
+
+
+def _walked(
+    net: Net, degraded: Tensor, draw: Draw, count: int, eta: float = 0.0, name: str = "coupled"
+) -> list[Tensor]:
+    """Every state of a baseline that takes `count` steps; a coupled one adds up those of both parts."""
+    changes = {"noise_level": 0.3, "residual_steps": 1, "noise_steps": count - 1, "eta": eta}
+    method = find(name)(sampling(method=name, **changes))
+    return [state.image for state in method.trajectory({"residual": net}, degraded, draw)]
 
 
 def _images() -> tuple[Tensor, Tensor, Tensor]:
@@ -42,13 +55,13 @@ def test_coupled_losses_are_zero_for_the_truth_and_one_for_each_half() -> None:
     torch.testing.assert_close(of_noise, noise.square().mean(dim=(1, 2, 3)))
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("count", [2, 3, 7])
 def test_a_coupled_network_that_knows_the_answer_restores_the_target(count: int) -> None:
     target, degraded, noise = _images()
     truth = lambda x, time: torch.cat([degraded - target, noise], dim=1)  # noqa: E731
-    result = sample_coupled(truth, SCHEDULE, degraded, lambda purpose: noise, count)
-    torch.testing.assert_close(result.output, target, atol=1e-5, rtol=0)
-    assert len(result.states) == count + 1
+    states = _walked(truth, degraded, lambda purpose: noise, count)
+    torch.testing.assert_close(states[-1], target, atol=1e-5, rtol=0)
+    assert len(states) == count + 1
 
 
 def test_fresh_noise_keeps_the_level_of_the_state() -> None:
@@ -63,7 +76,7 @@ def test_fresh_noise_keeps_the_level_of_the_state() -> None:
         return torch.cat([degraded - target, x[:, :3] / coupled_noise(SCHEDULE)[t]], dim=1)
 
     draw = lambda purpose: torch.randn(target.shape, generator=generator)  # noqa: E731
-    sample_coupled(net, SCHEDULE, degraded, draw, 5, eta=1.0)
+    _walked(net, degraded, draw, 5, eta=1.0)
     for t, state in zip(SCHEDULE.residual_grid(5), states, strict=False):
         assert math.isclose(float(state.std()), float(coupled_noise(SCHEDULE)[t]), rel_tol=0.03)
 
@@ -71,8 +84,8 @@ def test_fresh_noise_keeps_the_level_of_the_state() -> None:
 def test_two_networks_are_one_with_two_heads() -> None:
     target, degraded, noise = _images()
     both = TwoNetworks(_Says(degraded - target), _Says(noise))
-    result = sample_coupled(both, SCHEDULE, degraded, lambda purpose: noise, 3)
-    torch.testing.assert_close(result.output, target, atol=1e-5, rtol=0)
+    states = _walked(both, degraded, lambda purpose: noise, 3, name="coupled_two_networks")
+    torch.testing.assert_close(states[-1], target, atol=1e-5, rtol=0)
 
 
 class _Says(torch.nn.Module):
@@ -88,12 +101,15 @@ def test_regression_sees_the_degraded_image_alone() -> None:
     target, degraded, noise = _images()
     seen: list[Tensor] = []
 
-    def net(x: Tensor, time: Tensor) -> Tensor:
-        seen.append(x)
-        return degraded - target
+    class Recorder(torch.nn.Module):
+        def forward(self, x: Tensor, time: Tensor) -> Tensor:
+            seen.append(x)
+            return degraded - target
 
-    loss = regression_loss(net, SCHEDULE, target, degraded, torch.tensor([5, 900]), noise)
-    assert float(loss.max()) < 1e-12
-    torch.testing.assert_close(regress(net, SCHEDULE, degraded).output, target)
+    batch = Batch(target, degraded, torch.tensor([5, 900]), noise)
+    method = Regression(sampling(method="regression"))
+    assert float(method.loss("residual", Recorder(), batch, Objective()).max()) < 1e-12
+    states = _walked(Recorder(), degraded, lambda purpose: noise, 2, name="regression")
+    torch.testing.assert_close(states[-1], target)
     for x in seen:
         assert torch.equal(x, degraded)

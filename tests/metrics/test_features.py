@@ -9,7 +9,7 @@ from torch import Tensor
 
 from drdd.errors import UserError
 from drdd.metrics.features import Features
-from drdd.training.order import to_tensor
+from drdd.pictures.tensors import to_tensor
 
 
 @pytest.fixture(scope="module")

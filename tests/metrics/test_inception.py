@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from drdd.errors import UserError
-from drdd.metrics.inception import FILE, Inception, fid, kid
+from drdd.metrics.catalogue import INCEPTION as FILE
+from drdd.metrics.inception import Inception, fid, kid
 
 
 def test_the_fid_of_a_shift_is_its_squared_length() -> None:

@@ -8,7 +8,8 @@ import torch
 from torchmetrics.functional.image import lpips as theirs
 
 from drdd.errors import UserError
-from drdd.metrics.lpips import FILE, Lpips, alexnet
+from drdd.metrics.catalogue import ALEXNET as FILE
+from drdd.metrics.lpips import Lpips, alexnet
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from drdd.errors import UserError
-from drdd.metrics import inception, lpips
-from drdd.metrics.fidelity import Pixels, score
+from drdd.metrics.catalogue import ALEXNET, INCEPTION, METRICS, PictureMetric
+from drdd.metrics.fidelity import Pixels, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from drdd.metrics.measures import Measures
+from tests.conftest import ROOT
 from tests.metrics.test_lpips import weights as alexnet_weights  # noqa: F401 - a fixture
 
 OUT_OF_THE_BOX = {
@@ -48,9 +49,8 @@ def test_perception_is_judged_out_of_the_box(measures: Measures) -> None:
     noisy = (target + np.random.default_rng(0).normal(0, 30, target.shape)).clip(0, 255)
     before, after = measures.pair("noise", noisy.astype(np.uint8), target, target)
     assert set(before) == set(after) == OUT_OF_THE_BOX
-    assert {k: before[k] for k in vars(score(target, target))} == vars(
-        score(noisy.astype(np.uint8), target)
-    )
+    for score in (psnr_rgb, psnr_y, ssim_rgb, ssim_y):
+        assert before[score.__name__] == score(noisy.astype(np.uint8), target)
     assert after["feature_distance"] == 0
     assert after["ms_ssim"] == 1
     assert before["feature_distance"] > 0.1
@@ -62,7 +62,7 @@ def test_what_has_no_weights_is_not_computed_and_never_a_number(
 ) -> None:
     assert set(measures.not_computed) == {"lpips", "fid", "kid"}
     for metric, reason in Measures(weights=tmp_path).not_computed.items():
-        file = lpips.FILE if metric == "lpips" else inception.FILE
+        file = METRICS[metric].file
         assert reason.startswith(f"{tmp_path} has no {file}")
     assert not {"lpips", "fid", "kid"} & set(measures.protocol)
 
@@ -87,9 +87,11 @@ def test_small_pictures_have_what_they_are_large_enough_for(measures: Measures) 
 def test_the_border_is_left_out_everywhere(tmp_path: Path) -> None:
     target = data.chelsea()[:220, :230]
     framed = target.copy()
-    framed[:5] = framed[:, -5:] = 0
+    framed[:5] = framed[:, -5:] = framed[-5:] = framed[:, :5] = 0
     measures = Measures(crop_border=5)
-    _, after = measures.pair("frame", target, framed, target)
+    noisy = target // 2
+    before, after = measures.pair("frame", noisy, framed, target)
+    assert before == Measures().pair("frame", *(x[5:-5, 5:-5] for x in (noisy, framed, target)))[0]
     assert (after["psnr_rgb"], after["ms_ssim"], after["feature_distance"]) == (100.0, 1.0, 0.0)
     assert measures.protocol["crop_border"] == 5
 
@@ -100,8 +102,8 @@ def test_fid_and_kid_are_torchmetrics_when_the_weights_are_there(
 ) -> None:
     torch.manual_seed(1)
     net = Stub()
-    torch.jit.script(net).save(str(tmp_path / inception.FILE))
-    (tmp_path / lpips.FILE).write_bytes(alexnet_weights.read_bytes())
+    torch.jit.script(net).save(str(tmp_path / INCEPTION))
+    (tmp_path / ALEXNET).write_bytes(alexnet_weights.read_bytes())
     measures = Measures(weights=tmp_path)
     assert measures.not_computed == {}
     outputs, targets = _pictures(12), _pictures(12, 1)
@@ -120,6 +122,40 @@ def test_fid_and_kid_are_torchmetrics_when_the_weights_are_there(
 
 
 def test_damaged_weights_are_said(tmp_path: Path) -> None:
-    (tmp_path / inception.FILE).write_bytes(b"no TorchScript")
+    (tmp_path / INCEPTION).write_bytes(b"no TorchScript")
     with pytest.raises(UserError, match=r"inception-2015-12-05\.pt: damaged or no TorchScript"):
         Measures(weights=tmp_path)
+
+
+def test_a_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch, measures: Measures) -> None:
+    """What is registered is measured, with its protocol; nothing else names it."""
+    toy = PictureMetric(
+        name="brightness",
+        label="Brightness",
+        digits=1,
+        protocol="mean grey level less the target's",
+        load=lambda _: lambda picture, target: float(picture.pixels.mean() - target.pixels.mean()),
+    )
+    monkeypatch.setitem(METRICS, toy.name, toy)
+    dark, light, target = (np.full((40, 40, 3), grey, np.uint8) for grey in (90, 110, 100))
+    found = Measures()
+    before, after = found.pair("grey", dark, light, target)
+    assert (before["brightness"], after["brightness"]) == (-10.0, 10.0)
+    assert found.protocol["brightness"] == toy.protocol
+    assert "brightness" not in measures.protocol
+
+
+def test_every_metric_has_a_row_in_the_docs() -> None:
+    """Its name, which way is better, of what it is, and its protocol where it has one of its own."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs/evaluation.md").read_text().splitlines()
+        if line.startswith("| `")
+    ]
+    for metric in METRICS.values():
+        (row,) = [r for r in rows if f"`{metric.name}`" in r[0] and r[1] in ("higher", "lower")]
+        assert row[1] == ("lower" if metric.lower else "higher")
+        assert ("a task's pictures" in row[2]) is not isinstance(metric, PictureMetric)
+        assert ("needs weights" in row[3]) is bool(metric.file)
+        if isinstance(metric.protocol, str):
+            assert metric.protocol in row[3]

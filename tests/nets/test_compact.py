@@ -3,7 +3,8 @@
 import torch
 
 from drdd.diffusion.keyed import keyed_generator
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
 from tests.nets.filled import filled
 
 WIDTHS = (8, 16)

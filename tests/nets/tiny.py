@@ -1,12 +1,16 @@
 """Networks and sampling settings so small that a model is made in no time."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from drdd.diffusion.methods import Sampling
-from drdd.nets.compact import CompactConfig, CompactUNet
+from drdd.methods import find
+from drdd.methods.method import Sampling
+from drdd.nets.compact import CompactConfig
+from drdd.nets.compact_unet import CompactUNet
+
+SIZES = {"family": "compact", "channels": [8, 16]}
 
 
 def sampling(**changes: Any) -> Sampling:
@@ -21,22 +25,16 @@ def sampling(**changes: Any) -> Sampling:
         "noise_steps": 2,
         "eta": 0.0,
         "conditioning": "none",
-        "relative": "paper",
+        "parameterization": "paper",
     }
     return Sampling(**{**defaults, **changes})
 
 
-def configs(
-    method: str = "drdd", networks: int = 2, conditioned: bool = False
-) -> dict[str, CompactConfig]:
-    """The networks of a method; the coupled rival has one or two."""
-    if method == "regression":
-        return {"residual": CompactConfig(3, 3, (8, 16))}
-    if method == "coupled" and networks == 1:
-        return {"residual": CompactConfig(6, 6, (8, 16))}
-    noise = 6 if conditioned or method == "coupled" else 3
-    residual = CompactConfig(6, 3, (8, 16), difference=method == "drdd")
-    return {"residual": residual, "noise": CompactConfig(noise, 3, (8, 16))}
+def configs(method: str = "drdd", conditioning: str = "none") -> dict[str, CompactConfig]:
+    """The networks of a method, all stages together."""
+    chosen = find(method)(sampling(method=method, conditioning=conditioning))
+    of_stages = [chosen.networks(stage, SIZES) for stage in chosen.stages]
+    return {name: cast(CompactConfig, net) for nets in of_stages for name, net in nets.items()}
 
 
 def random_weights(config: CompactConfig) -> dict[str, Tensor]:

@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from drdd.nets.adm import AdmConfig, AdmUNet
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
+from tests.conftest import ROOT
 from tests.nets.filled import filled
 from tests.project import make_project, must, run, tiny_params, write_params
 
@@ -28,7 +30,7 @@ SAME = [
     "results/summary.json",
     "results/grid.png",
     "results/evaluation/sets.json",
-    "results/evaluation/strips.parquet",
+    "results/evaluation/trajectories.parquet",
     "results/gain.csv",
 ]
 
@@ -132,15 +134,16 @@ def test_dvc_shows_graph_metrics_params_and_plots(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "networks", "parts"),
-    [("coupled", 2, {"residual", "noise"}), ("regression", 1, {"residual"})],
+    ("method", "parts"),
+    [("coupled_two_networks", {"residual", "noise"}), ("toy", {"residual"})],
 )
-def test_a_rival_goes_the_same_way(copy: Path, method: str, networks: int, parts: set[str]) -> None:
+def test_a_baseline_goes_the_same_way(copy: Path, method: str, parts: set[str]) -> None:
+    if method == "toy":  # one file makes a method of the user's own
+        shutil.copy(ROOT / "tests/methods/toy.py", copy / "drdd/methods")
     content = tiny_params() | {"method": method}
-    content["diffusion"]["coupled_networks"] = networks
     write_params(copy, content)
     must(copy, "dvc", "repro", "judge")
-    assert f"{method} rival, pairs" in (copy / "results/report.html").read_text()
+    assert f"{method} baseline, pairs" in (copy / "results/report.html").read_text()
     must(copy, "dvc", "plots", "show", "-o", "plots")
     config = json.loads((copy / "models/candidate/config.json").read_text())
     assert config["sampling"]["method"] == method
@@ -160,7 +163,7 @@ def test_the_noise_stage_begins_from_a_pretrained_model(copy: Path) -> None:
     content["train"]["noise"] |= {
         "start": "pretrained/uncond.pt",
         "network": {"family": "pretrained", "head_channels": 16},
-        "relative": "vp_epsilon",
+        "parameterization": "vp_epsilon",
         "conditioning": "estimate",
         "images": 80,
     }

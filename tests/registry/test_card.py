@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from drdd.gates.judgement import Judgement
 from drdd.params import load
 from drdd.registry.card import model_card
 from tests.conftest import ROOT
@@ -32,22 +33,25 @@ def _row() -> dict[str, Any]:
     }
 
 
+def _gate(task: str | None, passed: bool, said: str) -> dict[str, Any]:
+    return {"gate": "any", "task": task, "needed": 1.0, "passed": passed, "said": said}
+
+
+def _judged(**content: Any) -> Judgement:
+    return Judgement.model_validate({"passed": False, **content})
+
+
 def test_a_card_holds_every_task_and_corpus_and_how_to_use_the_model() -> None:
     gates = [
-        {"gate": "min_psnr_gain", "task": "rain", "passed": True, "said": "rain gained enough"},
-        {
-            "gate": "min_psnr_gain",
-            "task": "haze",
-            "passed": False,
-            "said": "haze gained too little",
-        },
+        _gate("rain", True, "rain gained enough"),
+        _gate("haze", False, "haze gained too little"),
     ]
-    metrics = {"tasks": {"rain": _row(), "haze": _row()}, "gates": gates, "passed": False}
+    metrics = _judged(tasks={"rain": _row(), "haze": _row()}, gates=gates)
     pairs = {"task": "rain", "train_pairs": 12, "of": 48}
     params = load(ROOT / "params.yaml")
     card = model_card(params, metrics, [CORPUS], [pairs], "0123456789ab")
-    assert "| rain | 4 | PSNR, dB | 20.00 | 22.25 | +2.25 |  |" in card
-    assert "| haze | 4 | SSIM | 0.500 | 0.750 | +0.250 |  |" in card
+    assert "| rain | 4 | PSNR, RGB (dB) | 20.00 | 22.25 | +2.25 |  |" in card
+    assert "| haze | 4 | SSIM, RGB | 0.5000 | 0.7500 | +0.2500 |  |" in card
     assert "- passed: rain gained enough" in card
     assert "- missed: haze gained too little" in card
     assert "`nature` from `data/photographs/nature`: 3 images to train, 1 held out" in card
@@ -68,7 +72,7 @@ def test_a_card_holds_every_task_and_corpus_and_how_to_use_the_model() -> None:
 
 def test_a_card_begins_with_front_matter() -> None:
     params = load(ROOT / "params.yaml")
-    card = model_card(params, {"tasks": {}, "gates": []}, [], [])
+    card = model_card(params, _judged(), [], [])
     _, matter, rest = card.split("---\n", 2)
     said = yaml.safe_load(matter)
     assert said["license"] == "apache-2.0"
@@ -79,14 +83,11 @@ def test_a_card_begins_with_front_matter() -> None:
 
 def test_intervals_gates_and_what_was_not_computed_are_said_where_there_are_any() -> None:
     row = _row() | {"intervals": {"gain": {"psnr_rgb": [1.9, 2.6]}}}
-    gates = [
-        {"gate": "max_latency_p95", "task": None, "passed": False, "said": "p95 is 3 s of 2 s"},
-        {"gate": "min_psnr_gain", "task": "rain", "passed": True, "said": "rain gained enough"},
-    ]
-    metrics = {"tasks": {"rain": row}, "gates": gates, "not_computed": {"fid": "no weights"}}
+    gates = [_gate(None, False, "p95 is 3 s of 2 s"), _gate("rain", True, "rain gained enough")]
+    metrics = _judged(tasks={"rain": row}, gates=gates, not_computed={"fid": "no weights"})
     card = model_card(load(ROOT / "params.yaml"), metrics, [], [])
-    assert "| rain | 4 | PSNR, dB | 20.00 | 22.25 | +2.25 | +1.90 to +2.60 |" in card
+    assert "| rain | 4 | PSNR, RGB (dB) | 20.00 | 22.25 | +2.25 | +1.90 to +2.60 |" in card
     assert "- missed: p95 is 3 s of 2 s\n- passed: rain gained enough" in card
-    assert "- fid was not computed: no weights" in card
-    none = model_card(load(ROOT / "params.yaml"), {"tasks": {}, "gates": []}, [], [])
+    assert "- FID was not computed: no weights" in card
+    none = model_card(load(ROOT / "params.yaml"), _judged(), [], [])
     assert "None was asked for." in none

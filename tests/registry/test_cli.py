@@ -49,8 +49,8 @@ def test_list_shows_the_gain_and_the_gate(registry: Registry, version: Version) 
     assert row.split()[-1] == signed.signature.key[:8]
 
 
-def test_list_shows_a_gate_that_was_missed_against_the_model_before(registry: Registry) -> None:
-    about = {"metrics": METRICS, "gate": {"passed": False}}
+def test_list_shows_a_gate_that_was_missed(registry: Registry) -> None:
+    about = {"metrics": METRICS | {"passed": False}}
     fallen = registry.publish({"model.safetensors": b""}, about)
     output = _run("list", "--registry", registry.uri)
     (row,) = [line for line in output.splitlines() if fallen.id in line]
@@ -107,6 +107,7 @@ ABOUT = {
             {
                 "gate": "min_psnr_gain",
                 "task": "rain",
+                "needed": 4.0,
                 "passed": True,
                 "said": "rain gained [4.25] dB",
             }
@@ -126,7 +127,7 @@ def test_show_says_all_of_a_version(registry: Registry, version: Version) -> Non
     registry.aliases.move("champion", shown.id, "better at [rain]")
     output = _run("show", "champion", "--registry", registry.uri)
     parts = [
-        *("rain", "20", "24.25", "4.25", "3.5 to 5", "rain gained [4.25] dB", "passed"),
+        *("rain", "20.00", "24.25", "+4.25", "+3.50 to +5.00", "rain gained [4.25] dB", "passed"),
         *("random weights", "abc-dirty", "torch", "2.13.0", "0a1b.dir", "not signed"),
         *("better at [rain]", version.id, shown.id, "README.md", "its card"),
     ]

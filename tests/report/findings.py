@@ -5,7 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from drdd.report.findings import FIRST, WORST, Findings, Pixels, Strip
+from drdd.evaluation.trajectories import FIRST, WORST, Trajectory
+from drdd.gates.judgement import Judgement
+from drdd.pictures.pixels import Pixels
+from drdd.report.findings import Findings
 
 HOSTILE = "<script>alert(1)</script>"
 CURVE = pd.DataFrame({"images": range(160, 16001, 160), "loss": np.linspace(1, 0.1, 100)})
@@ -14,14 +17,14 @@ METRICS = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y", "ms_ssim", "feature_dista
 PICTURES = 3
 
 
-def strip(
+def trajectory(
     task: str, image: str, kind: str = FIRST, size: tuple[int, int] = (40, 700), shade: int = 0
-) -> Strip:
+) -> Trajectory:
     def pixels(value: int) -> Pixels:
         return np.full((*size, 3), value + shade, np.uint8)
 
     states = ("noised input", "de-residual 1", "de-residual 2", "estimate", "de-noise 1")
-    return Strip(
+    return Trajectory(
         task,
         image,
         kind,
@@ -52,8 +55,8 @@ def scores(offset: float = 0.0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def metrics(against: str | None = "0c4a3f") -> dict[str, Any]:
-    """As in metrics.json: haze meets its gates, low_light misses one and fell."""
+def metrics(against: str | None = "0c4a3f") -> Judgement:
+    """Haze meets its gates, low_light misses one and fell."""
     before, after = dict.fromkeys(METRICS, 0.5), dict.fromkeys(METRICS, 0.75)
     before, after = before | {"psnr_rgb": 20.0}, after | {"psnr_rgb": 22.0}
     gain = {metric: after[metric] - before[metric] for metric in METRICS}
@@ -87,7 +90,7 @@ def metrics(against: str | None = "0c4a3f") -> dict[str, Any]:
             }
         )
     latency = {"gate": "max_latency_p95", "task": None, "value": None, "needed": 2.0, "unit": "s"}
-    return {
+    content = {
         "protocol": {"psnr": f"in dB {HOSTILE}", "crop_border": 0},
         "not_computed": {"lpips": f"no weights {HOSTILE}", "fid": "no weights"},
         "tasks": tasks,
@@ -97,6 +100,7 @@ def metrics(against: str | None = "0c4a3f") -> dict[str, Any]:
         "notes": ["Few pictures."],
         "passed": False,
     }
+    return Judgement.model_validate(content)
 
 
 def findings(against: str | None = "0c4a3f") -> Findings:
@@ -121,12 +125,12 @@ def findings(against: str | None = "0c4a3f") -> Findings:
         metrics=metrics(against),
         scores=scores(),
         champion_scores=scores(-0.5) if against else None,
-        strips={
+        trajectories={
             task: [
-                strip(task, f"sky/{HOSTILE}.png"),
-                strip(task, "nature/0.png"),
-                strip(task, "nature/0.png", WORST),
-                strip(task, "nature/2.png", WORST, shade=1),
+                trajectory(task, f"sky/{HOSTILE}.png"),
+                trajectory(task, "nature/0.png"),
+                trajectory(task, "nature/0.png", WORST),
+                trajectory(task, "nature/2.png", WORST, shade=1),
             ]
             for task in TASKS
         },

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from drdd.gates.judgement import TaskResult
 from drdd.report.report import write_report
 from tests.report.findings import HOSTILE, TASKS, findings
 
@@ -63,9 +64,10 @@ def test_results_show_intervals_the_champion_and_what_is_not_computed(page: str)
 
 def test_a_task_passes_only_when_all_its_gates_do(tmp_path: Path) -> None:
     told = findings()
-    gates = told.metrics["gates"]
-    fell = {**gates[0], "gate": "max_drop_vs_champion", "passed": False, "said": "haze fell"}
-    told = replace(told, metrics={**told.metrics, "gates": [*gates, fell]})
+    gates = told.metrics.gates
+    change = {"gate": "max_drop_vs_champion", "passed": False, "said": "haze fell"}
+    fell = gates[0].model_copy(update=change)
+    told = replace(told, metrics=told.metrics.model_copy(update={"gates": [*gates, fell]}))
     write_report(tmp_path / "report.html", told)
     said = _text(_section((tmp_path / "report.html").read_text(), "results"))
     assert said.count("missed") == 2
@@ -79,7 +81,7 @@ def test_the_table_of_contents_leads_to_sections_that_exist(page: str) -> None:
     assert {f"task-{task}" for task in TASKS} <= links
 
 
-def test_every_state_of_a_strip_is_shown_and_a_worst_case_only_once(page: str) -> None:
+def test_every_state_of_a_trajectory_is_shown_and_a_worst_case_only_once(page: str) -> None:
     task = _section(page, "task-haze")
     for name in ("noised input", "de-residual 1", "de-residual 2", "estimate", "de-noise 1"):
         assert task.count(f"<figcaption>{name}</figcaption>") == 3
@@ -163,7 +165,8 @@ def test_a_failed_write_keeps_the_old_report(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
     told = findings(against=None)
-    broken = replace(told, metrics={**told.metrics, "notes": [], "tasks": {"haze": {}}})
+    bare = TaskResult(images=1, input={}, output={}, gain={})
+    broken = replace(told, metrics=told.metrics.model_copy(update={"tasks": {"haze": bare}}))
     with pytest.raises(KeyError):
         write_report(path, broken)
     assert path.read_text() == "old"

@@ -10,7 +10,8 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
-from drdd.inference.engine import Options, Pixels, Restoration, Restorer
+from drdd.inference.engine import Options, Restoration, Restorer
+from drdd.pictures.pixels import Pixels
 from drdd.serving.http import ApiLimits
 from drdd.serving.service import Answer, Served, UnknownModelError
 from infra.local.settings import free_port

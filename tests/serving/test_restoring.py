@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from drdd.errors import TransientError, UserError
-from drdd.inference.engine import Options, Pixels, Restorer
+from drdd.inference.engine import Options, Restorer
 from drdd.params import Serve
+from drdd.pictures.pixels import Pixels
 from drdd.serving import restoring
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder

@@ -10,11 +10,22 @@ from drdd.data.pairs import HOLDOUT, Pair, write_pairs
 from drdd.evaluation.held_out import Restored
 from drdd.evaluation.results import Results
 from drdd.files import write_json
-from drdd.inference.engine import Restoration, State
+from drdd.inference.engine import Restoration, Shown
 from drdd.metrics.measures import Measures
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
-from drdd.stages.paths import CANDIDATE, CORPORA, METRICS, PAIRS, SPLIT, START
+from drdd.stages.paths import (
+    CANDIDATE,
+    CORPORA,
+    GRID,
+    METRICS,
+    PAIRS,
+    SETS,
+    SPLIT,
+    START,
+    TRAJECTORIES,
+)
+from drdd.stages.paths import IMAGES as SCORES
 from tests.corpora import scene
 from tests.project import tiny_params, write_params
 
@@ -67,14 +78,14 @@ def evaluate(weights: bytes, quality: Mapping[str, float]) -> None:
             degraded = (target + noise).clip(0, 255).astype(np.uint8)
             output = _between(degraded, target, share)
             states = (
-                State("noised input", degraded),
-                State("de-residual 1", _between(degraded, target, share / 2)),
-                State("de-noise 1", output),
+                Shown("noised input", degraded),
+                Shown("de-residual 1", _between(degraded, target, share / 2)),
+                Shown("de-noise 1", output),
             )
             restoration = Restoration(output, states)
             pair = _pair(task, image)
             results.add(Restored(task, pair, degraded, target, restoration, 0.25, 1))
-    results.write()
+    results.write(SCORES, SETS, TRAJECTORIES, GRID)
 
 
 def metrics() -> dict[str, object]:

@@ -49,7 +49,7 @@ def test_all_that_is_missing_is_said_at_once(there: Path) -> None:
     content["corpora"]["sky"] = {"source": "nowhere"}
     content["paired"] = {"rain": {"input": "gone.zip", "target": "out"}}
     content["paired"]["fog"] = {"input": "in", "target": "gone.txt"}
-    pretrained = {"network": {"family": "pretrained"}, "relative": "vp_epsilon"}
+    pretrained = {"network": {"family": "pretrained"}, "parameterization": "vp_epsilon"}
     content["train"]["noise"] |= {"start": "no_weights", **pretrained}
     with pytest.raises(UserError) as error:
         _check(content)

@@ -1,22 +1,28 @@
 """judge: verdicts against the gates and the model of the alias, and the report that shows them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import BaseModel
 
 from drdd.errors import UserError
-from drdd.evaluation.trajectories import read_strips
-from drdd.params import Params, load
+from drdd.evaluation.trajectories import read_trajectories
+from drdd.gates.catalogue import TASK_GATES
+from drdd.gates.gate import TaskGate, Verdict
+from drdd.params import Params, Task, load
 from drdd.progress import Reporter
 from drdd.registry.registry import Registry
 from drdd.stages.judge import judge
-from drdd.stages.paths import GAIN, GRID, IMAGES, METRICS, REPORT, STRIPS, SUMMARY
+from drdd.stages.paths import GAIN, GRID, IMAGES, METRICS, REPORT, SUMMARY, TRAJECTORIES
 from drdd.stages.publish import publish
 from drdd.storage.objects import Store
+from tests.conftest import ROOT
 from tests.project import tiny_params, write_params
 from tests.stages.evaluated import evaluate, prepare
 
@@ -66,19 +72,19 @@ def test_what_evaluate_writes_of_each_picture(params: Params) -> None:
     assert (scores["seconds"] == 0.25).all()
     assert (scores["deresidual_psnr_rgb"] < scores["output_psnr_rgb"]).all()
     assert (scores["input_psnr_rgb"] < scores["deresidual_psnr_rgb"]).all()
-    strips = read_strips()
-    assert {task: [s.kind for s in kept] for task, kept in strips.items()} == dict.fromkeys(
+    trajectories = read_trajectories(TRAJECTORIES)
+    assert {task: [s.kind for s in kept] for task, kept in trajectories.items()} == dict.fromkeys(
         ("haze", "noise"), ["first"] * 3 + ["worst"] * 3
     )
-    first = strips["haze"][0]
+    first = trajectories["haze"][0]
     assert [name for name, _ in first.states] == ["noised input", "de-residual 1", "de-noise 1"]
     assert np.abs(first.states[-1][1].astype(int) - first.output).max() == 0
     assert first.input.shape == (48, 64, 3)
-    gains = [strip.gain for strip in strips["haze"] if strip.kind == "worst"]
+    gains = [one.gain for one in trajectories["haze"] if one.kind == "worst"]
     assert gains == sorted(gains)
-    before = STRIPS.read_bytes(), IMAGES.read_bytes(), GRID.read_bytes()
+    before = TRAJECTORIES.read_bytes(), IMAGES.read_bytes(), GRID.read_bytes()
     evaluate(b"one", GOOD)
-    assert before == (STRIPS.read_bytes(), IMAGES.read_bytes(), GRID.read_bytes())
+    assert before == (TRAJECTORIES.read_bytes(), IMAGES.read_bytes(), GRID.read_bytes())
 
 
 def test_a_candidate_is_compared_picture_by_picture_with_the_champion(params: Params) -> None:
@@ -219,3 +225,59 @@ def test_what_is_not_to_be_promoted_is_published_and_compared_with_the_champion(
     registry = Registry.open(params.publish.registry)
     assert registry.aliases.all() == {"champion": champion["version"]}
     assert registry.version(trial["version"]) is not None
+
+
+class MinPsnr(BaseModel):
+    min_psnr: float = 30.0
+
+
+MIN_PSNR = TaskGate(
+    name="min_psnr",
+    label="PSNR",
+    bound="at least",
+    unit="dB",
+    judge=lambda evidence, bound: Verdict(
+        evidence.result.output["psnr_rgb"],
+        evidence.result.output["psnr_rgb"] >= bound,
+        f"{evidence.task} is below {bound:g} dB",
+    ),
+)
+
+
+class GatedTask(MinPsnr, Task):
+    """What drdd.gates.catalogue.TaskBounds makes of a gate's settings."""
+
+
+def test_a_gate_of_one_file_decides_promotion(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASK_GATES, MIN_PSNR.name, MIN_PSNR)
+    evaluate(b"one", GOOD)
+    for bound, promoted in ((1000.0, False), (1.0, True)):
+        tasks = {
+            name: GatedTask(**dict(task), min_psnr=bound) for name, task in params.tasks.items()
+        }
+        asked = params.model_copy(update={"tasks": tasks})
+        assert _judge(asked)["passed"] is promoted
+        said = "haze is below 1000 dB"
+        assert ("at least 1000.00 dB" in REPORT.read_text()) is not promoted
+        published = _publish(asked)
+        assert published["promoted"] is promoted
+        assert (said in published["missed"]) is not promoted
+        card = Path(params.publish.registry, "versions", published["version"], "README.md")
+        assert (f"- missed: {said}" in card.read_text()) is not promoted
+
+
+def test_a_champion_whose_metrics_cannot_be_read_is_said(params: Params) -> None:
+    evaluate(b"one", GOOD)
+    registry = Registry.open(params.publish.registry)
+    odd = registry.publish({"images.parquet": IMAGES.read_bytes()}, {"metrics": {"tasks": "many"}})
+    registry.aliases.move("champion", odd.id)
+    evaluate(b"two", GOOD)
+    assert "haze: its metrics.json cannot be read, not compared" in _judge(params)["notes"]
+    assert _publish(params)["promoted"] is True
+
+
+def test_judge_starts_without_torch() -> None:
+    said = "import sys, drdd.stages.judge; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    subprocess.run([sys.executable, "-c", said], check=True, cwd=ROOT)

@@ -16,15 +16,15 @@ from drdd.registry.manifest import Version
 from drdd.registry.registry import Registry
 from drdd.stages.training import run_name
 from drdd.stages.warm_start import find_warm_start
-from drdd.training.job import Job, warm_start_of
+from drdd.training.job import Job, begins_of
 from drdd.training.learner import Worker
 from drdd.training.loop import train
-from drdd.training.networks import residual_networks, sampling_of
 from drdd.training.samples import PairSamples
-from drdd.training.specs import StageSpec, residual_spec
+from drdd.training.settings import method_of, networks_of, sampling_of
+from drdd.training.specs import StageSpec, stage_spec
 from tests.cluster.recorded import Recorded
 from tests.project import tiny_params
-from tests.training.tiny import PAIRS, SCHEDULE, noise
+from tests.training.tiny import PAIRS, noise
 
 CPU = torch.device("cpu")
 KEPT = Path("kept.json")
@@ -37,7 +37,7 @@ def _params(warm_start: str = "champion", method: str = "drdd", **residual: Any)
 
 
 def _weights(params: Params, seed: int) -> dict[str, dict[str, Tensor]]:
-    networks = residual_networks(params.train.residual, params.diffusion, params.method)
+    networks = networks_of(params, "residual")
     torch.manual_seed(seed)
     return {
         part: {name: torch.randn_like(w) / 10 for name, w in build(config).state_dict().items()}
@@ -47,7 +47,7 @@ def _weights(params: Params, seed: int) -> dict[str, dict[str, Tensor]]:
 
 def _publish(params: Params, seed: int, alias: str | None = "champion") -> Version:
     """A model of the params' own networks with weights from `seed`."""
-    networks = residual_networks(params.train.residual, params.diffusion, params.method)
+    networks = networks_of(params, "residual")
     folder = Path(f"model-{seed}")
     save_model(folder, _weights(params, seed), networks, sampling_of(params), ["haze"])
     registry = Registry.open(params.publish.registry)
@@ -61,10 +61,8 @@ def _spec(job: Job) -> StageSpec:
     params = job.params
     settings = params.train.residual
     pairs = PairSamples(PAIRS, 16, params.seed)
-    start = warm_start_of(job)
-    return residual_spec(
-        pairs, settings, params.diffusion, SCHEDULE, params.seed, params.method, start
-    )
+    begins = begins_of(job)
+    return stage_spec("residual", method_of(params), pairs, settings, params.seed, begins)
 
 
 def _losses(spec: StageSpec, net: nn.Module, count: int) -> Tensor:
@@ -178,8 +176,8 @@ def test_a_model_that_does_not_fit_is_refused_before_any_training(workspace: Pat
     _publish(_params(), 1)
     wider = _params(network={"family": "compact", "channels": [8, 24]})
     with pytest.raises(UserError, match=r"expected \(8, 24\); make train\.residual\.network equal"):
-        warm_start_of(_job(wider))
+        begins_of(_job(wider))
     job = _job(_params())
-    rival = replace(job, params=_params(method="regression"))
+    baseline = replace(job, params=_params(method="regression"))
     with pytest.raises(UserError, match="method 'drdd'"):
-        warm_start_of(rival)
+        begins_of(baseline)

@@ -10,16 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from drdd.methods.method import Batch
+from drdd.training.history import NonFiniteLossError, reproducible
 from drdd.training.learner import REHEARSALS, Worker
 from drdd.training.loop import Trained, train
 from drdd.training.optimisation import learning_rate_factor, update_ema
-from drdd.training.points import NonFiniteLossError, reproducible
-from drdd.training.specs import Batch, Drawing, Losses, StageSpec
-from drdd.training.validation import Validated
+from drdd.training.specs import Drawing, Losses, StageSpec
+from drdd.training.validation import ShownRow, Validated
 from tests.cluster.recorded import Recorded
 from tests.training.tiny import noise, residual, settings
 
 ALONE = Worker()
+GREY = np.full((4, 4, 3), 128, np.uint8)
+SHOWN = ShownRow("clean", GREY, GREY, GREY, 20.0, 21.0)
 
 
 def _equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
@@ -89,7 +92,7 @@ class Recording:
 
     def losses(self, net: Summing, drawing: Drawing, device: torch.device) -> Any:
         self.seen.append(drawing.batch.t.tolist())
-        return Losses(drawing.batch.t * net.weight, drawing.members)
+        return Losses(drawing.batch.t * net.weight, drawing.group_mask)
 
 
 def _seen(worker: Worker, **changes: Any) -> list[list[int]]:
@@ -99,8 +102,6 @@ def _seen(worker: Worker, **changes: Any) -> list[list[int]]:
     if worker.world > 1:
         assert spec.seen[:REHEARSALS] == [[0]] * REHEARSALS
         del spec.seen[:REHEARSALS]
-    if worker.rank == 0:  # which has counted FLOPs after its last step
-        assert spec.seen.pop() == [0, 1, 2, 3]
     return spec.seen
 
 
@@ -186,7 +187,7 @@ def _validated(scores: dict[int, float]) -> tuple[StageSpec, list[Tensor]]:
     def validate(net: nn.Module, device: torch.device) -> Validated:
         given.append(torch.cat([value.flatten() for value in net.state_dict().values()]).clone())
         psnr = next(values)
-        return Validated({"clean": psnr, "other": psnr + 2}, b"picture")
+        return Validated({"clean": psnr, "other": psnr + 2}, (SHOWN,))
 
     return replace(noise(), validate=validate), given
 
@@ -201,7 +202,7 @@ def test_validations_see_the_averaged_weights_and_disturb_nothing() -> None:
     points = {progress.images: progress for progress in outside.seen}
     assert [points[n].point.get("psnr") for n in (40, 80, 120, 160)] == [None, 21.0, None, 22.0]
     assert points[80].point["psnr/other"] == 22.0
-    assert [points[n].grid for n in (40, 80)] == [b"", b"picture"]
+    assert [points[n].shown for n in (40, 80)] == [(), (SHOWN,)]
 
 
 def test_a_better_validation_is_saved_at_once_with_its_psnr() -> None:

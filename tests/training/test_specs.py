@@ -13,13 +13,17 @@ from drdd.checkpoints.pretrained import read_start
 from drdd.degradations.corruption import corrupt
 from drdd.diffusion import process
 from drdd.diffusion.keyed import keyed_generator
-from drdd.diffusion.methods import Method
+from drdd.diffusion.process import Conditioning
 from drdd.errors import UserError
-from drdd.nets.adm import AdmConfig, AdmUNet
-from drdd.params import Diffusion, TimeDraw, TrainNoise
+from drdd.methods import find
+from drdd.methods.method import Batch
+from drdd.nets.adm import AdmConfig
+from drdd.nets.adm_unet import AdmUNet
+from drdd.params import TimestepSampling, TrainNoise
 from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import BUCKETS, Batch, Losses, StageSpec, draw_time, noise_spec
+from drdd.training.specs import BUCKETS, Begins, Losses, StageSpec, draw_time, stage_spec
 from tests.nets.filled import filled
+from tests.nets.tiny import sampling
 from tests.training.tiny import PAIRS, PHOTOGRAPHS, SCHEDULE, TINY, noise, residual
 
 CPU = torch.device("cpu")
@@ -30,7 +34,7 @@ EVERY: dict[str, Callable[[], StageSpec]] = {
     "residual": residual,
     "regression": partial(residual, "regression"),
     "coupled": partial(residual, "coupled"),
-    "coupled, two networks": partial(residual, "coupled", 2),
+    "coupled, two networks": partial(residual, "coupled_two_networks"),
 }
 
 
@@ -95,11 +99,12 @@ def test_a_conditioning_refuses_data_it_cannot_use(conditioning: str, paired: bo
     with pytest.raises(
         UserError, match=f"{conditioning}.*learns from {data}|{conditioning}.*clean"
     ):
-        noise_spec(wrong, settings, Diffusion(), SCHEDULE, 0)
+        stage_spec("noise", find("drdd")(sampling()), wrong, settings, 0)
 
 
 def test_the_condition_is_what_the_network_gets_below_the_noisy_image() -> None:
-    for conditioning, channels in (("none", 3), ("input", 6), ("estimate", 6)):
+    cases: dict[Conditioning, int] = {"none": 3, "input": 6, "estimate": 6}
+    for conditioning, channels in cases.items():
         recorder = _Recorder()
         _losses(noise(conditioning), recorder, range(2))
         assert recorder.inputs[0].shape == (2, channels * 16 * 16 + 1)
@@ -113,8 +118,8 @@ def test_a_start_is_where_the_noise_net_begins(tmp_path: Path) -> None:
         "estimate",
         network={"family": "pretrained"},
         start="uncond.pt",
-        relative="vp_epsilon",
-        begins=start,
+        parameterization="vp_epsilon",
+        begins=Begins({"noise": start.config}, {"noise": start.weights}),
     )
     net = spec.network()
     for name, value in net.state_dict().items():
@@ -122,11 +127,10 @@ def test_a_start_is_where_the_noise_net_begins(tmp_path: Path) -> None:
     assert torch.isfinite(_losses(spec, net, range(2)).of).all()
 
 
-def test_rivals_learn_from_the_same_samples() -> None:
+def test_baselines_learn_from_the_same_samples() -> None:
     """Target, input and noise of the n-th sample are the method's only in what is made of them."""
-    seen: dict[Method, Tensor] = {}
-    methods: list[Method] = ["drdd", "coupled", "regression"]
-    for method in methods:
+    seen: dict[str, Tensor] = {}
+    for method in ("drdd", "coupled", "regression"):
         recorder = _Recorder(6 if method == "coupled" else 3)
         _losses(residual(method), recorder, range(8))
         seen[method] = recorder.inputs[0][:, :-1].reshape(8, -1, 16, 16)[:, -3:]
@@ -144,20 +148,20 @@ def test_balancing_charges_a_silent_network_about_one_for_every_task() -> None:
 
 
 def test_losses_are_told_apart_by_task_and_by_range_of_t() -> None:
-    spec = residual(time_draw=TimeDraw(start=0, grid=0, uniform=1), balance="none")
+    spec = residual(timestep_sampling=TimestepSampling(first=0, grid=0, uniform=1), balance="none")
     assert spec.groups == ("dark", "flat", "t 0-249", "t 250-499", "t 500-749", "t 750-999")
     recorder = _Recorder()
     losses = _losses(spec, recorder, range(40))
-    assert losses.members[:, :2].tolist() == [[1, 0], [0, 1]] * 20
-    assert torch.equal(losses.members[:, 2:].sum(dim=1), torch.ones(40))
+    assert losses.group_mask[:, :2].tolist() == [[1, 0], [0, 1]] * 20
+    assert torch.equal(losses.group_mask[:, 2:].sum(dim=1), torch.ones(40))
     levels = recorder.inputs[0][:, -1] / 1000
     t = (SCHEDULE.residual_level[None] - levels[:, None]).abs().argmin(dim=1)
-    assert torch.equal(losses.members[:, 2:].argmax(dim=1), t * BUCKETS // 1000)
+    assert torch.equal(losses.group_mask[:, 2:].argmax(dim=1), t * BUCKETS // 1000)
 
 
 def test_time_is_drawn_where_the_mixture_says() -> None:
     grid = SCHEDULE.residual_grid(2)[:-1]
-    mixture = TimeDraw(start=0.5, grid=0.25, uniform=0.25)
+    mixture = TimestepSampling(first=0.5, grid=0.25, uniform=0.25)
     draws = Counter(draw_time(mixture, grid, 999, keyed_generator(n)) for n in range(4000))
     assert abs(draws[999] / 4000 - (0.5 + 0.125)) < 0.03
     assert abs(draws[499] / 4000 - 0.125) < 0.03

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from drdd.checkpoints.pretrained import Start
-from drdd.diffusion.methods import Method
+from drdd.diffusion.process import Conditioning
 from drdd.diffusion.schedule import Schedule
-from drdd.params import CompactNetwork, Diffusion, TimeDraw, TrainNoise, TrainResidual
+from drdd.methods import find
+from drdd.nets.families import network_settings
+from drdd.params import TimestepSampling, TrainNoise, TrainResidual
 from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import StageSpec, noise_spec, residual_spec
+from drdd.training.specs import Begins, StageSpec, stage_spec
+from tests.nets.tiny import sampling
 
 SCHEDULE = Schedule.linear(0.15)
 GENERATOR = np.random.default_rng(0)
@@ -26,8 +28,8 @@ TINY: dict[str, object] = {
     "images": 160,
     "batch": 4,
     "crop": 16,
-    "network": CompactNetwork(channels=[8, 16]),
-    "time_draw": TimeDraw(start=0.6, grid=0.3, uniform=0.1),
+    "network": network_settings("compact", channels=[8, 16]),
+    "timestep_sampling": TimestepSampling(first=0.6, grid=0.3, uniform=0.1),
     "precision": "float32",
     "checkpoint_every": 40,
 }
@@ -37,7 +39,9 @@ def settings(**changes: object) -> TrainResidual:
     return TrainResidual.model_validate({**TINY, **changes})
 
 
-def noise(conditioning: str = "none", begins: Start | None = None, **changes: object) -> StageSpec:
+def noise(
+    conditioning: Conditioning = "none", begins: Begins | None = None, **changes: object
+) -> StageSpec:
     """The noise stage, on what its conditioning learns from."""
     data = "pairs" if conditioning == "input" else "unpaired"
     tiny = TrainNoise.model_validate(
@@ -48,12 +52,14 @@ def noise(conditioning: str = "none", begins: Start | None = None, **changes: ob
         if data == "pairs"
         else CleanSamples(PHOTOGRAPHS, tiny.crop, 0, corrupted=conditioning == "estimate")
     )
-    return noise_spec(samples, tiny, Diffusion(), SCHEDULE, 0, begins)
+    method = find("drdd")(
+        sampling(conditioning=conditioning, parameterization=tiny.parameterization)
+    )
+    return stage_spec("noise", method, samples, tiny, 0, begins)
 
 
-def residual(method: Method = "drdd", coupled_networks: int = 1, **changes: object) -> StageSpec:
-    """The residual stage, or a rival."""
-    diffusion = Diffusion.model_validate({"coupled_networks": coupled_networks})
+def residual(method: str = "drdd", **changes: object) -> StageSpec:
+    """The residual stage, or a baseline."""
     tiny = settings(**changes)
     samples = PairSamples(PAIRS, tiny.crop, seed=0)
-    return residual_spec(samples, tiny, diffusion, SCHEDULE, 0, method)
+    return stage_spec("residual", find(method)(sampling(method=method)), samples, tiny, 0)

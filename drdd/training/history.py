@@ -4,12 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from drdd.cluster.speed import full_rate, memory_gib
 from drdd.params import TrainStage
-from drdd.training.clock import Lap
+from drdd.training.accumulator import IntervalStats
 from drdd.training.learner import Learner, Worker
 from drdd.training.specs import StageSpec
-from drdd.training.window import Closed
+from drdd.training.validation import ShownRow
 
 Point = Mapping[str, float]
 TIMED = ("images_per_second", "waiting", "utilisation", "memory_gib")
@@ -27,13 +26,13 @@ class Progress:
     learning_rate; skipped steps, in the whole run; psnr and psnr/<group> in dB, where a validation
     fell on this point; and TIMED: waiting is the share of the time in which steps waited for data,
     utilisation that of the FLOPs which the workers' devices could do.
-    grid: a PNG of held-out pictures, where a validation fell on this point.
+    shown: held-out pictures, where a validation fell on this point.
     """
 
     images: int
     total: int
     point: Point = field(default_factory=dict)
-    grid: bytes = b""
+    shown: Sequence[ShownRow] = ()
 
 
 def reproducible(point: Point) -> Point:
@@ -41,15 +40,14 @@ def reproducible(point: Point) -> Point:
     return {key: value for key, value in point.items() if key not in TIMED}
 
 
-class Points:
-    """Makes them, one after another; only worker 0 validates and measures its device."""
+class MetricHistory:
+    """Makes points, one after another; only worker 0 validates."""
 
     def __init__(
         self, spec: StageSpec, settings: TrainStage, worker: Worker, learner: Learner
     ) -> None:
         self._spec, self._settings, self._worker = spec, settings, worker
         self._learner = learner
-        self._full_rate = 0.0
         self.history: list[Point] = []
 
     def state(self) -> list[Point]:
@@ -70,39 +68,26 @@ class Points:
     def skipped(self) -> int:
         return int(self.history[-1]["skipped"]) if self.history else 0
 
-    def make(self, images: int, rate: float, closed: Closed, lap: Lap, validates: bool) -> bytes:
-        """Adds the point of these images to the history; the grid of its validation, or b"".
+    def make(
+        self, images: int, rate: float, closed: IntervalStats, timed: Point, validates: bool
+    ) -> Sequence[ShownRow]:
+        """Adds the point of these images to the history; the pictures of its validation, if any.
 
-        rate: the learning rate of the last step.
+        rate: the learning rate of the last step; timed: as TIMED, {} where nobody measures.
         """
         point = {"images": images, **closed.means, "learning_rate": rate}
         point["skipped"] = self.skipped + len(closed.bad)
-        grid = b""
-        if self._worker.rank == 0:
-            if validates and self._spec.validate is not None:
-                with self._learner.averaged() as net:
-                    validated = self._spec.validate(net, self._worker.device)
-                point["psnr"] = sum(validated.psnr.values()) / len(validated.psnr)
-                point |= {f"psnr/{group}": psnr for group, psnr in validated.psnr.items()}
-                grid = validated.grid
-            point |= self._timed(lap)
-        self.history.append(point)
-        return grid
+        shown: Sequence[ShownRow] = ()
+        if self._worker.rank == 0 and validates and self._spec.validate is not None:
+            with self._learner.averaged() as net:
+                validated = self._spec.validate(net, self._worker.device)
+            point["psnr"] = sum(validated.psnr.values()) / len(validated.psnr)
+            point |= {f"psnr/{group}": psnr for group, psnr in validated.psnr.items()}
+            shown = validated.rows
+        self.history.append({**point, **timed})
+        return shown
 
-    def _timed(self, lap: Lap) -> Point:
-        device = self._worker.device
-        if not self._full_rate:
-            self._full_rate = full_rate(self._spec, self._learner, device)
-        speed = lap.steps * self._settings.batch / lap.seconds
-        timed = (
-            speed,
-            lap.waited / lap.seconds,
-            speed / self._worker.world / self._full_rate,
-            memory_gib(device),
-        )
-        return dict(zip(TIMED, timed, strict=True))
-
-    def refuse(self, closed: Closed) -> None:
+    def refuse(self, closed: IntervalStats) -> None:
         """Raises NonFiniteLossError when the last point had a skipped step too many."""
         if not closed.bad or self.skipped <= self._settings.max_skipped:
             return

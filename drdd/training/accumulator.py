@@ -12,7 +12,7 @@ from drdd.training.learner import Step
 
 
 @dataclass(frozen=True)
-class Closed:
+class IntervalStats:
     """What a window held.
 
     means: loss, loss/<group> and grad_norm over the steps that were not skipped; bad: each skipped step,
@@ -23,7 +23,7 @@ class Closed:
     bad: Mapping[int, Sequence[int]]
 
 
-class Window:
+class MetricAccumulator:
     """Sums since the last `close`, over all workers.
 
     Its tensors are the same on every worker, so one worker's checkpoint holds a window that is open.
@@ -54,7 +54,7 @@ class Window:
         self._norms += torch.where(finite, norm, 0.0)
         self._steps.append((step, numbers, finite, torch.isfinite(learned.of)))
 
-    def close(self) -> Closed:
+    def close(self) -> IntervalStats:
         """Read everything and begin anew. The device is waited for here."""
         sums, counts = self._sums.tolist()
         norm, steps = self._norms.tolist()
@@ -72,4 +72,4 @@ class Window:
         }
         self._sums, self._norms = torch.zeros_like(self._sums), torch.zeros_like(self._norms)
         self._steps = []
-        return Closed(means, bad)
+        return IntervalStats(means, bad)

@@ -1,4 +1,4 @@
-"""pyproject.toml declares what is imported, and a missing module is answered by its extra."""
+"""The public names; pyproject.toml declares what is imported; a missing module is answered by its extra."""
 
 import ast
 import re
@@ -7,6 +7,7 @@ from importlib.metadata import requires
 
 import pytest
 
+import drdd
 from drdd.errors import UserError
 from drdd.extras import DISTRIBUTIONS, missing
 from tests.conftest import ROOT
@@ -20,6 +21,13 @@ BROUGHT = {
     "markupsafe": "jinja2",
     "starlette": "fastapi",
 }
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    for name in drdd.__all__:
+        assert getattr(drdd, name).__name__ == name
+    with pytest.raises(AttributeError, match="'nothing'"):
+        drdd.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""max_drop_vs_champion: RGB PSNR may be so far below the champion's, on the pictures that both restored."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from drdd.gates.gate import TaskEvidence, TaskGate, Verdict, telling_digits
+
+
+class MaxDropVsChampion(BaseModel):
+    max_drop_vs_champion: Annotated[float, Field(ge=0)] = Field(
+        default=0.5, description="dB that it may lose against the model that the alias points to"
+    )
+
+
+def judge(evidence: TaskEvidence, bound: float) -> Verdict | None:
+    """None where the task was not compared."""
+    found, champion = evidence.result.champion, evidence.champion
+    if found is None or found.drop is None or champion is None:
+        return None
+    said = in_words(evidence.task, found.drop, champion, bound)
+    return Verdict(found.drop, found.drop <= bound, said)
+
+
+def in_words(task: str, drop: float, version: str, bound: float) -> str:
+    """Such as "rain fell 0.61 dB below 1a2b3c (allowance 0.50)". drop: dB, negative for a rise."""
+    digits = telling_digits(drop, bound)
+    if round(drop, digits) == 0:
+        way = "is level with"
+    elif drop > 0:
+        way = f"fell {drop:.{digits}f} dB below"
+    else:
+        way = f"is {-drop:.{digits}f} dB above"
+    return f"{task} {way} {version} (allowance {bound:.{digits}f})"
+
+
+GATE = TaskGate(
+    name="max_drop_vs_champion",
+    label="drop against the champion",
+    bound="at most",
+    unit="dB",
+    missed="fell",
+    judge=judge,
+)

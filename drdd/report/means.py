@@ -1,0 +1,78 @@
+"""Means over pictures, with their intervals, from one row a picture."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from drdd.gates.judgement import Ends, Intervals, Scores, TaskResult
+from drdd.report.statistics import interval
+
+DIGITS = 4  # the last ones of a difference are float noise
+PARTS = ("input", "output")
+MAIN = "psnr_rgb"  # what every picture must have
+
+
+def metrics_of(scores: pd.DataFrame) -> list[str]:
+    """By name, those that have a column of the outputs."""
+    names = (str(column) for column in scores.columns)
+    return sorted(name.removeprefix("output_") for name in names if name.startswith("output_"))
+
+
+def means(rows: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Scores]:
+    """Of each part and of the gain; a metric that no picture has is left out."""
+    of: dict[str, Scores] = {part: {} for part in (*PARTS, "gain")}
+    for metric in metrics:
+        kept = rows[known(rows, metric)]
+        if len(kept):
+            before, after = (float(kept[f"{part}_{metric}"].mean()) for part in PARTS)
+            values = {"input": before, "output": after, "gain": after - before}
+            for name, value in values.items():
+                of[name][metric] = rounded(value)
+    return of
+
+
+def intervals(rows: pd.DataFrame, metrics: Sequence[str]) -> Intervals:
+    """Of the means of the output and of the gain, over the same pictures as these."""
+    output: dict[str, Ends] = {}
+    gain: dict[str, Ends] = {}
+    for metric in metrics:
+        kept = rows[known(rows, metric)]
+        if len(kept):
+            before, after = (kept[f"{part}_{metric}"] for part in PARTS)
+            output[metric] = interval_of(after, kept)
+            gain[metric] = interval_of(after - before, kept)
+    return Intervals(output=output, gain=gain)
+
+
+def known(rows: pd.DataFrame, metric: str) -> "pd.Series[bool]":
+    """Which pictures have a value for the input and for the output."""
+    return rows[[f"{part}_{metric}" for part in PARTS]].apply(np.isfinite).all(axis=1)
+
+
+def interval_of(values: "pd.Series[float]", rows: pd.DataFrame) -> Ends:
+    found = interval(values.tolist(), rows["target_id"].tolist())
+    return None if found is None else (rounded(found[0]), rounded(found[1]))
+
+
+def holes(scores: pd.DataFrame, tasks: Mapping[str, TaskResult]) -> list[str]:
+    """Which means are not of all pictures, in words."""
+    single = [task for task, result in tasks.items() if result.images == 1]
+    said = "one held-out picture each, so no intervals and no distances of sets"
+    notes = [f"{', '.join(single)}: {said}"] if single else []
+    for task, result in tasks.items():
+        rows = scores[scores["task"] == task]
+        for metric in result.gain:
+            if (count := int(known(rows, metric).sum())) < len(rows):
+                notes.append(f"{task}: {metric} has a value for {count} of {len(rows)} pictures")
+    return notes
+
+
+def mean_over(rows: Sequence[Scores]) -> Scores:
+    """Of the metrics that all rows have."""
+    shared = [m for m in rows[0] if all(m in row for row in rows)]
+    return {m: rounded(float(np.mean([row[m] for row in rows]))) for m in shared}
+
+
+def rounded(value: float) -> float:
+    return round(value, DIGITS) + 0.0  # never -0.0

@@ -1,0 +1,83 @@
+"""One file of the project is edited at a time: which stages DVC then calls changed."""
+
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.project import make_project
+
+TRAIN = {"train_noise", "train_residual"}
+INGEST = {"ingest@nature"}
+LEARN = {*TRAIN, "evaluate"}
+EXPECTED: dict[str, set[str]] = {
+    # What carries, shows or judges trains and restores nothing.
+    "drdd/serving/templates/page.css": set(),
+    "drdd/serving/http.py": set(),
+    "drdd/cluster/launch.py": set(),
+    "drdd/cluster/checkpoints.py": set(),
+    "drdd/cluster/live.py": set(),
+    "drdd/storage/objects.py": set(),
+    "drdd/registry/registry.py": set(),
+    "drdd/progress.py": set(),
+    "drdd/errors.py": set(),
+    "drdd/cli/restore.py": set(),
+    "drdd/batch/run.py": set(),
+    "drdd/params/errors.py": set(),
+    "flows/pipeline.py": set(),
+    "infra/local/stack.py": set(),
+    "drdd/report/templates/report.html.j2": {"judge", "publish"},
+    # What decides: exactly the stages that use it.
+    "drdd/training/order.py": TRAIN,
+    "drdd/training/loop.py": TRAIN,
+    "drdd/training/optimisation.py": TRAIN,
+    "drdd/data/loader.py": {*INGEST, "split", "prepare@haze", "prepare@noise", *LEARN},
+    "drdd/diffusion/process.py": LEARN,
+    "drdd/diffusion/sampler.py": LEARN,
+    "drdd/methods/drdd.py": LEARN,
+    "drdd/nets/compact.py": LEARN,
+    "drdd/inference/tiling.py": {"evaluate"},
+    "drdd/metrics/niqe.py": {"evaluate"},
+    "drdd/metrics/fidelity.py": LEARN,
+    "drdd/degradations/weather.py": {"prepare@haze", "prepare@noise"},
+    "drdd/degradations/corruption.py": {"prepare@haze", "prepare@noise", *TRAIN},
+    "drdd/intake/likeness.py": {*INGEST, "split"},
+    "drdd/sources/archives.py": {"photographs", *INGEST, "split"},
+    "drdd/stages/prepare.py": {"prepare@haze", "prepare@noise"},
+}
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A tiny project whose stages are all up to date, without having run: outputs are stand-ins."""
+    from dvc.repo import Repo
+
+    root = make_project(tmp_path_factory.mktemp("project"))
+    with chdir(root), Repo() as repo:
+        for one in (*repo.index.outs, *repo.index.deps):
+            _stand_in(Path(one.fs_path))
+        repo.commit(force=True)
+        assert repo.status() == {}
+        yield repo
+
+
+def _stand_in(path: Path) -> None:
+    """A file, or a folder with one, where there is nothing."""
+    if path.exists():
+        return
+    file = path if path.suffix else path / "stand-in"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{path.name}\n")
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_edit_reruns_exactly_what_it_decides(repo: Any, name: str) -> None:
+    path = Path(repo.root_dir) / name
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n")
+    try:
+        assert set(repo.status()) == EXPECTED[name]
+    finally:
+        path.write_bytes(before)
