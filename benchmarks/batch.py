@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from drdd.batch.ledger import Ledger
+from drdd.batch.ledger import RestoreLedger
 from drdd.batch.plan import plan
 from drdd.batch.run import SHARE, TURNS, restore_all
 from drdd.batch.worker import Recipe, weights_of
@@ -46,9 +46,9 @@ def by_batch(inputs: Path, model: Path, threads: int, batch: int) -> float:
         output = str(Path(scratch) / "out")
         recipe = Recipe(str(model), weights_of(model), Options(), ".png")
         watch = _Watch(Path(scratch))
-        jobs = plan([str(inputs)], output, recipe.suffix)
-        records = restore_all(jobs, Ledger(Store(output)), recipe, watch, 1, threads, batch)
+        files = plan([str(inputs)], output, recipe.suffix)
+        records = restore_all(files, RestoreLedger(Store(output)), recipe, watch, 1, threads, batch)
         if bad := [record for record in records if record.problem]:
             raise RuntimeError(f"{bad[0].input}: {bad[0].problem}")
     first, last = watch.moments[SHARE - 1], watch.moments[-1]
-    return (len(jobs) - SHARE) / (last - first)
+    return (len(files) - SHARE) / (last - first)

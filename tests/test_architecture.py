@@ -19,15 +19,7 @@ FORBIDDEN = {
     | {"drdd.training", "drdd.serving", "drdd.stages", "drdd.storage.filesystems"},
     "drdd/training": {"prefect", "dvc", "fsspec", "s3fs", "drdd.registry", "drdd.stages"},
     "drdd/serving": {"prefect", "dvc", "fsspec", "s3fs", "drdd.training", "drdd.stages"},
-    "drdd/restoring": {
-        "prefect",
-        "dvc",
-        "fsspec",
-        "s3fs",
-        "fastapi",
-        "drdd.training",
-        "drdd.stages",
-    },
+    "drdd/batch": HEAVY | {"drdd.training", "drdd.stages"},
     "drdd/registry": {"ray", "prefect", "dvc", "torch", "drdd.training", "drdd.stages"},
     "drdd/stages": {"prefect", "dvc", "fsspec", "s3fs", "flows"},
     "infra": {"torch", "prefect", "dvc", "flows"},
@@ -37,6 +29,7 @@ FORBIDDEN = {
 ALLOWED = {
     "drdd/intake/streaming.py": {"ray"},
     "drdd/storage/versions.py": {"dvc"},
+    "drdd/batch/workers.py": {"ray"},
 }
 
 
@@ -63,6 +56,13 @@ def test_a_room_knows_only_its_neighbours(room: str) -> None:
         forbidden = FORBIDDEN[room] - ALLOWED.get(name, set())
         bad = [m for m in _imports(path) for f in forbidden if _is_in(m, f)]
         assert not bad, f"{name} imports {bad}"
+
+
+def test_the_library_knows_neither_flows_nor_infra() -> None:
+    """What they bring to `drdd` comes through the entry points of pyproject.toml."""
+    for path in (ROOT / "drdd").rglob("*.py"):
+        found = {module.partition(".")[0] for module in _imports(path)}
+        assert not found & {"flows", "infra"}, path
 
 
 @pytest.mark.parametrize("room", ["drdd/diffusion", "drdd/nets", "drdd/degradations"])

@@ -29,7 +29,7 @@ class Record:
     problem: str = ""
 
 
-class Ledger:
+class RestoreLedger:
     """The records of an output's root, by input. A line that cannot be read is as if it were not there."""
 
     def __init__(self, store: Store) -> None:

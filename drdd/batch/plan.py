@@ -15,14 +15,14 @@ WILD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedFile:
     """output: the name below the output's root, "/"-separated."""
 
     entry: Entry
     output: str
 
 
-def plan(inputs: Sequence[str], output: str, suffix: str) -> list[Job]:
+def plan(inputs: Sequence[str], output: str, suffix: str) -> list[PlannedFile]:
     """Every picture that `inputs` hold: files, folders, archives, s3:// prefixes, or patterns of these.
 
     In a pattern `*` and `?` stand for anything within a name, `**` for any folders. What lies below
@@ -31,15 +31,15 @@ def plan(inputs: Sequence[str], output: str, suffix: str) -> list[Job]:
     """
     found = _files(inputs) if len(inputs) > 1 else _source(inputs[0])
     root = _absolute(output)
-    jobs = [
-        Job(entry, str(PurePosixPath(entry.name).with_suffix(suffix)))
+    files = [
+        PlannedFile(entry, str(PurePosixPath(entry.name).with_suffix(suffix)))
         for entry in found
         if not entry.where.startswith(f"{root}/")
     ]
-    if not jobs:
+    if not files:
         raise UserError(f"{', '.join(inputs[:3])}: no picture to restore")
-    _refuse_doubles(jobs)
-    return jobs
+    _refuse_doubles(files)
+    return files
 
 
 def _source(source: str) -> list[Entry]:
@@ -96,12 +96,12 @@ def _absolute(name: str) -> str:
     return name.rstrip("/") if "://" in name else str(Path(name).absolute())
 
 
-def _refuse_doubles(jobs: Sequence[Job]) -> None:
+def _refuse_doubles(files: Sequence[PlannedFile]) -> None:
     taken: dict[str, str] = {}
-    for job in jobs:
-        other = taken.setdefault(job.output, job.entry.name)
-        if other != job.entry.name:
+    for file in files:
+        other = taken.setdefault(file.output, file.entry.name)
+        if other != file.entry.name:
             raise UserError(
-                f"{other} and {job.entry.name} would both become {job.output}; "
+                f"{other} and {file.entry.name} would both become {file.output}; "
                 "restore them into folders of their own"
             )

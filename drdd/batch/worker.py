@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from drdd.batch.ledger import Record
-from drdd.batch.plan import Job
+from drdd.batch.plan import PlannedFile
 from drdd.data.loader import ahead
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restorer
@@ -54,13 +54,13 @@ def weights_of(folder: Path) -> str:
 class _Read:
     """A file as it was read: its pixels, or a record where there is nothing to restore."""
 
-    job: Job
+    file: PlannedFile
     sha256: str = ""
     pixels: Pixels | None = field(default=None, compare=False)
     record: Record | None = None
 
 
-class Worker:
+class BatchRestorer:
     """Keeps the model for all the shares it is given. known: records of earlier runs, by input."""
 
     def __init__(
@@ -72,12 +72,12 @@ class Worker:
         self._restorer = Restorer.from_folder(folder_of(recipe.model))
         self._name = recipe.model.rstrip("/").rpartition("/")[2]
 
-    def records(self, jobs: Sequence[Job]) -> Iterator[Record]:
-        """One record a job, in the order in which they are done."""
+    def records(self, files: Sequence[PlannedFile]) -> Iterator[Record]:
+        """One record a file, in the order in which they are done."""
         waiting: dict[tuple[int, int], list[_Read]] = {}
         with ThreadPoolExecutor(2) as writers:
             writing: list[Future[Record]] = []
-            for read in ahead(self._read, jobs):
+            for read in ahead(self._read, files):
                 if read.record:
                     yield read.record
                     continue
@@ -93,22 +93,22 @@ class Worker:
                 writing = self._restored(gathered, writers)
             yield from _done(writing)
 
-    def _read(self, job: Job) -> _Read:
+    def _read(self, file: PlannedFile) -> _Read:
         with Fetcher() as fetcher:
-            blob = fetcher.fetch(job.entry)
+            blob = fetcher.fetch(file.entry)
         if isinstance(blob, Rejected):
-            return _Read(job, record=self._record(job, "", problem=blob.reason))
+            return _Read(file, record=self._record(file, "", problem=blob.reason))
         digest = sha256(blob.content).hexdigest()
-        if (known := self._known.get(job.entry.name)) and self._is_done(known, digest, job):
-            return _Read(job, record=known)
+        if (known := self._known.get(file.entry.name)) and self._is_done(known, digest, file):
+            return _Read(file, record=known)
         try:
-            return _Read(job, digest, decode(blob, ANY))
+            return _Read(file, digest, decode(blob, ANY))
         except ValueError as error:
-            return _Read(job, record=self._record(job, digest, problem=str(error)))
+            return _Read(file, record=self._record(file, digest, problem=str(error)))
 
-    def _is_done(self, known: Record, digest: str, job: Job) -> bool:
+    def _is_done(self, known: Record, digest: str, file: PlannedFile) -> bool:
         """By hash, of the input and of the output as it lies there."""
-        same = (digest, self._recipe.digest, job.output, "")
+        same = (digest, self._recipe.digest, file.output, "")
         if (known.sha256, known.recipe, known.output, known.problem) != same:
             return False
         return self._store.sha256(known.output) == known.output_sha256
@@ -127,13 +127,15 @@ class Worker:
         try:
             content = encoded(pixels, FORMATS[self._recipe.suffix])
         except UserError as error:
-            return self._record(read.job, read.sha256, problem=str(error))
-        self._store.put(read.job.output, content)
-        return self._record(read.job, read.sha256, sha256(content).hexdigest())
+            return self._record(read.file, read.sha256, problem=str(error))
+        self._store.put(read.file.output, content)
+        return self._record(read.file, read.sha256, sha256(content).hexdigest())
 
-    def _record(self, job: Job, digest: str, output: str = "", problem: str = "") -> Record:
+    def _record(
+        self, file: PlannedFile, digest: str, output: str = "", problem: str = ""
+    ) -> Record:
         return Record(
-            job.entry.name, digest, self._recipe.digest, self._name, job.output, output, problem
+            file.entry.name, digest, self._recipe.digest, self._name, file.output, output, problem
         )
 
 

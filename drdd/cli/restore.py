@@ -107,7 +107,7 @@ def _many(
     suffix: str,
     size: tuple[int, int, int],
 ) -> None:
-    from drdd.batch.ledger import FILE, Ledger
+    from drdd.batch.ledger import FILE, RestoreLedger
     from drdd.batch.plan import plan
     from drdd.batch.run import restore_all
     from drdd.batch.worker import Recipe, weights_of
@@ -116,15 +116,15 @@ def _many(
     from drdd.storage.objects import Store
 
     Restorer.from_folder(folder).check(options)
-    jobs = plan(inputs, output, suffix)
+    files = plan(inputs, output, suffix)
     if "://" not in output:
         output = str(Path(output).absolute())
-    ledger = Ledger(Store(output))
+    ledger = RestoreLedger(Store(output))
     before = dict(ledger.records)
     recipe = Recipe(named, weights_of(folder), options, suffix)
     with tempfile.TemporaryDirectory() as scratch:  # nobody watches it from elsewhere
         reporter = Reporter("restore", Path(scratch))
-        records = restore_all(jobs, ledger, recipe, reporter, *size)
+        records = restore_all(files, ledger, recipe, reporter, *size)
         reporter.finish("done")
     failed = [record for record in records if record.problem]
     kept = sum(before.get(record.input) == record for record in records if not record.problem)

@@ -5,7 +5,9 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from drdd.errors import TransientError, UserError
 from drdd.params import FILE, load
@@ -14,6 +16,7 @@ from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
 
 CACHE = Path(".drdd/models")  # in a project
+LOCAL_STACK = "drdd.local_stack"
 _PUBLISHED = re.compile(r"(?P<registry>.+)/versions/(?P<id>[0-9a-f]{12})/?")
 
 
@@ -46,9 +49,7 @@ def open_registry(uri: str, root: Path = Path()) -> Registry:
     """
     if not is_local_stack(uri) or not is_project(root):
         return Registry.open(uri)
-    from infra.local.settings import environment
-
-    os.environ.update(environment(root))
+    os.environ.update(_local_stack("environment")(root))
     try:
         return Registry.open(uri)
     except TransientError as error:
@@ -65,9 +66,7 @@ def reachable(uri: str, root: Path = Path()) -> Iterator[None]:
     if not is_local_stack(uri):
         yield
         return
-    from infra.local.stack import ensure_s3
-
-    with ensure_s3(root) as settings:
+    with _local_stack("ensure_s3")(root) as settings:
         lent = {name: value for name, value in settings.items() if name.startswith("AWS_")}
         before = {name: os.environ.get(name) for name in lent}
         os.environ.update(lent)
@@ -78,6 +77,15 @@ def reachable(uri: str, root: Path = Path()) -> Iterator[None]:
                 os.environ.pop(name)
                 if value is not None:
                     os.environ[name] = value
+
+
+def _local_stack(function: str) -> Any:
+    """A function of the package that runs the local stack, by its entry point in LOCAL_STACK.
+
+    environment: root -> the environment of the stack's clients; raises UserError if none was ever
+    started there. ensure_s3: root -> a context manager that yields it while the stack's S3 runs.
+    """
+    return entry_points(group=LOCAL_STACK)[function].load()
 
 
 def cached(ref: str, uri: str, root: Path = Path()) -> Path:

@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from ray.serve.config import ControllerOptions, HTTPOptions, ProxyLocation
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
-from ray.serve.schema import ApplicationStatus, ReplicaState
+from ray.serve.schema import ApplicationStatus
 
 from drdd.errors import TransientError, UserError
 from drdd.params import Serve
@@ -130,10 +130,7 @@ def _followed(wanted: Mapping[str, str]) -> bool:
     """Wait until all replicas serve `wanted`; False when they did already. Raises as `deploy` does."""
     changed, give_up = False, time.monotonic() + PATIENCE_S
     while True:
-        status = serve.status().applications[SERVICE]
-        states = [one.replica_states for one in status.deployments.values()]
-        count = sum(state.get(ReplicaState.RUNNING, 0) for state in states)
-        reports = _reports(max(count, 1), look=changed)
+        reports = _reports(look=changed)
         for report in reports:
             if changed:  # and so has just looked: its problem is none of another version
                 _demand(wanted, report.versions, report.problems)
@@ -155,24 +152,14 @@ def _demand(
             raise UserError(f"{alias}: {problems[alias]}")
 
 
-def _reports(count: int, look: bool) -> list[Report]:
-    """Of `count` different replicas, or of those that answer within a while; [] when none does.
-
-    Serve chooses who answers, so each is asked for until it was met.
-    """
-    handle = serve.get_app_handle(SERVICE)
-    found: dict[str, Report] = {}
-    give_up = time.monotonic() + ANSWER_S
-    for _ in range(20 * count):
-        left = give_up - time.monotonic()
-        if left <= 0 or len(found) == count:
-            break
-        try:
-            report: Report = handle.report.remote(look).result(timeout_s=left)
-            found[report.replica] = report
-        except (RayError, RayServeException, TimeoutError):
-            time.sleep(POLL_S)  # a replica that is just being replaced
-    return list(found.values())
+def _reports(look: bool) -> list[Report]:
+    """Of all replicas that answer within a while; [] when one of them does not come to it."""
+    told = serve.get_app_handle(SERVICE).broadcast("report", look)
+    try:
+        found = told.results(timeout_s=ANSWER_S, return_exceptions=True)
+    except (RayError, RayServeException, TimeoutError):
+        return []  # they are just being replaced
+    return [one for one in found if isinstance(one, Report)]
 
 
 def _runs(setup: Setup) -> bool:
@@ -180,7 +167,7 @@ def _runs(setup: Setup) -> bool:
     there = serve.status().applications.get(SERVICE)
     if there is None or there.status not in SERVING:
         return False
-    return any(report.setup == setup.digest for report in _reports(1, look=False))
+    return any(report.setup == setup.digest for report in _reports(look=False))
 
 
 def _run(setup: Setup, route: str | None) -> DeploymentHandle:

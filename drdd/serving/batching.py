@@ -43,18 +43,18 @@ class _Request(Generic[Group, Item, Result]):
 class Batcher(Generic[Group, Item, Result]):
     """For one event loop. Computing happens in one thread of its own.
 
-    compute: (group, items of it) -> as many results; room: how many items of a group fit a batch.
+    compute: (group, items of it) -> as many results; limit: how many items of a group a batch may have.
     max_waiting: requests that may wait, beside those being computed; timeout_s: of a request, in all.
     """
 
     def __init__(
         self,
         compute: Callable[[Group, Sequence[Item]], Sequence[Result]],
-        room: Callable[[Group], int],
+        limit: Callable[[Group], int],
         max_waiting: int,
         timeout_s: float,
     ) -> None:
-        self._compute, self._room = compute, room
+        self._compute, self._limit = compute, limit
         self._max_waiting, self._timeout_s = max_waiting, timeout_s
         self._waiting: dict[_Request[Group, Item, Result], None] = {}
         self._thread = ThreadPoolExecutor(1, "compute")
@@ -116,7 +116,7 @@ class Batcher(Generic[Group, Item, Result]):
         """Taken out of the queue: the first that waits, and others of its group in their order."""
         group = next(iter(self._waiting)).group
         alike = (request for request in self._waiting if request.group == group)
-        batch = list(islice(alike, max(1, self._room(group))))
+        batch = list(islice(alike, max(1, self._limit(group))))
         for request in batch:
             del self._waiting[request]
         return batch

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi_offline import FastAPIOffline
+from prometheus_client.metrics_core import Metric
 
 from drdd.errors import UserError
 from drdd.serving import page
 from drdd.serving.keys import guard
-from drdd.serving.memory import DECODING, bytes_a_pixel, room_for
+from drdd.serving.memory import DECODING, bytes_a_pixel, memory_budget
 from drdd.serving.problems import ProblemError, documented, explain_all
 from drdd.serving.reading import MIB, pixels_of, read_body, size_of
 from drdd.serving.responses import response_of
@@ -26,13 +27,14 @@ from drdd.serving.schema import (
     RestoredOut,
     RestoreQuery,
     ServedOut,
-    Status,
+    StatusOut,
     once,
     request_body,
 )
 from drdd.serving.service import Answer, BusyError, Service, UnknownModelError
-from drdd.serving.telemetry import MEDIA_TYPE, Meters
+from drdd.serving.telemetry import MEDIA_TYPE, Telemetry, text
 
+Families = Mapping[str, Sequence[Metric]]
 GONE = 499  # nobody reads it: the client left; what proxies call it
 REFUSALS = {
     401: "no valid API key",
@@ -55,8 +57,18 @@ class ApiLimits:
     api_keys: tuple[str, ...] = ()
 
 
-def make_api(service: Service, limits: ApiLimits, samples: Mapping[str, Path]) -> FastAPI:
-    """samples: pictures that the page offers, by name."""
+def make_api(
+    service: Service,
+    limits: ApiLimits,
+    samples: Mapping[str, Path],
+    telemetry: Telemetry | None = None,
+    collect: Callable[[], Awaitable[Families]] | None = None,
+) -> FastAPI:
+    """samples: pictures that the page offers, by name.
+
+    telemetry: where requests are counted; collect: the families of all replicas, by replica, for
+    /metrics; those of `telemetry` unless given.
+    """
     api = FastAPIOffline(
         title="drdd",
         version="1",
@@ -64,9 +76,9 @@ def make_api(service: Service, limits: ApiLimits, samples: Mapping[str, Path]) -
         redirect_slashes=False,  # such a redirect would lead to any host that the client names
     )
     explain_all(api)
-    meters = Meters(service)
+    telemetry = telemetry or Telemetry(service)
     allowed = [Depends(guard(limits.api_keys))] if limits.api_keys else []
-    room = room_for(int(limits.max_megabytes * MIB), limits.max_pixels)
+    budget = memory_budget(int(limits.max_megabytes * MIB), limits.max_pixels)
 
     @api.post(
         "/v1/restore",
@@ -88,19 +100,19 @@ def make_api(service: Service, limits: ApiLimits, samples: Mapping[str, Path]) -
     async def restore(request: Request, query: Annotated[RestoreQuery, Query()]) -> Response:
         """The body is a PNG, JPEG or WebP file: as such, or as the part `image` of a form."""
         begin, answer, status = time.monotonic(), None, 500
-        with meters.in_flight.track_inprogress():
+        with telemetry.in_flight.track_inprogress():
             try:
-                with room.share() as share, _in_words():
+                with budget.reservation() as memory, _in_words():
                     body = await read_body(
-                        request, limits.max_megabytes, limits.timeout_s, share.become
+                        request, limits.max_megabytes, limits.timeout_s, memory.reserve
                     )
                     async with asyncio.timeout(limits.timeout_s):
                         size = await asyncio.to_thread(size_of, body, limits.max_pixels)
                         kept = bytes_a_pixel(query) * size
-                        share.become(len(body) + max(DECODING * size, kept))
+                        memory.reserve(len(body) + max(DECODING * size, kept))
                         pixels = await asyncio.to_thread(pixels_of, body, limits.max_pixels)
                         del body
-                        share.become(kept)
+                        memory.reserve(kept)
                         restoring = service.restore(pixels, query.options(), query.model)
                         answer = await _while_wanted(request, restoring)
                         response = await asyncio.to_thread(
@@ -118,7 +130,7 @@ def make_api(service: Service, limits: ApiLimits, samples: Mapping[str, Path]) -
                 status = error.status
                 raise
             finally:
-                meters.answered(status, time.monotonic() - begin, answer)
+                telemetry.answered(status, time.monotonic() - begin, answer)
 
     @api.get(
         "/v1/models",
@@ -140,22 +152,23 @@ def make_api(service: Service, limits: ApiLimits, samples: Mapping[str, Path]) -
         )
 
     @api.get("/v1/health", tags=["state"])
-    async def health() -> Status:
+    async def health() -> StatusOut:
         """The process is alive."""
-        return Status(status="alive")
+        return StatusOut(status="alive")
 
     @api.get("/v1/ready", tags=["state"], responses=documented({503: "no model is loaded"}))
-    async def ready() -> Status:
+    async def ready() -> StatusOut:
         """A model is loaded, so that requests will be answered."""
         if (why := service.ready()) is not None:
             raise ProblemError(503, why, {"Retry-After": "5"})
-        return Status(status="ready")
+        return StatusOut(status="ready")
 
     @api.get("/metrics", tags=["state"], response_class=Response, responses={
         200: {"description": "Prometheus's text format", "content": {"text/plain": {}}}
     })  # fmt: skip
     async def metrics() -> Response:
-        return Response(await asyncio.to_thread(meters.text), headers={"Content-Type": MEDIA_TYPE})
+        families = await collect() if collect else {"": telemetry.families()}
+        return Response(text(families), headers={"Content-Type": MEDIA_TYPE})
 
     api.include_router(page.router(samples))
     return api

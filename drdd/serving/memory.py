@@ -21,22 +21,22 @@ RESTORING, STATE = 9, 12
 USUAL_STEPS = 2
 
 
-class Room:
+class MemoryBudget:
     """total: bytes that all requests may hold together. For one event loop."""
 
     def __init__(self, total: int) -> None:
         self._total, self._used = total, 0
 
     @contextmanager
-    def share(self) -> Iterator["Share"]:
-        """Of one request, of 0 bytes at first; given back at the end."""
-        share = Share(self)
+    def reservation(self) -> Iterator["Reservation"]:
+        """Of one request, of 0 bytes at first; released at the end."""
+        reservation = Reservation(self)
         try:
-            yield share
+            yield reservation
         finally:
-            share.become(0)
+            reservation.reserve(0)
 
-    def _move(self, before: int, after: int) -> None:
+    def _change(self, before: int, after: int) -> None:
         if after > self._total:
             raise ProblemError(
                 413, "the picture and its states need more memory than a request may have; "
@@ -47,22 +47,25 @@ class Room:
         self._used += after - before
 
 
-class Share:
-    """What one request holds."""
+class Reservation:
+    """The bytes that one request holds."""
 
-    def __init__(self, room: Room) -> None:
-        self._room, self._size = room, 0
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget, self._size = budget, 0
 
-    def become(self, size: int) -> None:
-        """Hold `size` bytes. Raises BusyError when others leave too little; ProblemError, 413, when
-        there would not be enough if it were alone."""
-        self._room._move(self._size, size)
+    def reserve(self, size: int) -> None:
+        """Hold `size` bytes from now on, instead of what was held before.
+
+        Raises BusyError when other requests leave too little; ProblemError, 413, when the whole budget
+        is too small.
+        """
+        self._budget._change(self._size, size)
         self._size = size
 
 
-def room_for(max_bytes: int, max_pixels: int) -> Room:
+def memory_budget(max_bytes: int, max_pixels: int) -> MemoryBudget:
     """TOTAL, or what the largest picture needs if that is more."""
-    return Room(max(TOTAL, max_bytes + DECODING * max_pixels))
+    return MemoryBudget(max(TOTAL, max_bytes + DECODING * max_pixels))
 
 
 def bytes_a_pixel(query: RestoreQuery) -> int:

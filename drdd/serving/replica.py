@@ -6,25 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
-import psutil
 import torch
+from prometheus_client.metrics_core import Metric
 from ray import serve
 
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restoration
 from drdd.params import Serve
 from drdd.pictures.pixels import Pixels
+from drdd.serving.http import ApiLimits, make_api
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.restoring import Restoring
 from drdd.serving.service import Answer, Served
+from drdd.serving.telemetry import Telemetry
 
 AS_EVALUATED = Options()
 SAMPLES = "samples"  # of a version: degraded pictures that the page offers
-COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+DEPLOYMENT = "Replica"
+SCRAPE_S = 5.0  # for the replicas to tell what they counted
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,14 @@ class Replica:
         os.environ.update(setup.environment)
         torch.set_num_threads(setup.settings.threads)
         self._setup, self._digest = setup, setup.digest
-        _share_counts(self._digest)
         self._models = models_of(setup)
         self._restoring = Restoring(self._models, setup.settings)
+        self._telemetry = Telemetry(self._restoring)
 
     async def __serve_build_asgi_app__(self) -> Any:
         """Serve calls it once and sends requests after it: a replica that is there has a model."""
         await self._restoring.start()
         self._follower = asyncio.create_task(self._restoring.follow())
-        # Imported here: its counters are shared between processes only if COUNTS is set before.
-        from drdd.serving.http import ApiLimits, make_api
-
         settings, source = self._setup.settings, self._setup.source
         root = source.root if isinstance(source, FromRegistry) else source.path
         limits = ApiLimits(
@@ -112,7 +111,7 @@ class Replica:
         )
         folder = self._models.find(None)[0].folder / SAMPLES
         samples = {path.name: path for path in sorted(folder.glob("*.jpg"))}
-        return make_api(self._restoring, limits, samples)
+        return make_api(self._restoring, limits, samples, self._telemetry, self._collect)
 
     async def restore(
         self, pixels: Pixels, options: Options = AS_EVALUATED, model: str | None = None
@@ -141,6 +140,20 @@ class Replica:
         problems = self._restoring.problems()
         return Report(replica, self._digest, versions, problems, self._models.failures)
 
+    async def telemetry(self) -> tuple[str, list[Metric]]:
+        """This replica's name, and what it counted."""
+        return serve.get_replica_context().replica_id.unique_id, self._telemetry.families()
+
+    async def _collect(self) -> dict[str, list[Metric]]:
+        """By name, of all replicas that answer; of this one alone while one of them hangs."""
+        handle = serve.get_deployment_handle(DEPLOYMENT, self._setup.name)
+        told = handle.broadcast("telemetry")
+        try:
+            found = await told.results_async(timeout_s=SCRAPE_S, return_exceptions=True)
+        except TimeoutError:
+            found = [await self.telemetry()]
+        return dict(one for one in found if not isinstance(one, BaseException))
+
     async def check_health(self) -> None:
         """Serve replaces a replica that raises here three times in a row."""
         await self._restoring.demand_health()
@@ -162,7 +175,7 @@ def deployment(settings: Serve) -> serve.Deployment:
         }
         replicas = {"autoscaling_config": autoscaling}
     decorate: Any = serve.deployment(
-        name="Replica",
+        name=DEPLOYMENT,
         max_ongoing_requests=most,
         max_queued_requests=most,
         backpressure_config={"retry_after_s": 1},
@@ -175,15 +188,3 @@ def deployment(settings: Serve) -> serve.Deployment:
     )
     made: serve.Deployment = decorate(serve.ingress()(Replica))
     return made
-
-
-def _share_counts(digest: str) -> None:
-    """Let the setup's replicas on this machine count into one folder, so that any of them tells the sum."""
-    folder = Path(gettempdir()) / f"drdd-metrics-{os.getuid()}-{digest[:12]}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ[COUNTS] = str(folder)
-    from prometheus_client import multiprocess
-
-    for process in {path.stem.rpartition("_")[2] for path in folder.glob("*.db")}:
-        if process.isdigit() and not psutil.pid_exists(int(process)):
-            multiprocess.mark_process_dead(int(process), str(folder))

@@ -31,7 +31,7 @@ class Restoring:
     def __init__(self, models: Models, settings: Serve) -> None:
         self._models, self._settings = models, settings
         self._batcher: Batcher[_Alike, Pixels, Restoration] = Batcher(
-            _restored, self._room, settings.max_waiting, settings.timeout_s
+            _restored, self._batch_limit, settings.max_waiting, settings.timeout_s
         )
 
     async def start(self) -> None:
@@ -99,7 +99,7 @@ class Restoring:
                 f"a batch was begun {busy:.0f} s ago, and takes {longest:.0f} at most"
             )
 
-    def _room(self, alike: _Alike) -> int:
+    def _batch_limit(self, alike: _Alike) -> int:
         height, width = alike.size
         return max(1, min(self._settings.max_batch, AT_ONCE // (height * width)))
 

@@ -112,7 +112,7 @@ class ModelsOut(BaseModel):
     limits: LimitsOut
 
 
-class Status(BaseModel):
+class StatusOut(BaseModel):
     status: str
 
 

@@ -1,15 +1,9 @@
-"""What the service counts, for Prometheus.
+"""What the service counts, for Prometheus. Each replica counts in its own memory."""
 
-With PROMETHEUS_MULTIPROC_DIR set before prometheus_client is imported, the replicas of a machine count
-into one folder and each of them tells the sum.
-"""
-
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from drdd.serving.service import Answer, Service
@@ -19,7 +13,9 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
-class Meters:
+class Telemetry:
+    """Of one process."""
+
     def __init__(self, service: Service) -> None:
         self._registry = own = CollectorRegistry()
         self._requests = Counter(
@@ -45,9 +41,8 @@ class Meters:
             "drdd_requests_in_flight",
             "Requests to restore that are not answered yet",
             registry=own,
-            multiprocess_mode="livesum",
         )
-        self._now = _Now(service)
+        own.register(_Now(service))
 
     def answered(self, status: int, seconds: float, answer: Answer | None = None) -> None:
         """A request to restore is over. answer: where there is one."""
@@ -61,13 +56,33 @@ class Meters:
         height, width = answer.restoration.output.shape[:2]
         self._pixels.inc(height * width)
 
-    def text(self) -> bytes:
-        """In Prometheus's text format."""
-        registry = self._registry
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)
-        return generate_latest(registry) + generate_latest(self._now)
+    def families(self) -> list[Metric]:
+        """All that is counted, as it is now."""
+        return list(self._registry.collect())
+
+
+def text(replicas: Mapping[str, Sequence[Metric]]) -> bytes:
+    """The families of each replica in Prometheus's text format.
+
+    The replica's name is the label `replica` of its series; a service of one process is named "".
+    """
+    merged: dict[str, Metric] = {}
+    for replica, families in replicas.items():
+        label = {"replica": replica} if replica else {}
+        for family in families:
+            into = merged.setdefault(
+                family.name, Metric(family.name, family.documentation, family.type)
+            )
+            into.samples += [s._replace(labels={**s.labels, **label}) for s in family.samples]
+    return generate_latest(_Families(list(merged.values())))
+
+
+class _Families(Collector):
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
 
 
 class _Now(Collector):

@@ -3,12 +3,13 @@
 import csv
 import io
 from collections.abc import Sequence
-
-import pyarrow as pa
-import pyarrow.parquet
+from typing import TYPE_CHECKING
 
 from drdd.errors import UserError
 from drdd.params.errors import nearest
+
+if TYPE_CHECKING:  # which the plain package does without
+    import pyarrow as pa
 
 SUFFIXES = (".txt", ".csv", ".parquet")
 TABLES = (".csv", ".parquet")
@@ -55,8 +56,11 @@ def _of_csv(text: str, source: str, columns: Sequence[str]) -> list[tuple[str, .
 
 
 def _of_parquet(content: bytes, source: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
     try:
-        file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
+        file = ParquetFile(pa.BufferReader(content))
         _refuse_missing(columns, file.schema_arrow.names, source)
         table = file.read(columns=list(dict.fromkeys(columns)))
     except (OSError, pa.ArrowException) as error:
@@ -64,7 +68,9 @@ def _of_parquet(content: bytes, source: str, columns: Sequence[str]) -> list[tup
     return list(zip(*(_texts(table[column], source, column) for column in columns), strict=True))
 
 
-def _texts(column: pa.ChunkedArray, source: str, name: str) -> list[str]:
+def _texts(column: "pa.ChunkedArray", source: str, name: str) -> list[str]:
+    import pyarrow as pa
+
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise UserError(f"{source}: column {name!r} holds {column.type}, not paths as text")

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from infra.local.services import services, write_s3_files
-from infra.local.settings import LOOPBACK, Ports, State, short_folder
+from infra.local.settings import LOOPBACK, Ports, StackState, short_folder
 
 HIDDEN = {"master": 9333, "volume": 9340, "filer": 8888}  # which ask for secrets of their own
 UNUSED = {"ray_agent": 0, "ray_client": 0, "ray_metrics": 0}
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     keys = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-    state = State(Ports(s3=given.port), HIDDEN | UNUSED, *keys)
+    state = StackState(Ports(s3=given.port), HIDDEN | UNUSED, *keys)
     server = services(given.data, state)["s3"]
     if given.check:
         raise SystemExit(not _takes(server.healthy))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.doctor import machine, project, services
-from infra.doctor.finding import Check, Finding, Site, as_dict, examine, worst
+from infra.doctor.finding import Check, Finding, Site, examine, worst
 
 CHECKS: dict[str, Check] = {
     "python": machine.python,
@@ -23,7 +24,11 @@ CHECKS: dict[str, Check] = {
     "registry": services.registry,
     "clock": services.clock,
     "dvc": project.dvc,
+    "dvc remote": project.dvc_remote,
+    "dvc lock": project.dvc_lock,
+    "dvc cache": project.dvc_cache,
     "prefect": services.prefect,
+    "work pool": services.work_pool,
     "ray": services.ray,
 }
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
@@ -37,16 +42,12 @@ def doctor(as_json: Json = False) -> None:
     findings = examine(Site(Path(), dict(os.environ)), CHECKS)
     state = worst(findings)
     if as_json:
-        content = {"state": state, "findings": [as_dict(one) for one in findings]}
+        content = {"state": state, "findings": [asdict(one) for one in findings]}
         typer.echo(json.dumps(content, indent=2))
     else:
         out.print(_table(findings))
     if state == "problem":
         raise typer.Exit(1)
-
-
-def register(app: typer.Typer) -> None:
-    app.command("doctor")(doctor)
 
 
 def _table(findings: list[Finding]) -> Table:

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 from drdd.errors import UserError
 from drdd.params import FILE, Params, load
 from drdd.registry.location import is_local_stack
-from infra.local.settings import State, environment, load_state
+from infra.local.settings import StackState, environment, load_state
 from infra.local.supervisor import Supervisor
 
 PATIENCE_S = 15.0  # for the slowest check; all of them run at the same time
@@ -33,6 +33,18 @@ class Finding:
     do: str = ""
 
 
+@dataclass(eq=False)
+class NotOk(Exception):  # noqa: N818
+    """A check's finding that is not ok; see Finding."""
+
+    state: StateWord
+    found: str
+    do: str
+
+
+note, warning, problem = (partial(NotOk, state) for state in ("note", "warning", "problem"))
+
+
 @dataclass(frozen=True)
 class Site:
     """A project's folder, and the environment in which its commands would run."""
@@ -41,7 +53,7 @@ class Site:
     environment: Mapping[str, str]
 
     @property
-    def stack(self) -> State | None:
+    def stack(self) -> StackState | None:
         """What is known of the local stack if it is up."""
         running = Supervisor(self.root).processes() is not None
         return load_state(self.root) if running else None
@@ -68,27 +80,45 @@ class Site:
         return environment(self.root).get(name) if self.stack else None
 
 
-Check = Callable[[Site], list[Finding]]
+Check = Callable[[Site], str | None]
+"""Returns what it found in order, None when there is nothing to tell. Raises NotOk otherwise."""
 
 
 def examine(
     site: Site, checks: Mapping[str, Check], patience_s: float = PATIENCE_S
 ) -> list[Finding]:
     """What the checks find, in their order. One that hangs or breaks is a finding as well."""
-    found: dict[str, list[Finding]] = {}
-    threads = {
-        name: threading.Thread(target=partial(_run, name, check, site, found), daemon=True)
-        for name, check in checks.items()
+    found: dict[str, Finding | None] = {
+        name: Finding(
+            name,
+            "problem",
+            f"no answer in {patience_s:.0f} s",
+            f"see what {name} waits for: a dead address, a slow disk, a loaded machine",
+        )
+        for name in checks
     }
-    for thread in threads.values():
+
+    def run(name: str, check: Check) -> None:
+        found[name] = _finding(name, check, site)
+
+    threads = [threading.Thread(target=run, args=one, daemon=True) for one in checks.items()]
+    for thread in threads:
         thread.start()
     give_up = time.monotonic() + patience_s
-    for thread in threads.values():
+    for thread in threads:
         thread.join(max(0.0, give_up - time.monotonic()))
-    results = [
-        finding for name in checks for finding in found.get(name) or [_late(name, patience_s)]
-    ]
-    return _without_secrets(site, results)
+    return _without_secrets(site, [one for one in list(found.values()) if one])
+
+
+def _finding(name: str, check: Check, site: Site) -> Finding | None:
+    try:
+        said_ok = check(site)
+    except NotOk as wrong:
+        return Finding(name, wrong.state, wrong.found, wrong.do)
+    except Exception as error:
+        do = f"report this; {name} itself may be well"
+        return Finding(name, "warning", f"not examined ({said(error)})", do)
+    return None if said_ok is None else Finding(name, "ok", said_ok)
 
 
 def worst(findings: Sequence[Finding]) -> StateWord:
@@ -96,27 +126,10 @@ def worst(findings: Sequence[Finding]) -> StateWord:
     return next((state for state in order if state in {one.state for one in findings}), "ok")
 
 
-def as_dict(finding: Finding) -> dict[str, str]:
-    return asdict(finding)
-
-
 def said(error: BaseException) -> str:
     """An error in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _run(name: str, check: Check, site: Site, found: dict[str, list[Finding]]) -> None:
-    try:
-        found[name] = check(site)
-    except Exception as error:  # a doctor does not fall ill
-        do = f"report this; {name} itself may be well"
-        found[name] = [Finding(name, "warning", f"not examined ({said(error)})", do)]
-
-
-def _late(name: str, patience_s: float) -> Finding:
-    do = f"see what {name} waits for: a dead address, a slow disk, a loaded machine"
-    return Finding(name, "problem", f"no answer in {patience_s:.0f} s", do)
 
 
 def _without_secrets(site: Site, findings: list[Finding]) -> list[Finding]:

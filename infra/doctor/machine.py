@@ -8,17 +8,18 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import gettempdir
 
 import psutil
+from packaging.requirements import Requirement
 
 from drdd.errors import UserError
-from infra.doctor.finding import ANSWER_S, Finding, Site
+from infra.doctor.finding import ANSWER_S, Site, note, problem, warning
 from infra.doctor.project import cache_folder
-from infra.local.settings import LOOPBACK, Ports, port_is_free, ray_folder
-from infra.local.supervisor import MARK
+from infra.local.settings import LOOPBACK, Ports, port_holder, port_is_free, ray_folder
+from infra.local.supervisor import is_of_stack
 
 GIB = 1024**3
 LEAST_DISK, LITTLE_DISK = 1 * GIB, 5 * GIB
@@ -30,100 +31,86 @@ CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
-_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)\s*(;?)", re.MULTILINE)
-TORCH = (
-    "import torch; print(torch.__version__, torch.cuda.is_available(), torch.cuda.device_count())"
-)
+_PIN = re.compile(r"^[A-Za-z0-9][^\\\n]*", re.MULTILINE)
+TORCH = "import torch; print(torch.__version__, torch.cuda.is_available())"
 NVIDIA = ("--query-gpu=name,memory.free,memory.total,driver_version", "--format=csv,noheader")
 
 
-def python(site: Site) -> list[Finding]:
+def python(site: Site) -> str:
     """Is what is installed what requirements.lock pins?"""
-    version, lock = platform.python_version(), site.root / "requirements.lock"
+    ours, lock = platform.python_version(), site.root / "requirements.lock"
     if not lock.exists():
-        return [Finding("python", "ok", f"Python {version} in {sys.prefix}; no lock file here")]
-    wrong = _differences(lock.read_text())
-    if wrong:
+        return f"Python {ours} in {sys.prefix}; no lock file here"
+    if wrong := list(_differences(lock.read_text())):
         listed = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
-        found = f"{len(wrong)} package(s) differ from requirements.lock: {listed}"
-        return [Finding("python", "problem", found, "rm -f .venv/installed && make setup")]
-    return [Finding("python", "ok", f"Python {version}, as requirements.lock has it")]
+        raise problem(
+            f"{len(wrong)} package(s) differ from requirements.lock: {listed}",
+            "rm -f .venv/installed && make setup",
+        )
+    return f"Python {ours}, as requirements.lock has it"
 
 
-def _differences(lock: str) -> list[str]:
-    """A pin with a condition may be for another system; of several, one must be met."""
-    pins: dict[str, list[str]] = defaultdict(list)
-    needed = set()
-    for name, pin, condition in _PIN.findall(lock):
-        pins[_plain(name)].append(pin)
-        if not condition:
-            needed.add(_plain(name))
-    installed = {_plain(one.name): one.version.split("+")[0] for one in distributions()}
-    missing = [f"{name} is missing" for name in sorted(needed - installed.keys())]
-    other = [
-        f"{name} {installed[name]} instead of {' or '.join(wanted)}"
-        for name, wanted in pins.items()
-        if name in installed and installed[name] not in wanted
-    ]
-    return missing + other
+def _differences(lock: str) -> Iterator[str]:
+    for pin in map(Requirement, _PIN.findall(lock)):
+        if pin.marker and not pin.marker.evaluate():
+            continue
+        try:
+            if not pin.specifier.contains(installed := version(pin.name), prereleases=True):
+                yield f"{pin.name} {installed} instead of {str(pin.specifier).lstrip('=')}"
+        except PackageNotFoundError:
+            yield f"{pin.name} is missing"
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def disk(site: Site) -> list[Finding]:
-    """Of each disk on which the project, DVC's cache, temporary files or Ray's files lie."""
+def disk(site: Site) -> str:
+    """Each disk on which the project, DVC's cache, temporary files or Ray's files lie."""
     places = {
         "project": site.root,
         "DVC's cache": cache_folder(site.root),
         "temporary files": Path(gettempdir()),
         "Ray": Path(site.environment.get("RAY_TMPDIR") or ray_folder(site.root)),
     }
-    disks: dict[int, list[str]] = defaultdict(list)
-    paths: dict[int, Path] = {}
+    disks: dict[int, dict[str, Path]] = defaultdict(dict)
     for name, place in places.items():
         path = next(one for one in (place, *place.absolute().parents) if one.exists())
-        disks[path.stat().st_dev].append(name)
-        paths[path.stat().st_dev] = path
-    return [_disk(paths[device], ", ".join(names)) for device, names in disks.items()]
+        disks[path.stat().st_dev][name] = path
+    return "; ".join(_disk(next(iter(held.values())), ", ".join(held)) for held in disks.values())
 
 
-def _disk(path: Path, holds: str) -> Finding:
+def _disk(path: Path, holds: str) -> str:
     seen = os.statvfs(path)
     free, total = seen.f_bavail * seen.f_frsize, seen.f_blocks * seen.f_frsize
     used = 1 - free / total if total else 1.0
-    found = f"{_gib(free)} of {_gib(total)} free ({holds})"
+    inodes = seen.f_favail if seen.f_files else LITTLE_INODES
+    found, left = f"{_gib(free)} of {_gib(total)} free ({holds})", f"{inodes} inodes left ({holds})"
     do = f"make room on the disk of {path}: `dvc gc -w`, `drdd models gc --keep 5`, old logs"
     if free < LEAST_DISK:
-        return Finding("disk", "problem", found, do)
-    if seen.f_files and seen.f_favail < LEAST_INODES:
-        return Finding("disk", "problem", f"{seen.f_favail} inodes left ({holds})", do)
+        raise problem(found, do)
+    if inodes < LEAST_INODES:
+        raise problem(left, do)
     if free < LITTLE_DISK or used > FULLEST:
-        return Finding("disk", "warning", f"{found}, {used:.0%} used; Ray minds above 95 %", do)
-    if seen.f_files and seen.f_favail < LITTLE_INODES:
-        return Finding("disk", "warning", f"{seen.f_favail} inodes left ({holds})", do)
-    return Finding("disk", "ok", found)
+        raise warning(f"{found}, {used:.0%} used; Ray minds above 95 %", do)
+    if inodes < LITTLE_INODES:
+        raise warning(left, do)
+    return found
 
 
-def memory(site: Site) -> list[Finding]:
+def memory(site: Site) -> str:
     """What is left to use, of the machine or of the container; and of it, /dev/shm for Ray."""
     seen, swap, limit = psutil.virtual_memory(), psutil.swap_memory(), _container()
     free = min(seen.available, limit[0] - limit[1]) if limit else seen.available
     total = min(seen.total, limit[0]) if limit else seen.total
     whose = "of the container's" if limit else "of"
     found = f"{_gib(free)} {whose} {_gib(total)} free, swap {_gib(swap.free)} of {_gib(swap.total)}"
-    do = "end what else runs, or set fewer workers and a smaller batch in params.yaml"
-    if free < LEAST_MEMORY:
-        return [Finding("memory", "problem", found, do)]
     if free < LITTLE_MEMORY:
-        return [Finding("memory", "warning", found, do)]
+        do = "end what else runs, or set fewer workers and a smaller batch in params.yaml"
+        raise problem(found, do) if free < LEAST_MEMORY else warning(found, do)
     shared = Path("/dev/shm")
-    if shared.exists() and (room := shutil.disk_usage(shared).free) < SHARED:
-        found += f"; /dev/shm has {room / 1024**2:.0f} MiB, and Ray would use the disk instead"
-        do = "give the container more: docker run --shm-size=1g"
-        return [Finding("memory", "warning", found, do)]
-    return [Finding("memory", "ok", found)]
+    if shared.exists() and (left := shutil.disk_usage(shared).free) < SHARED:
+        raise warning(
+            f"{found}; /dev/shm has {left / 1024**2:.0f} MiB, and Ray would use the disk instead",
+            "give the container more: docker run --shm-size=1g",
+        )
+    return found
 
 
 def _container() -> tuple[int, int] | None:
@@ -138,79 +125,61 @@ def _container() -> tuple[int, int] | None:
     return None
 
 
-def ports(site: Site) -> list[Finding]:
+def ports(site: Site) -> str:
     """Those of the stack: its own if it is up, else those that `drdd up` would take."""
     state = site.stack
     try:
-        wanted = state.ports if state else Ports.chosen() or Ports()
+        wanted = vars(state.ports if state else Ports.chosen() or Ports())
     except UserError as error:
-        return [Finding("ports", "problem", str(error), "correct the variable, or unset it")]
-    listed = vars(wanted)
-    taken = [found for name, port in listed.items() if (found := _taken(site.root, name, port))]
+        raise problem(str(error), "correct the variable, or unset it") from None
+    taken = {name: by for name, port in wanted.items() if (by := _holder(site.root, port))}
     if taken:
-        return taken
-    numbers = ", ".join(f"{name} {port}" for name, port in listed.items())
-    return [Finding("ports", "ok", f"{numbers}: {'the stack has them' if state else 'all free'}")]
+        flags = " ".join(f"--{name}-port N" for name in taken)
+        raise problem(
+            "; ".join(f"{LOOPBACK}:{wanted[n]} ({n}) is held by {by}" for n, by in taken.items()),
+            f"end it, or choose another port: drdd up {flags}",
+        )
+    numbers = ", ".join(f"{name} {port}" for name, port in wanted.items())
+    return f"{numbers}: {'the stack has them' if state else 'all free'}"
 
 
-def _taken(root: Path, name: str, port: int) -> Finding | None:
-    """None when it is free or held by this very stack."""
+def _holder(root: Path, port: int) -> str:
+    """Who has a port; "" when it is free or held by this very stack."""
     if port_is_free(port):
-        return None
-    holders = list(_holders(port))
-    if any(_environment(one).get(MARK) == str(root.resolve()) for one in holders):
-        return None
-    by = f"process {holders[0].pid} ({holders[0].name()})" if holders else "someone else"
-    do = f"end it, or choose another port: drdd up --{name}-port N"
-    return Finding("ports", "problem", f"{LOOPBACK}:{port} ({name}) is held by {by}", do)
+        return ""
+    process = port_holder(port)
+    if process is None:
+        return "someone else"
+    return "" if is_of_stack(process, root) else f"process {process.pid} ({process.name()})"
 
 
-def _holders(port: int) -> Iterator[psutil.Process]:
-    try:
-        for one in psutil.net_connections("tcp"):
-            listens = one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
-            if listens and one.pid:
-                yield psutil.Process(one.pid)
-    except psutil.Error:
-        return
-
-
-def _environment(process: psutil.Process) -> dict[str, str]:
-    try:
-        return dict(process.environ())
-    except (psutil.Error, OSError):
-        return {}
-
-
-def gpu(site: Site) -> list[Finding]:
+def gpu(site: Site) -> str:
     """What there is, and whether params ask for more."""
-    wish, cards = _wish(site), _cards()
-    if not wish and not cards:
-        return [Finding("gpu", "ok", "none here, and params ask for none")]
+    wanted, cards = _params_with_gpus(site), _cards()
     if not cards:
-        do = f"set {', '.join(wish)} to 0, or let RAY_ADDRESS name a cluster with GPUs"
+        if not wanted:
+            return "none here, and params ask for none"
+        found = f"none here; params ask for some ({wanted[0]})"
         if site.environment.get("RAY_ADDRESS"):
-            do = "nothing, if the check of Ray finds GPUs in the cluster"
-            return [Finding("gpu", "note", f"none here; params ask for some ({wish[0]})", do)]
-        return [Finding("gpu", "problem", f"none here; params ask for some ({wish[0]})", do)]
+            raise note(found, "nothing, if the check of Ray finds GPUs in the cluster")
+        do = f"set {', '.join(wanted)} to 0, or let RAY_ADDRESS name a cluster with GPUs"
+        raise problem(found, do)
     seen = subprocess.run(
         [sys.executable, "-c", TORCH], capture_output=True, text=True, timeout=3 * ANSWER_S
     )
-    version, works, _ = seen.stdout.split() if seen.returncode == 0 else ("?", "False", "0")
-    found = f"{'; '.join(cards)}; torch {version}"
+    torch, works = seen.stdout.split() if seen.returncode == 0 else ("?", "False")
+    found = f"{'; '.join(cards)}; torch {torch}"
     if works != "True":
         do = "install the torch build for CUDA: rm -f .venv/installed && make setup"
-        return [Finding("gpu", "problem" if wish else "warning", f"{found} does not see it", do)]
-    if not wish:
+        raise (problem if wanted else warning)(f"{found} does not see it", do)
+    if not wanted:
         do = "set train.noise.gpus, train.residual.gpus and serve.gpus to use it"
-        return [Finding("gpu", "note", f"{found}; params ask for none", do)]
-    return [Finding("gpu", "ok", found)]
+        raise note(f"{found}; params ask for none", do)
+    return found
 
 
-def _wish(site: Site) -> list[str]:
-    """The params that ask for GPUs."""
-    params = site.params
-    if params is None:
+def _params_with_gpus(site: Site) -> list[str]:
+    if (params := site.params) is None:
         return []
     asked = {
         "train.noise.gpus": params.train.noise.gpus,
@@ -222,12 +191,9 @@ def _wish(site: Site) -> list[str]:
 
 def _cards() -> list[str]:
     """As the driver lists them; none without a driver."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
     try:
         done = subprocess.run(
-            [program, *NVIDIA], capture_output=True, text=True, timeout=ANSWER_S, check=True
+            ["nvidia-smi", *NVIDIA], capture_output=True, text=True, timeout=ANSWER_S, check=True
         )
     except (subprocess.SubprocessError, OSError):
         return []

@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,58 +11,57 @@ from configobj import ConfigObj, ConfigObjError
 
 from drdd.errors import UserError
 from drdd.params import FILE, load
-from infra.doctor.buckets import Keys, trial
-from infra.doctor.finding import ANSWER_S, Finding, Site, said
+from infra.doctor.finding import ANSWER_S, Site, note, problem, said, warning
+from infra.doctor.places import bucket, writable
 
 CONFIGS = (".dvc/config", ".dvc/config.local")
+OF_A_REMOTE = {
+    "endpointurl": "AWS_ENDPOINT_URL_S3",
+    "access_key_id": "AWS_ACCESS_KEY_ID",
+    "secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "session_token": "AWS_SESSION_TOKEN",
+    "region": "AWS_DEFAULT_REGION",
+    "profile": "AWS_PROFILE",
+}
 CLONE = 0x40049409  # ioctl FICLONE: files that share their blocks
-ADD = "dvc remote add -d storage s3://bucket/prefix"
+Settings = dict[str, dict[str, str]]
 
 
-def params(site: Site) -> list[Finding]:
+def params(site: Site) -> str:
     try:
         load(site.root / FILE)
     except UserError as error:
-        return [Finding("params", "problem", str(error), f"correct {FILE}, or go to the project")]
-    return [Finding("params", "ok", f"{FILE} is valid")]
+        raise problem(str(error), f"correct {FILE}, or go to the project") from None
+    return f"{FILE} is valid"
 
 
-def git(site: Site) -> list[Finding]:
+def git(site: Site) -> str:
     """A commit is what a published model says it was made from, and what runs start from."""
     start = "git init && git add --all && git commit -m start"
-    if not _git(site.root, "rev-parse", "--is-inside-work-tree"):
-        return [Finding("git", "problem", f"{site.root.resolve()} is no checkout", start)]
-    commit = _git(site.root, "rev-parse", "--short", "--verify", "HEAD")
-    if not commit:
-        return [Finding("git", "problem", "there is no commit yet", start)]
-    changed = len(_git(site.root, "status", "--porcelain").splitlines())
-    return [Finding("git", "ok", f"commit {commit}" + (f", {changed} changed" if changed else ""))]
+    command = ["git", "-C", str(site.root), "status", "--porcelain=v2", "--branch"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * ANSWER_S)
+    if done.returncode:
+        raise problem(f"{site.root.resolve()} is no checkout", start)
+    commit = done.stdout.split()[2]  # "# branch.oid COMMIT"
+    if commit == "(initial)":
+        raise problem("there is no commit yet", start)
+    changed = sum(not line.startswith("#") for line in done.stdout.splitlines())
+    return f"commit {commit[:7]}" + (f", {changed} changed" if changed else "")
 
 
-def _git(root: Path, *arguments: str) -> str:
-    """What git says; "" when it refuses or is not there."""
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * ANSWER_S)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def dvc(site: Site) -> list[Finding]:
-    """Its configuration, its remote, its locks, and how its cache is linked to the workspace."""
+def dvc(site: Site) -> str:
     if not (site.root / ".dvc").is_dir():
-        return [Finding("dvc", "problem", "there is no .dvc folder here", "dvc init")]
+        raise problem("there is no .dvc folder here", "dvc init")
     try:
-        settings = _settings(site.root)
+        settings = _read(site.root)
     except (ConfigObjError, OSError) as error:
         do = f"put it right: {' or '.join(CONFIGS)}; `dvc config --list` shows the rest"
-        return [Finding("dvc", "problem", f"its configuration cannot be read: {said(error)}", do)]
-    return [_remote(site, settings), *_locks(site.root), _links(site.root)]
+        raise problem(f"its configuration cannot be read: {said(error)}", do) from None
+    return f"its configuration can be read: {len(settings)} section(s)"
 
 
-def _settings(root: Path) -> dict[str, dict[str, str]]:
-    merged: dict[str, dict[str, str]] = {}
+def _read(root: Path) -> Settings:
+    merged: Settings = {}
     for name in CONFIGS:
         if (root / name).exists():
             lines = (root / name).read_text().splitlines()
@@ -72,58 +70,40 @@ def _settings(root: Path) -> dict[str, dict[str, str]]:
     return merged
 
 
-def cache_folder(root: Path) -> Path:
-    """Where DVC keeps what it has versions of."""
+def _settings(root: Path) -> Settings | None:
+    """None when there are none, or none that can be read, which the check `dvc` says."""
     try:
-        chosen = _settings(root).get("cache", {}).get("dir", "cache")
+        return _read(root) if (root / ".dvc").is_dir() else None
     except (ConfigObjError, OSError):
-        chosen = "cache"
-    return (root / ".dvc" / chosen).absolute()
+        return None
 
 
-def _remote(site: Site, settings: dict[str, dict[str, str]]) -> Finding:
+def dvc_remote(site: Site) -> str | None:
+    if (settings := _settings(site.root)) is None:
+        return None
     name = settings.get("core", {}).get("remote")
     remote = settings.get(f"remote {name}", {})
     url = remote.get("url", "")
     if not name or not url:
         found = f"remote {name!r} has no url" if name else "no remote"
-        return Finding("dvc remote", "warning", f"{found}; data stay on this machine", ADD)
+        do = "dvc remote add -d storage s3://bucket/prefix"
+        raise warning(f"{found}; data stay on this machine", do)
     if url.startswith("s3://"):
-        return _bucket(site, url, remote)
+        own = {variable: remote[key] for key, variable in OF_A_REMOTE.items() if remote.get(key)}
+        return bucket(site, url, own)
     if "://" in url:
-        return Finding("dvc remote", "note", f"{url}: not examined", "dvc status -c")
-    folder = (site.root / ".dvc" / url).resolve()
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    if not os.access(there, os.W_OK):
-        do = "change its permissions, or `dvc remote modify` to another place"
-        return Finding("dvc remote", "problem", f"{there} may not be written", do)
-    return Finding("dvc remote", "ok", f"{folder} may be written")
+        raise note(f"{url}: not examined", "dvc status -c")
+    do = "change its permissions, or `dvc remote modify` to another place"
+    return writable((site.root / ".dvc" / url).resolve(), do)
 
 
-def _bucket(site: Site, url: str, remote: dict[str, str]) -> Finding:
-    """With the remote's own settings, and for what it has none of, those of the environment."""
-    settings = site.bucket_settings
-    around = Keys.of(settings or {})
-    keys = Keys(
-        endpoint=remote.get("endpointurl") or around.endpoint,
-        access=remote.get("access_key_id") or around.access,
-        secret=remote.get("secret_access_key") or around.secret,
-        token=remote.get("session_token") or around.token,
-        region=remote.get("region") or around.region,
-        profile=remote.get("profile") or around.profile,
-    )
-    if not keys.are_given and settings is None:
-        do = "drdd up; or set AWS_* to reach another S3"
-        return Finding("dvc remote", "note", f"{url}: the local stack is not running", do)
-    return trial("dvc remote", url, keys, conditional=False)
-
-
-def _locks(root: Path) -> list[Finding]:
-    folder = root / ".dvc/tmp"
-    found = []
+def dvc_lock(site: Site) -> str | None:
+    """Who has DVC's locks; None when nobody has."""
+    folder = site.root / ".dvc/tmp"
     if holder := _holder(folder / "lock"):
-        do = f"wait for it to end; if it hangs: ps -p {holder}"
-        found.append(Finding("dvc", "note", f"locked by process {holder}", do))
+        raise note(
+            f"locked by process {holder}", f"wait for it to end; if it hangs: ps -p {holder}"
+        )
     path = folder / "rwlock"
     try:
         entries = json.loads(path.read_text()) if path.exists() else {}
@@ -133,13 +113,11 @@ def _locks(root: Path) -> list[Finding]:
         ]
         pids = {int(info["pid"]) for info in infos if info}
     except (ValueError, TypeError, KeyError, AttributeError):
-        found.append(Finding("dvc", "problem", f"{path} is damaged", f"rm {path}"))
-        return found
+        raise problem(f"{path} is damaged", f"rm {path}") from None
     if dead := sorted(pid for pid in pids if not psutil.pid_exists(pid)):
-        listed = ", ".join(map(str, dead))
         do = f"nothing, DVC clears it at its next command; if it does not: rm {path}"
-        found.append(Finding("dvc", "note", f"a lock of a dead process ({listed}) is left", do))
-    return found
+        raise note(f"a lock of a dead process ({', '.join(map(str, dead))}) is left", do)
+    return None
 
 
 def _holder(lock: Path) -> str:
@@ -155,15 +133,22 @@ def _holder(lock: Path) -> str:
     return ""
 
 
-def _links(root: Path) -> Finding:
-    cache = cache_folder(root)
+def cache_folder(root: Path) -> Path:
+    """Where DVC keeps what it has versions of."""
+    chosen = (_settings(root) or {}).get("cache", {}).get("dir", "cache")
+    return (root / ".dvc" / chosen).absolute()
+
+
+def dvc_cache(site: Site) -> str | None:
+    """Whether it can be written, and how its files are linked to the workspace."""
+    if _settings(site.root) is None:
+        return None
+    cache = cache_folder(site.root)
+    writable(cache, "change its permissions, or choose another: dvc cache dir --local PATH")
     there = next(one for one in (cache, *cache.parents) if one.exists())
-    if not os.access(there, os.W_OK):
-        do = "change its permissions, or choose another: dvc cache dir --local PATH"
-        return Finding("dvc cache", "problem", f"{there} may not be written", do)
-    shared = there.stat().st_dev == root.stat().st_dev and _clones(there)
+    shared = there.stat().st_dev == site.root.stat().st_dev and _clones(there)
     how = "files share blocks with the workspace" if shared else "files lie twice, as copies"
-    return Finding("dvc cache", "ok", f"{cache}: {how}")
+    return f"{cache}: {how}"
 
 
 def _clones(folder: Path) -> bool:

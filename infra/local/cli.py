@@ -1,4 +1,4 @@
-"""`drdd up | down | status | env`."""
+"""`drdd up | down | status | env`, by the entry points of pyproject.toml."""
 
 import shlex
 import time
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.local.settings import Ports, environment
-from infra.local.stack import Status, status, up
+from infra.local.stack import StackStatus, status, up
 from infra.local.stack import down as stop
 
 out = Console(highlight=False)
@@ -71,14 +71,7 @@ def export() -> None:
         out.print(f"export {name}={shlex.quote(value)}", soft_wrap=True, markup=False)
 
 
-def register(app: typer.Typer) -> None:
-    app.command("up")(start)
-    app.command("down")(finish)
-    app.command("status")(show)
-    app.command("env")(export)
-
-
-def _table(result: Status) -> Table:
+def _table(result: StackStatus) -> Table:
     table = Table(box=None)
     for heading in ("service", "state", "address", "pid", "up", "memory"):
         table.add_column(heading)

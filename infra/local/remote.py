@@ -10,7 +10,7 @@ from configobj import ConfigObj, ConfigObjError
 
 from drdd.errors import UserError
 from drdd.files import atomic_path
-from infra.local.settings import BUCKET, LOOPBACK, State
+from infra.local.settings import BUCKET, LOOPBACK, StackState
 
 CONFIG, LOCAL = Path(".dvc/config"), Path(".dvc/config.local")
 LENT = ("endpointurl", "access_key_id", "secret_access_key")
@@ -19,7 +19,7 @@ CHOSEN = {*LENT, "session_token", "profile", "credentialpath", "configpath"}
 VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE")
 
 
-def lend(root: Path, state: State) -> None:
+def lend(root: Path, state: StackState) -> None:
     """Write the stack's endpoint and keys, unless the remote is elsewhere or the user has his own."""
     local = _without_lent(root, state)
     settings = [_read(root / CONFIG), local]
@@ -33,12 +33,12 @@ def lend(root: Path, state: State) -> None:
     _write(root / LOCAL, local)
 
 
-def take_back(root: Path, state: State) -> None:
+def take_back(root: Path, state: StackState) -> None:
     """Remove what `lend` wrote, and nothing else."""
     _write(root / LOCAL, _without_lent(root, state))
 
 
-def _without_lent(root: Path, state: State) -> ConfigObj:
+def _without_lent(root: Path, state: StackState) -> ConfigObj:
     """The local settings as the user has them: the keys of the stack, which last, tell what was lent."""
     local = _read(root / LOCAL)
     for name in local.sections[:]:
@@ -50,13 +50,13 @@ def _without_lent(root: Path, state: State) -> ConfigObj:
     return local
 
 
-def _elsewhere(state: State) -> bool:
+def _elsewhere(state: StackState) -> bool:
     """Whether the environment leads to another store than the stack's."""
     ours = {"", state.access_key, _endpoint(state)}
     return any(os.environ.get(name, "") not in ours for name in VARIABLES)
 
 
-def _endpoint(state: State) -> str:
+def _endpoint(state: StackState) -> str:
     return f"http://{LOOPBACK}:{state.ports.s3}"
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 import httpx
 
 from drdd.files import write_bytes, write_json
-from infra.local.settings import BUCKET, LOOPBACK, REGION, State, folder, ray_folder, short_folder
+from infra.local.settings import (
+    BUCKET,
+    LOOPBACK,
+    REGION,
+    StackState,
+    folder,
+    ray_folder,
+    short_folder,
+)
 
 OBJECT_STORE_BYTES = 500 * 1024**2
 
@@ -31,7 +39,7 @@ class Service:
     needs: tuple[str, ...] = ()
 
 
-def services(root: Path, state: State) -> dict[str, Service]:
+def services(root: Path, state: StackState) -> dict[str, Service]:
     """By name, in the order in which they are started."""
     listed = [_s3(root, state), _prefect(root, state), _ray(root, state), _worker(root, state)]
     return {service.name: service for service in listed}
@@ -41,7 +49,7 @@ def _executable(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def _s3(root: Path, state: State) -> Service:
+def _s3(root: Path, state: StackState) -> Service:
     home = folder(root) / "s3"
     hidden = state.hidden
     command = [
@@ -65,7 +73,7 @@ def _s3(root: Path, state: State) -> Service:
     return Service("s3", command, address, home, lambda: _s3_takes_a_put(address, state))
 
 
-def write_s3_files(root: Path, state: State) -> None:
+def write_s3_files(root: Path, state: StackState) -> None:
     """The keys, and secrets of our own for the inner ports, which would otherwise ask for none."""
     home = folder(root) / "s3"
     (home / "data").mkdir(parents=True, exist_ok=True)
@@ -82,7 +90,7 @@ def write_s3_files(root: Path, state: State) -> None:
         security.chmod(0o600)
 
 
-def _s3_takes_a_put(address: str, state: State) -> bool:
+def _s3_takes_a_put(address: str, state: StackState) -> bool:
     """A signed PUT: the port answers seconds before the store can take an object."""
     from botocore.auth import S3SigV4Auth
     from botocore.awsrequest import AWSRequest
@@ -94,7 +102,7 @@ def _s3_takes_a_put(address: str, state: State) -> bool:
     return answer.status_code == 200
 
 
-def _prefect(root: Path, state: State) -> Service:
+def _prefect(root: Path, state: StackState) -> Service:
     port = state.ports.prefect
     address = f"http://{LOOPBACK}:{port}"
     command = [_executable("prefect"), "server", "start", "--host", LOOPBACK, "--port", str(port)]
@@ -105,7 +113,7 @@ def _prefect(root: Path, state: State) -> Service:
     return Service("prefect", command, address, folder(root) / "prefect", healthy)
 
 
-def _ray(root: Path, state: State) -> Service:
+def _ray(root: Path, state: StackState) -> Service:
     agent = state.hidden["ray_agent"]
     command = [
         _executable("ray"),
@@ -133,7 +141,7 @@ def _ray(root: Path, state: State) -> Service:
     return Service("ray", command, f"{LOOPBACK}:{state.ports.ray}", root.resolve(), healthy)
 
 
-def _worker(root: Path, state: State) -> Service:
+def _worker(root: Path, state: StackState) -> Service:
     """The process that runs the flows; ready when the server has seen it and knows the deployments."""
     url = f"http://{LOOPBACK}:{state.ports.prefect}/api/deployments/name/drdd/full-pipeline"
 

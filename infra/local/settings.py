@@ -9,6 +9,8 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from tempfile import gettempdir
 
+import psutil
+
 from drdd.cluster.session import QUIET
 from drdd.errors import UserError
 from drdd.files import write_json
@@ -52,7 +54,7 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class State:
+class StackState:
     """What is kept between commands, in a file that only the user can read.
 
     hidden: ports that no client needs, chosen free at each start.
@@ -84,16 +86,16 @@ def short_folder(root: Path) -> Path:
     return Path(gettempdir()) / f"drdd-{os.getuid()}-{name}"
 
 
-def load_state(root: Path) -> State | None:
+def load_state(root: Path) -> StackState | None:
     """None when no stack was ever started here."""
     try:
         content = loads((folder(root) / "state.json").read_text())
-        return State(**(content | {"ports": Ports(**content["ports"])}))
+        return StackState(**(content | {"ports": Ports(**content["ports"])}))
     except (FileNotFoundError, JSONDecodeError, TypeError, KeyError):
         return None
 
 
-def save_state(root: Path, state: State) -> None:
+def save_state(root: Path, state: StackState) -> None:
     path = folder(root) / "state.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)  # it holds the keys
@@ -101,14 +103,14 @@ def save_state(root: Path, state: State) -> None:
     path.chmod(0o600)
 
 
-def new_state(ports: Ports, old: State | None) -> State:
+def new_state(ports: Ports, old: StackState | None) -> StackState:
     """Keys are made once and kept; hidden ports are chosen anew."""
     names = ("master", "volume", "filer")
     hidden = {name: free_port(GRPC_OFFSET) for name in names}
     hidden |= {name: free_port() for name in ("ray_agent", "ray_client", "ray_metrics")}
     if old is not None:
-        return State(ports, hidden, old.access_key, old.secret_key)
-    return State(ports, hidden, secrets.token_hex(10).upper(), secrets.token_urlsafe(30))
+        return StackState(ports, hidden, old.access_key, old.secret_key)
+    return StackState(ports, hidden, secrets.token_hex(10).upper(), secrets.token_urlsafe(30))
 
 
 def free_port(companion: int = 0) -> int:
@@ -128,6 +130,18 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def port_holder(port: int) -> psutil.Process | None:
+    """The process that listens there; None when there is none, or none that may be seen."""
+    try:
+        for one in psutil.net_connections("tcp"):
+            listens = one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
+            if listens and one.pid:
+                return psutil.Process(one.pid)
+    except psutil.Error:
+        pass
+    return None
 
 
 def quiet_environment() -> dict[str, str]:

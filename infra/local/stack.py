@@ -23,6 +23,7 @@ from infra.local.settings import (
     free_port,
     load_state,
     new_state,
+    port_holder,
     port_is_free,
     ray_folder,
     save_state,
@@ -49,7 +50,7 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True)
-class Status:
+class StackStatus:
     """`changed`: whether the command that returns it started anything."""
 
     services: tuple[ServiceStatus, ...]
@@ -65,7 +66,7 @@ def up(
     ports: Ports | None = None,
     components: Sequence[str] = COMPONENTS,
     report: Report = lambda line: None,
-) -> Status:
+) -> StackStatus:
     """Start what does not run; returns when every component works.
 
     ports: None takes those of the stack that is up, else the defaults. Raises UserError when a
@@ -110,7 +111,7 @@ def down(root: Path) -> bool:
     return ran
 
 
-def status(root: Path, components: Sequence[str] = COMPONENTS) -> Status:
+def status(root: Path, components: Sequence[str] = COMPONENTS) -> StackStatus:
     state = load_state(root)
     supervisor = Supervisor(root)
     processes = supervisor.processes() or {}
@@ -135,7 +136,7 @@ def status(root: Path, components: Sequence[str] = COMPONENTS) -> Status:
                 supervisor.log(name),
             )
         )
-    return Status(tuple(rows))
+    return StackStatus(tuple(rows))
 
 
 @contextmanager
@@ -181,20 +182,11 @@ def _refuse_taken(ports: Ports, components: Sequence[str]) -> None:
     for name, component in needed.items():
         port = getattr(ports, name)
         if component in components and not port_is_free(port):
-            holder = _holder(port)
-            taken.append(f"port {port} ({name}) is taken{holder}; choose another: --{name}-port N")
+            holder = port_holder(port)
+            by = f" by process {holder.pid} ({holder.name()})" if holder else ""
+            taken.append(f"port {port} ({name}) is taken{by}; choose another: --{name}-port N")
     if taken:
         raise UserError("\n  ".join(taken))
-
-
-def _holder(port: int) -> str:
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.pid:
-                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
-    except (psutil.AccessDenied, psutil.NoSuchProcess):
-        pass
-    return ""
 
 
 def _start(

@@ -101,11 +101,8 @@ class Supervisor:
 
     def _marked(self) -> Iterable[psutil.Process]:
         for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == str(self._root) and process.pid != os.getpid():
-                    yield process
-            except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess, OSError):
-                continue
+            if is_of_stack(process, self._root) and process.pid != os.getpid():
+                yield process
 
     def _proxy(self) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
@@ -147,6 +144,14 @@ class Supervisor:
                 "killasgroup=true",
             ]
         return "\n".join(sections) + "\n"
+
+
+def is_of_stack(process: psutil.Process, root: Path) -> bool:
+    """Whether a process belongs to the stack of the project at `root`."""
+    try:
+        return bool(process.environ().get(MARK) == str(root.resolve()))
+    except (psutil.Error, OSError):
+        return False
 
 
 def _path() -> str:

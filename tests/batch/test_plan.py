@@ -29,8 +29,8 @@ def tree(workspace: Path) -> Path:
 
 def _outputs(inputs: Sequence[str], output: str = "out") -> dict[str, str]:
     return {
-        str(Path(job.entry.where).relative_to(Path.cwd())): job.output
-        for job in plan(inputs, output, ".png")
+        str(Path(file.entry.where).relative_to(Path.cwd())): file.output
+        for file in plan(inputs, output, ".png")
     }
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drdd.batch.ledger import FILE, Ledger, Record
+from drdd.batch.ledger import FILE, Record, RestoreLedger
 from drdd.batch.plan import plan
-from drdd.batch.worker import Recipe, Worker, weights_of
+from drdd.batch.worker import BatchRestorer, Recipe, weights_of
 from drdd.inference.engine import Options, Restorer
 from drdd.pictures.files import encoded, png
 from drdd.storage.objects import Store
@@ -31,8 +31,8 @@ def recipe(workspace: Path) -> Recipe:
 
 
 def _run(recipe: Recipe, known: dict[str, Record] | None = None, batch: int = 2) -> list[Record]:
-    jobs = plan(["in"], "out", recipe.suffix)
-    return list(Worker(recipe, "out", known or {}, batch, 1).records(jobs))
+    files = plan(["in"], "out", recipe.suffix)
+    return list(BatchRestorer(recipe, "out", known or {}, batch, 1).records(files))
 
 
 def test_outputs_are_the_engine_s_and_mirror_the_tree(recipe: Recipe) -> None:
@@ -88,12 +88,12 @@ def test_a_picture_too_large_for_its_format_is_said(recipe: Recipe) -> None:
 
 def test_a_ledger_is_read_back_and_a_torn_line_is_passed_over(workspace: Path) -> None:
     store = Store("out")
-    ledger = Ledger(store)
+    ledger = RestoreLedger(store)
     one = Record("a\u00e9.png", "1", "r", "m", "a.png", "2")
     ledger.add(one)
     ledger.add(replace(one, input="b.png", problem="no image"))
     ledger.write()
     path = Path("out") / FILE
     path.write_bytes(path.read_bytes() + b'{"input": "c.png", "sha')
-    assert Ledger(store).records == ledger.records
-    assert Ledger(Store("elsewhere")).records == {}
+    assert RestoreLedger(store).records == ledger.records
+    assert RestoreLedger(Store("elsewhere")).records == {}

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from drdd.cli.main import app
 from infra.doctor import machine, project, services
 from infra.doctor.cli import CHECKS
-from infra.doctor.finding import Check, Finding, Site, examine, worst
+from infra.doctor.finding import Check, Finding, NotOk, Site, examine, worst
 from infra.local import stack
 from infra.local.settings import Ports, free_port, new_state, save_state
 from tests.conftest import ROOT
@@ -51,13 +51,12 @@ def _with(site: Site, **settings: str) -> Site:
     return Site(site.root, {**site.environment, **settings})
 
 
-def _found(site: Site, check: Check, name: str = "") -> Finding:
-    """The one finding of a check that is not ok, else its first; as doctor would show it."""
-    findings = [one for one in examine(site, {"it": check}) if one.check.startswith(name)]
-    for one in findings:
-        assert one.do or one.state == "ok", one
-        assert SECRET not in one.found + one.do
-    return next((one for one in findings if one.state != "ok"), findings[0])
+def _found(site: Site, check: Check) -> Finding:
+    """As doctor would show it."""
+    (found,) = examine(site, {"it": check})
+    assert found.do or found.state == "ok", found
+    assert SECRET not in found.found + found.do
+    return found
 
 
 @contextmanager
@@ -103,7 +102,7 @@ def _aws(endpoint: str) -> dict[str, str]:
 
 
 def test_where_nothing_runs_that_is_no_problem(site: Site) -> None:
-    for check in (services.registry, services.prefect, services.ray, project.dvc):
+    for check in (services.registry, services.prefect, services.ray, project.dvc_remote):
         found = _found(site, check)
         assert found.state == "note", found
         assert "stack is not running" in found.found
@@ -135,7 +134,7 @@ def test_a_store_that_works_is_left_as_it_was(site: Site, s3: dict[str, str]) ->
     assert found.state == "ok", found
     assert "conditional writes heeded" in found.found
     assert _found(site, services.clock).state == "ok"
-    assert _found(site, project.dvc, "dvc remote").state == "ok"
+    assert _found(site, project.dvc_remote).state == "ok"
     from drdd.storage.objects import Store
 
     with pytest.MonkeyPatch.context() as patch:
@@ -195,7 +194,7 @@ def test_a_store_that_ignores_conditions_is_refused(site: Site) -> None:
     with _server(simple) as endpoint:
         site = _with(site, **_aws(endpoint))
         found = _found(site, services.registry)
-        assert _found(site, project.dvc, "dvc remote").state == "ok"  # which needs no conditions
+        assert _found(site, project.dvc_remote).state == "ok"  # which needs no conditions
     assert found.state == "problem"
     assert "ignores IfNoneMatch and IfMatch" in found.found
     assert "newer server" in found.do
@@ -318,21 +317,24 @@ def test_a_folder_without_a_commit_is_said(site: Site) -> None:
 def test_dvc_without_a_remote_and_with_broken_settings_or_locks(site: Site) -> None:
     config, locks = site.root / ".dvc/config", site.root / ".dvc/tmp"
     config.write_text("[core]\n    remote = near\n['remote \"near\"']\n    url = ../near\n")
-    assert _found(site, project.dvc).state == "ok"
+    for check in (project.dvc, project.dvc_remote, project.dvc_cache):
+        assert _found(site, check).state == "ok"
+    assert project.dvc_lock(site) is None
     locks.mkdir()
     dead = subprocess.Popen(["true"])
     dead.wait()
     entry = {"pid": dead.pid, "cmd": "dvc repro"}
     (locks / "rwlock").write_text(json.dumps({"write": {"/a": entry}, "read": {"/b": [entry]}}))
-    assert f"dead process ({dead.pid})" in _found(site, project.dvc).found
+    assert f"dead process ({dead.pid})" in _found(site, project.dvc_lock).found
     (locks / "rwlock").write_text('{"write": {')
-    found = _found(site, project.dvc)
+    found = _found(site, project.dvc_lock)
     assert (found.state, found.do) == ("problem", f"rm {locks / 'rwlock'}")
     (locks / "rwlock").unlink()
     config.write_text("[core]\n")
-    assert "no remote" in _found(site, project.dvc).found
+    assert "no remote" in _found(site, project.dvc_remote).found
     config.write_text("[core\n")
     assert "cannot be read" in _found(site, project.dvc).found
+    assert project.dvc_remote(site) is project.dvc_cache(site) is None
 
 
 def test_an_address_that_is_dead_is_said(site: Site) -> None:
@@ -341,7 +343,7 @@ def test_an_address_that_is_dead_is_said(site: Site) -> None:
         found = _found(dead, check)
         assert found.state == "problem", found
         assert "does not answer" in found.found
-    assert _found(dead, project.dvc, "dvc remote").state == "problem"
+    assert _found(dead, project.dvc_remote).state == "problem"
     assert _found(dead, services.clock).state == "note"
 
 
@@ -350,7 +352,7 @@ def test_services_that_never_answer_do_not_hang_it(
 ) -> None:
     for module in (services, machine, project):
         monkeypatch.setattr(module, "ANSWER_S", 0.5)
-    monkeypatch.setattr("infra.doctor.buckets.ANSWER_S", 0.5)
+    monkeypatch.setattr("infra.doctor.places.ANSWER_S", 0.5)
     monkeypatch.setattr(services, "STARTING_S", 1.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -369,13 +371,14 @@ def test_services_that_never_answer_do_not_hang_it(
 def test_a_check_that_hangs_or_breaks_is_a_finding(site: Site) -> None:
     never = threading.Event()
 
-    def breaks(site: Site) -> list[Finding]:
+    def breaks(site: Site) -> str:
         raise RuntimeError(f"with {SECRET} in it")
 
     checks: dict[str, Check] = {
-        "hangs": lambda site: [Finding("hangs", "ok", str(never.wait(60)))],
+        "hangs": lambda site: str(never.wait(60)),
         "breaks": breaks,
-        "fine": lambda site: [Finding("fine", "ok", "")],
+        "nothing to tell": lambda site: None,
+        "fine": lambda site: "",
     }
     secretive = _with(site, PREFECT_API_KEY=SECRET)
     hangs, broken, fine = examine(secretive, checks, patience_s=0.2)
@@ -420,22 +423,26 @@ def test_what_prefect_lacks_is_said(
     assert {"full-pipeline", "nightly"} <= set(names)
     version = version or importlib.metadata.version("prefect")
     with _server(_prefect(worker, names, version)) as url:
-        found = _found(_with(site, PREFECT_API_URL=f"{url}/api"), services.prefect)
-    assert found.state == state, found
+        asked = _with(site, PREFECT_API_URL=f"{url}/api")
+        server, pool = (_found(asked, one) for one in (services.prefect, services.work_pool))
+    found = pool if server.state == "ok" and state != "ok" else server
+    assert worst([server, pool]) == found.state == state, found
     assert said in found.found
 
 
 def test_a_cluster_that_is_too_small_or_another_version_is_said(site: Site) -> None:
     asked: dict[str, Any] = {"nodes": [{"CPU": 1.0}, {"CPU": 1.0}], "version": ""}
-    assert services._cluster("head:6379", asked, site.params).state == "ok"
+    assert "2 node(s)" in services._cluster("head:6379", asked, site.params)
     text = (site.root / "params.yaml").read_text()
     (site.root / "params.yaml").write_text(text.replace("threads: 1\n", "threads: 4\n"))
-    found = services._cluster("head:6379", asked, site.params)
-    assert found.state == "problem"
-    assert "train.noise.workers x threads want 4 CPUs" in found.found
-    found = services._cluster("head:6379", asked | {"version": "1.0"}, None)
-    assert found.state == "problem"
-    assert "it is 1.0" in found.found
+    with pytest.raises(NotOk) as small:
+        services._cluster("head:6379", asked, site.params)
+    assert small.value.state == "problem"
+    assert "train.noise.workers x threads want 4 CPUs" in small.value.found
+    with pytest.raises(NotOk) as older:
+        services._cluster("head:6379", asked | {"version": "1.0"}, None)
+    assert older.value.state == "problem"
+    assert "it is 1.0" in older.value.found
 
 
 def test_the_command_prints_a_table_or_json_and_is_an_exit_code(

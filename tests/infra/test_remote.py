@@ -12,11 +12,11 @@ from drdd.errors import UserError
 from flows.workspace import workspace
 from infra.local import stack
 from infra.local.remote import CONFIG, LENT, LOCAL, VARIABLES, lend, take_back
-from infra.local.settings import Ports, State, free_port, load_state
+from infra.local.settings import Ports, StackState, free_port, load_state
 from tests.conftest import ROOT
 from tests.project import must, run
 
-STATE = State(Ports(s3=9000), {}, "THE-STACKS-KEY", "the-stacks-secret")
+STATE = StackState(Ports(s3=9000), {}, "THE-STACKS-KEY", "the-stacks-secret")
 MINE = """\
 # what I have set myself
 [cache]
@@ -80,7 +80,7 @@ def test_what_the_user_adds_beside_what_was_lent_stays(project: Path) -> None:
 def test_another_port_replaces_the_one_before(project: Path) -> None:
     """Also after a crash, when nothing was taken back."""
     lend(project, STATE)
-    lend(project, State(Ports(s3=9001), {}, STATE.access_key, STATE.secret_key))
+    lend(project, StackState(Ports(s3=9001), {}, STATE.access_key, STATE.secret_key))
     assert _lent(project)["endpointurl"] == "http://127.0.0.1:9001"
 
 

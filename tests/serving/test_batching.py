@@ -31,7 +31,7 @@ class Worker:
         return [2 * item for item in items]
 
     def batcher(self, **changes: Any) -> Batcher[str, int, int]:
-        defaults: dict[str, Any] = {"room": lambda _: 3, "max_waiting": 100, "timeout_s": 60.0}
+        defaults: dict[str, Any] = {"limit": lambda _: 3, "max_waiting": 100, "timeout_s": 60.0}
         return Batcher(self, **(defaults | changes))
 
 
@@ -82,7 +82,7 @@ def test_everything_is_computed_once_in_its_groups_order(
 ) -> None:
     async def test() -> None:
         worker = Worker()
-        batcher = worker.batcher(room=lambda _: room)
+        batcher = worker.batcher(limit=lambda _: room)
         first = await held(worker, batcher)
         tasks = await queued(batcher, *wanted)
         worker.gate.set()

@@ -23,7 +23,7 @@ from PIL import Image
 
 from drdd.errors import UserError
 from drdd.serving.http import ApiLimits, make_api
-from drdd.serving.memory import DECODING, Room, bytes_a_pixel, room_for
+from drdd.serving.memory import DECODING, MemoryBudget, bytes_a_pixel, memory_budget
 from drdd.serving.problems import ProblemError
 from drdd.serving.reading import MAX_SCANS, size_of
 from drdd.serving.schema import RestoreQuery
@@ -44,14 +44,14 @@ def _client(api: FastAPI) -> TestClient:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 150)), max_size=40))
-def test_shares_never_hold_more_than_the_room(moves: list[tuple[int, int]]) -> None:
-    room, held = Room(100), [0, 0, 0, 0]
-    shares = [room.share() for _ in held]
-    opened = [share.__enter__() for share in shares]
+def test_reservations_never_exceed_the_budget(moves: list[tuple[int, int]]) -> None:
+    budget, held = MemoryBudget(100), [0, 0, 0, 0]
+    reservations = [budget.reservation() for _ in held]
+    opened = [one.__enter__() for one in reservations]
     for index, size in moves:
         others = sum(held) - held[index]
         try:
-            opened[index].become(size)
+            opened[index].reserve(size)
         except ProblemError:
             assert size > 100
         except BusyError:
@@ -60,16 +60,16 @@ def test_shares_never_hold_more_than_the_room(moves: list[tuple[int, int]]) -> N
         else:
             held[index] = size
             assert others + size <= 100
-    for share in shares:
-        share.__exit__(None, None, None)
-    with room.share() as alone:
-        alone.become(100)
+    for one in reservations:
+        one.__exit__(None, None, None)
+    with budget.reservation() as alone:
+        alone.reserve(100)
 
 
 def test_the_largest_picture_that_is_allowed_always_fits() -> None:
     for pixels in (1, 50_000_000, 10**9):
-        with room_for(10**6, pixels).share() as share:
-            share.become(10**6 + DECODING * pixels)
+        with memory_budget(10**6, pixels).reservation() as alone:
+            alone.reserve(10**6 + DECODING * pixels)
 
 
 def test_states_cost_what_they_are() -> None:

@@ -1,4 +1,7 @@
-"""`drdd run`, `drdd sweep` and `drdd notify`: runs of the deployment drdd/full-pipeline."""
+"""`drdd run`, `drdd sweep` and `drdd notify`: runs of the deployment drdd/full-pipeline.
+
+Entry points of pyproject.toml (drdd.commands) make them commands of `drdd`.
+"""
 
 import os
 import time
@@ -126,11 +129,6 @@ def notify(
         else:
             tell(client, url)
     out.print("nobody is told any more" if url == "-" else "the webhook is told how runs end")
-
-
-def register(app: typer.Typer) -> None:
-    for command in (run, sweep, notify):
-        app.command()(command)
 
 
 def _find_server() -> None:
