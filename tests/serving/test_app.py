@@ -146,6 +146,7 @@ def _none() -> str:
     raise AssertionError("of one node nobody asks for a place that others reach")
 
 
+@pytest.mark.gate
 def test_the_candidate_answers_as_the_engine_does(address: str, tmp_path: Path) -> None:
     from drdd.serving.app import candidate
 
