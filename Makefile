@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo test test-slow fault-test cluster-test lint bench-method bench-model bench-data bench-train bench-serve bench-flow up down lock
+.PHONY: help setup demo test test-gate test-slow fault-test cluster-test lint bench-method bench-model bench-data bench-train bench-serve bench-flow up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -15,13 +15,16 @@ demo: setup ## train, evaluate, publish and serve a model from the bundled photo
 	@drdd up
 	@drdd run
 
-test: setup ## the quick tests
+test: setup ## the quick tests: minutes
 	@pytest -n logical --dist worksteal
 
-test-slow: setup ## what takes minutes: the pipeline end to end, killed processes, several workers
+test-gate: setup ## one test of every joint: pipeline, flow, two workers, kill and resume, browser
+	@pytest -m gate --durations=20
+
+test-slow: setup ## all tests that take minutes; includes those of test-gate
 	@pytest -m 'slow and not long'
 
-fault-test: setup ## what takes half an hour: stages, runs and nodes killed, S3 disturbed at every request
+fault-test: setup ## hours: stages, runs and nodes killed, S3 disturbed at every request
 	@pytest -m long --ignore tests/machines
 
 cluster-test: setup ## a run on seven machines (network namespaces) that lose links, server and store

@@ -86,6 +86,7 @@ def first(up: Stack) -> str:
     return str(up.last_run()["id"])
 
 
+@pytest.mark.gate
 def test_every_stage_was_a_task_and_the_trainings_ran_at_once(up: Stack, first: str) -> None:
     assert up.state(first)["name"] == "Completed"
     tasks = up.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [first]}}})
@@ -107,6 +108,7 @@ def test_every_stage_was_a_task_and_the_trainings_ran_at_once(up: Stack, first: 
     assert residual["start_time"] < noise["end_time"]
 
 
+@pytest.mark.gate
 def test_the_run_left_its_artifacts(up: Stack, first: str) -> None:
     artifacts = up.artifacts(first)
     rows = json.loads(artifacts["metrics"])
@@ -123,6 +125,7 @@ def test_the_run_left_its_artifacts(up: Stack, first: str) -> None:
     assert job in {one["job_id"] for one in listed}
 
 
+@pytest.mark.gate
 def test_what_stages_say_is_the_log_of_the_run(up: Stack, first: str) -> None:
     asked = {"logs": {"flow_run_id": {"any_": [first]}}, "limit": 200}
     said = "\n".join(one["message"] for one in up.api("/logs/filter", asked))
@@ -130,6 +133,7 @@ def test_what_stages_say_is_the_log_of_the_run(up: Stack, first: str) -> None:
     assert "alias champion moved" in said
 
 
+@pytest.mark.gate
 def test_the_run_touched_no_file_of_the_user_and_is_an_experiment(up: Stack, first: str) -> None:
     assert must(up.root, "git", "status", "--porcelain") == ""
     assert not (up.root / "results").exists()
@@ -143,6 +147,7 @@ def test_the_run_touched_no_file_of_the_user_and_is_an_experiment(up: Stack, fir
     must(up.root, "git", *identity, "commit", "-qm", "what the run made")
 
 
+@pytest.mark.gate
 def test_the_champion_is_served_over_http(up: Stack, first: str) -> None:
     url = f"http://127.0.0.1:{up.ports.serve}"
     published = json.loads((up.folder(first) / "results/published.json").read_text())

@@ -1,8 +1,12 @@
 """`dvc repro` from nothing to a published model, by itself, and byte for byte again."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +18,7 @@ from drdd.nets.adm import AdmConfig
 from drdd.nets.adm_unet import AdmUNet
 from tests.conftest import ROOT
 from tests.nets.filled import filled
-from tests.project import make_project, must, run, tiny_params, write_params
+from tests.project import environment, make_project, must, run, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
 
@@ -53,10 +57,31 @@ def test_two_runs_from_nothing_are_the_same_bytes(finished: Path, tmp_path: Path
     pd.testing.assert_frame_equal(ours, theirs)
 
 
+@pytest.mark.gate
 def test_a_second_run_does_nothing(copy: Path) -> None:
     assert "Data and pipelines are up to date" in must(copy, "dvc", "repro")
 
 
+@pytest.mark.gate
+def test_a_killed_stage_is_resumed_to_the_same_bytes(finished: Path, copy: Path) -> None:
+    """`dvc repro` and all its processes, by SIGKILL, as soon as training has a checkpoint."""
+    again = ("dvc", "repro", "--force", "--single-item", "train_noise")
+    checkpoints = copy / ".drdd/checkpoints"
+    killed = subprocess.Popen(again, cwd=copy, env=environment(), start_new_session=True)
+    while not (saved := sorted(checkpoints.glob("noise-*/*.json"))):
+        assert killed.poll() is None
+        time.sleep(0.01)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (copy / "models/noise/weights.safetensors").exists()
+    images = re.findall(r"(\d+)/640 images", must(copy, *again))
+    assert int(images[0]) > int(saved[0].stem)
+    for name in SAME:
+        assert (copy / name).read_bytes() == (finished / name).read_bytes(), name
+    assert "Data and pipelines are up to date" in must(copy, "dvc", "repro")
+
+
+@pytest.mark.gate
 def test_the_model_is_published_and_works(copy: Path) -> None:
     published = json.loads((copy / "results/published.json").read_text())
     assert published["promoted"] is True
@@ -185,6 +210,7 @@ def test_the_noise_stage_begins_from_a_pretrained_model(copy: Path) -> None:
     assert "train.noise.start = 'pretrained/uncond.pt': does not exist" in missing.stdout
 
 
+@pytest.mark.gate
 def test_two_workers_see_the_same_data_and_train_the_same_model(copy: Path) -> None:
     """Up to the order of float additions, which Adam's first steps magnify."""
     content = tiny_params()

@@ -47,6 +47,7 @@ def test_it_never_scrolls_sideways_nor_asks_anybody(
     page.close()
 
 
+@pytest.mark.gate
 def test_the_slider_moves_by_arrow_keys(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(address)

@@ -146,6 +146,7 @@ def _none() -> str:
     raise AssertionError("of one node nobody asks for a place that others reach")
 
 
+@pytest.mark.gate
 def test_the_candidate_answers_as_the_engine_does(address: str, tmp_path: Path) -> None:
     from drdd.serving.app import candidate
 
@@ -196,8 +197,8 @@ def test_versions_are_swapped_under_load_and_a_broken_one_is_not(address: str, s
     assert np.array_equal(np.asarray(Image.open(BytesIO(body))), expected)
     counted = {_counted(address) for _ in range(8)}  # whichever replica answers
     assert counted == {1 + sum(how == "http" for how, *_ in load.answers)}
-    logs = [path for path in Path("/tmp/ray/session_latest/logs").rglob("*") if path.is_file()]
-    assert logs
+    logs = [path for path in _logs().rglob("*") if path.is_file()]
+    assert [path for path in logs if path.match("serve/replica_drdd_*")]
     assert not [path for path in logs if SECRET.encode() in path.read_bytes()]
 
 
@@ -238,6 +239,14 @@ def _counted(address: str) -> int:
     return sum(
         int(float(line.split()[-1])) for line in lines if line.startswith("drdd_requests_total")
     )
+
+
+def _logs() -> Path:
+    """Of all processes of this test's own cluster."""
+    import ray
+
+    cluster = ray.get_runtime_context()
+    return Path(cluster.get_temp_dir(), cluster.get_session_name(), "logs")
 
 
 def _replicas() -> set[int]:

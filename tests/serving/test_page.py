@@ -172,6 +172,7 @@ def _tab_to(page: Page, name: str) -> None:
 slow = pytest.mark.slow
 
 
+@pytest.mark.gate
 @slow
 def test_by_keyboard_alone(opened: Callable[..., Page]) -> None:
     page = opened()
