@@ -12,20 +12,17 @@ from prefect.client.schemas.objects import FlowRun
 from rich.table import Table
 
 from drdd.files import write_bytes
-from drdd.report.axes import ticks
 from flows.summary import metrics
 
 GAIN, INTERVAL = "gain, dB", "95 %"
 NUMBERS = ("task", "PSNR, dB", GAIN, INTERVAL, "SSIM", "gates")
 WIDTH, ROW, HEAD, FOOT, PAD = 900, 24, 34, 44, 30
-STYLE = (
+PAGE = (
+    ":root{--ink:#1b2230;--faint:#5d6675;--line:#e2e3df;--accent:#2457c5}"
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;"
-    "color:#1b2230;background:#fff}table{border-collapse:collapse}td,th{padding:.2rem .8rem;"
-    "text-align:right;border-bottom:1px solid #e3e4e0}td:first-child,th:first-child{text-align:left}"
-    ".scroll{overflow-x:auto}svg text{font:12px system-ui,sans-serif;fill:#1b2230}"
-    "svg .end{text-anchor:end}svg .mid{text-anchor:middle}svg .head{font-size:14px;font-weight:600}"
-    "svg .grid{stroke:#e3e4e0}svg .zero{stroke:#626c7b}svg .bar{stroke:#2457c5;stroke-width:2}"
-    "svg circle{fill:#2457c5}"
+    "color:var(--ink);background:#fff}table{border-collapse:collapse}td,th{padding:.2rem .8rem;"
+    "text-align:right;border-bottom:1px solid var(--line)}td:first-child,th:first-child{text-align:left}"
+    ".scroll{overflow-x:auto}svg text{font-family:system-ui,sans-serif!important}"
 )
 
 
@@ -65,7 +62,7 @@ def write(folder: Path, frame: pd.DataFrame, keys: Sequence[str]) -> Path:
     title = f"Sweep over {', '.join(keys)}"
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style><h1>{escape(title)}</h1>{plot(frame, keys)}"
+        f"<style>{PAGE}</style><h1>{escape(title)}</h1>{plot(frame, keys)}"
         f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div></html>\n'
     )
     write_bytes(folder / "index.html", page.encode())
@@ -77,57 +74,47 @@ def plot(frame: pd.DataFrame, keys: Sequence[str]) -> str:
     judged = frame.dropna(subset=[GAIN])
     if judged.empty:
         return ""
-    ends = [_ends(row) for _, row in judged.iterrows()]
-    low, high = min(0.0, *(end[0] for end in ends)), max(0.0, *(end[1] for end in ends))
-    high = max(high, low + 0.1)
-    names = [
-        " ".join(f"{key.split('.')[-1]}={row[key]}" for key in keys) for _, row in judged.iterrows()
-    ]
-    left = 20 + 7 * max(len(name) for name in names)
-    tasks = list(dict.fromkeys(judged["task"]))
-    height = FOOT + sum(HEAD + ROW * int((judged["task"] == task).sum()) for task in tasks)
+    from matplotlib import rc_context  # a second, which other commands need not wait
 
-    def x(value: float) -> float:
-        return left + (value - low) / (high - low) * (WIDTH - PAD - left)
+    from drdd.drawing.svg import ACCENT, FAINT, INK, NUMBERS, STYLE, figure, inline, ticks
 
-    parts, y = [], 0.0
-    for tick in ticks(high, low, 6):
-        kind = "zero" if tick == 0 else "grid"
-        parts.append(
-            f'<line class="{kind}" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{HEAD}" '
-            f'y2="{height - FOOT}"/>'
-        )
-        parts.append(_text(x(tick), height - FOOT + 18, f"{tick:g}", "mid"))
-    for task in tasks:
-        y += HEAD
-        parts.append(_text(8, y - 10, task, "head"))
-        for place, name in enumerate(names):
-            if judged["task"].iloc[place] != task:
-                continue
-            (first, last), gain = ends[place], float(judged[GAIN].iloc[place])
-            middle = y + ROW / 2
-            parts.append(_text(left - 10, middle + 4, name, "end"))
-            parts.append(
-                f'<line class="bar" x1="{x(first):.1f}" x2="{x(last):.1f}" y1="{middle:.1f}" '
-                f'y2="{middle:.1f}"/>'
-            )
-            parts.append(f'<circle cx="{x(gain):.1f}" cy="{middle:.1f}" r="4"/>')
-            y += ROW
-    parts.append(
-        _text((left + WIDTH) / 2, height - 6, "PSNR gain over the degraded input, dB", "mid")
-    )
-    label = "PSNR gain of each run"
-    return f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    rows = {str(task): of_task for task, of_task in judged.groupby("task", sort=False)}
+    names = {index: " ".join(f"{key.split('.')[-1]}={row[key]}" for key in keys)
+             for index, row in judged.iterrows()}  # fmt: skip
+    left = 20 + 7 * max(len(name) for name in names.values())
+    height = FOOT + sum(HEAD + ROW * len(of_task) for of_task in rows.values())
+    with rc_context(STYLE):
+        drawn = figure(WIDTH, height)
+        size = (WIDTH - PAD - left) / WIDTH, (height - HEAD - FOOT) / height
+        axes = drawn.add_axes((left / WIDTH, FOOT / height, *size))
+        axes.patch.set_visible(False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, pad=8)
+        axes.grid(axis="x")
+        axes.axvline(0, color=FAINT, linewidth=1, gid="zero")
+        places, y = {}, HEAD - ROW / 2
+        for task, of_task in rows.items():
+            axes.annotate(task, (8, height - y), xycoords="figure pixels", fontsize=14, color=INK)
+            for index, row in of_task.iterrows():
+                y += ROW
+                places[y] = names[index]
+                axes.plot(_ends(row), (y, y), color=ACCENT, linewidth=2, gid="bar")
+                axes.plot([row[GAIN]], [y], "o", color=ACCENT, markersize=8, mew=0, gid="gain")
+            y += HEAD
+        axes.set_ylim(height - FOOT, HEAD)
+        axes.set_yticks(list(places), list(places.values()))
+        axes.xaxis.set_major_locator(ticks(6))
+        axes.xaxis.set_major_formatter(NUMBERS)
+        axes.set_xlabel("PSNR gain over the degraded input, dB")
+        for part in drawn.findobj():
+            part.set_clip_on(False)
+        return inline(drawn, "PSNR gain of each run", "plot")
 
 
 def _ends(row: "pd.Series[Any]") -> tuple[float, float]:
     """Of the interval, which may be missing."""
     found = [float(number) for number in re.findall(r"[+-]?\d+\.\d+", row[INTERVAL] or "")]
     return (found[0], found[1]) if len(found) == 2 else (row[GAIN], row[GAIN])
-
-
-def _text(x: float, y: float, said: str, kind: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(said)}</text>'
 
 
 def _cell(value: Any) -> str:

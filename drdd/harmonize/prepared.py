@@ -18,6 +18,7 @@ from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.harmonize import measure as harmonization
 from drdd.harmonize.measure import Embedding, Suggestion
+from drdd.harmonize.plot import plot
 from drdd.metrics.features import SIDE, Features
 from drdd.params import Params
 from drdd.pictures.pixels import Pixels
@@ -72,7 +73,7 @@ def harmonize(
     suggestion = harmonization.suggest(table)
     text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_bytes(TABLE, text.encode())
-    write_bytes(PLOT, harmonization.plot(table).encode())
+    write_bytes(PLOT, plot(table))
     return Harmonization(table, suggestion)
 
 

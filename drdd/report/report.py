@@ -10,8 +10,8 @@ from markupsafe import Markup
 from drdd.files import write_bytes
 from drdd.metrics.catalogue import PSNR, metric_of
 from drdd.metrics.quantity import NONE
-from drdd.report.curves import loss_curve
 from drdd.report.findings import Findings
+from drdd.report.plots import loss_curve
 from drdd.report.sections import headline, latency, listed, tasks
 from drdd.report.tables import baseline, champion_row, gate_rows, with_gains
 

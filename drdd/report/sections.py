@@ -11,9 +11,9 @@ from drdd.gates import min_psnr_gain
 from drdd.gates.judgement import Ends, Judgement, TaskResult
 from drdd.metrics.catalogue import METRICS, PSNR, Metric
 from drdd.metrics.catalogue import listed as listed_metrics
-from drdd.report.distributions import distribution, interval_mark, span_of
 from drdd.report.figures import shown
 from drdd.report.findings import Findings
+from drdd.report.plots import distribution, interval_mark, span_of
 from drdd.report.tables import metric_rows, output_means
 
 LISTED = 2000  # rows of the table of all pictures
@@ -51,6 +51,7 @@ def tasks(findings: Findings, scores: pd.DataFrame, theirs: pd.DataFrame) -> lis
             "needed": PSNR.change(needed[task]) if task in needed else "none",
             "mark": Markup(
                 interval_mark(
+                    f"{task}: gain",
                     result.gain["psnr_rgb"],
                     _interval(result),
                     needed.get(task),

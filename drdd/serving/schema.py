@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from drdd.inference.engine import Options
+from drdd.metrics.catalogue import listed
 from drdd.serving.service import Served
 
 Format = Literal["png", "jpeg", "webp"]
@@ -106,8 +107,26 @@ class LimitsOut(BaseModel):
     api_keys: bool = Field(description="whether requests must carry one")
 
 
+class MetricOut(BaseModel):
+    """How a metric of metrics.json is shown."""
+
+    name: str = Field(examples=["psnr_rgb"])
+    heading: str = Field(examples=["PSNR, RGB (dB)"])
+    digits: int
+
+    @classmethod
+    def listed(cls) -> "list[MetricOut]":
+        return [
+            cls(name=name, heading=metric.heading, digits=metric.digits)
+            for name, metric in listed().items()
+        ]
+
+
 class ModelsOut(BaseModel):
     models: list[ServedOut]
+    metrics: list[MetricOut] = Field(
+        default_factory=MetricOut.listed, description="those of single pictures, in order"
+    )
     default: str
     limits: LimitsOut
 

@@ -8,6 +8,7 @@ import pytest
 from drdd.errors import UserError
 from flows.comparison import plot, write
 from flows.sweep import Axis, axes, combinations
+from tests.drawing.svg import parts, points, texts
 
 RUNS = pd.DataFrame(
     [
@@ -67,14 +68,14 @@ def test_the_page_has_every_run_and_the_plot_every_number(tmp_path: Path) -> Non
     assert "<fog>" not in page
     assert "run-x" in page
     drawn = plot(RUNS, ["method"])
-    assert drawn.count("<circle") == 3
-    assert drawn.count('class="bar"') == 3
+    assert (len(parts(drawn, "gain")), len(parts(drawn, "bar"))) == (3, 3)
+    assert {"rain", "<fog>", "method=drdd", "method=coupled"} <= set(texts(drawn))
     assert len(pd.read_csv(tmp_path / "runs.csv")) == 4
 
 
 def test_the_plot_is_to_scale() -> None:
     drawn = plot(RUNS, ["method"])
-    centres = [float(part.split('"')[0]) for part in drawn.split('cx="')[1:]]
+    centres = [points(part)[0][0] for part in parts(drawn, "gain")]
     gains = [2.0, 1.0, -1.0]  # by task: rain's two, then fog's
     slope = (centres[0] - centres[2]) / 3.0
     assert slope > 0

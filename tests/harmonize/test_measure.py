@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from drdd.errors import UserError
-from drdd.harmonize.measure import COLUMNS, harmonize, plot, suggest
+from drdd.harmonize.measure import COLUMNS, harmonize, suggest
+from drdd.harmonize.plot import plot, spread_out
+from tests.drawing.svg import parts, texts
 
 LEVELS = [0.0, 0.2, 0.5, 1.0]
 
@@ -123,18 +125,20 @@ def test_the_plot_is_a_whole_svg_with_a_curve_for_each_name() -> None:
     table = _measured()
     drawn = plot(table)
     assert drawn == plot(table)
-    root = ElementTree.fromstring(drawn)
-    space = "{http://www.w3.org/2000/svg}"
-    assert root.tag == f"{space}svg"
-    said = " ".join(text.text or "" for text in root.iter(f"{space}text"))
+    assert ElementTree.fromstring(drawn).tag == "{http://www.w3.org/2000/svg}svg"
+    said = " ".join(texts(drawn))
     assert "a - b" in said
     assert "dark" in said
-    curves = list(root.iter(f"{space}polyline"))
-    assert len(curves) == len(table.dropna().groupby(COLUMNS[1:5]))
-    assert "nan" not in drawn
+    drawn_curves = parts(drawn, "energy") + parts(drawn, "frechet")
+    assert len(drawn_curves) == len(table.dropna().groupby(COLUMNS[1:5]))
+    assert b"nan" not in drawn
 
 
 def test_the_plot_escapes_names_and_lets_large_values_leave() -> None:
-    drawn = plot(_table([1, 0.5, 4, 9]).assign(name="a<b"))
-    ElementTree.fromstring(drawn)
-    assert "a&lt;b ↑ 900%" in drawn
+    drawn = plot(_table([1, 0.5, 4, 9]).assign(name="a<b $x$"))
+    assert "a<b $x$ ↑ 900%" in texts(drawn)
+
+
+def test_labels_are_spread_out_and_stay_on_the_panel() -> None:
+    assert spread_out([0.5, 0.45, 1.0], 0.0, 0.1) == pytest.approx([0.5, 0.4, 1.0])
+    assert spread_out([0.02, 0.0, 0.01], 0.0, 0.1) == pytest.approx([0.2, 0.0, 0.1])

@@ -2,15 +2,10 @@
 
 import { make, part } from "./elements.js";
 
-const METRICS = [
-  ["psnr_rgb", "PSNR, dB", 2], ["ssim_rgb", "SSIM", 3], ["lpips", "LPIPS \u2193", 3],
-  ["feature_distance", "feature distance \u2193", 3], ["niqe", "NIQE \u2193", 2],
-];
-
 export const spaced = (name) => name.replaceAll("_", " ");
 
-/** model: one of v1/models, or undefined when there is none to speak of. */
-export function showModel(model) {
+/** model: one of v1/models, or undefined when there is none to speak of; metrics: how each is shown. */
+export function showModel(model, metrics) {
   part("about").hidden = !model;
   if (!model) return;
   const { tasks = {}, protocol = {}, passed } = model.metrics;
@@ -27,23 +22,23 @@ export function showModel(model) {
   part("metrics-note").textContent = measured
     ? "Means over held-out pictures, input \u2192 output; in brackets the 95 % interval of the gain; less is better where \u2193 stands."
     : "This version was published without metrics.";
-  part("metrics").replaceChildren(...metricsTable(tasks));
+  part("metrics").replaceChildren(...metricsTable(tasks, metrics));
   part("protocol").replaceChildren(...Object.entries(protocol).flatMap(([name, text]) =>
     [make("dt", { textContent: spaced(name) }), make("dd", { textContent: text })]));
 }
 
 /** metrics.json's tasks -> the head and the body of a table; a metric that no task has gets no column. */
-function metricsTable(tasks) {
+function metricsTable(tasks, metrics) {
   const rows = Object.entries(tasks);
   const number = (value, digits) => Number.isFinite(value) ? value.toFixed(digits) : "\u2013";
-  const shown = METRICS.filter(([metric]) => rows.some(([, { output }]) => Number.isFinite(output?.[metric])));
-  const titles = ["task", "pictures", "gain, dB", ...shown.map(([, title]) => title)];
+  const shown = metrics.filter(({ name }) => rows.some(([, { output }]) => Number.isFinite(output?.[name])));
+  const titles = ["task", "pictures", "gain, dB", ...shown.map(({ heading }) => heading)];
   const cells = ([name, { images, input = {}, output = {}, gain = {}, intervals }]) => {
     const between = intervals?.gain?.psnr_rgb?.map((value) => number(value, 2)).join(", ");
     const gained = `${gain.psnr_rgb > 0 ? "+" : ""}${number(gain.psnr_rgb, 2)}`;
     return [make("th", { scope: "row", textContent: spaced(name) }),
       ...[images, between ? `${gained} [${between}]` : gained,
-        ...shown.map(([metric, , digits]) => `${number(input[metric], digits)} \u2192 ${number(output[metric], digits)}`),
+        ...shown.map(({ name: metric, digits }) => `${number(input[metric], digits)} \u2192 ${number(output[metric], digits)}`),
       ].map((textContent) => make("td", { textContent }))];
   };
   return [

@@ -3,7 +3,7 @@ import { make, part } from "./elements.js";
 import { showModel } from "./model.js";
 
 const PIXELS_WITH_STATES = 2e6; // every state is a PNG of noise, about 3 bytes a pixel
-let service = { models: [], limits: {} };
+let service = { models: [], metrics: [], limits: {} };
 let picture = null; // what is being restored: { name, blob, url, width, height }
 let running = null; // the AbortController of the request that is under way
 let starter = null; // what had the focus when it began
@@ -42,7 +42,7 @@ async function loadService() {
   select.disabled = false;
   const { max_megabytes: megabytes, max_pixels: pixels } = service.limits;
   part("limits").textContent = `PNG, JPEG or WebP, up to ${megabytes} MB and ${+(pixels / 1e6).toFixed(1)} megapixels`;
-  showModel(chosenModel());
+  showModel(chosenModel(), service.metrics);
 }
 
 const chosenModel = () => service.models.find(({ alias }) => alias === part("model").value);
@@ -215,7 +215,7 @@ part("file").addEventListener("change", ({ target }) => {
   if (target.files.length > 0) take(target.files[0].name, target.files[0], part("choose"));
   target.value = "";
 });
-part("model").addEventListener("change", () => showModel(chosenModel()));
+part("model").addEventListener("change", () => showModel(chosenModel(), service.metrics));
 part("slider").addEventListener("input", ({ target }) => moveTo(Number(target.value)));
 part("cancel").addEventListener("click", () => {
   running?.abort();
