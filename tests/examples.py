@@ -1,10 +1,15 @@
-"""The worked examples of the documentation, to be run."""
+"""The worked examples of docs/development.md, to be run."""
 
 import re
-from pathlib import Path
+
+from tests.conftest import ROOT
+
+PAGE = ROOT / "docs/development.md"
 
 
-def code_of(page: Path) -> str:
-    """The page's one block of Python."""
-    (block,) = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.M | re.S)
-    return str(block)
+def code_of(section: str) -> str:
+    """The first block of Python below a heading."""
+    _, _, below = PAGE.read_text().partition(f"### {section}\n")
+    block = re.search(r"^```python\n(.*?)^```$", below, re.M | re.S)
+    assert block, section
+    return block[1]

@@ -10,7 +10,7 @@ compile() {
 }
 compile "$@" # --upgrade takes new releases, --upgrade-package NAME one; without, pins are kept
 left_out=$(grep -oE '^(nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+|triton|torch)==' requirements.lock |
-  tr -d '=' | grep -vx nvidia-ml-py | sort -u) # that one is no part of CUDA, and DVCLive needs it
+  tr -d '=' | sort -u)
 # Else nothing was compiled (`--help`), and what follows would write a lock with all of CUDA.
 [ "$left_out" != torch ] || { echo "nothing compiled; requirements.lock is as it was" >&2; exit 1; }
 version=$(grep -oE '^torch==[0-9.]+' requirements.lock)

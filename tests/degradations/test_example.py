@@ -7,7 +7,6 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.examples import code_of
 
-PAGE = ROOT / "docs/development-parts/degradation.md"
 TASK = """
   poster:
     corpora: [nature]
@@ -40,7 +39,7 @@ print(np.unique(degrade(ramp, [step.model_dump()], 0)))
 
 
 def test_the_example_is_validated_listed_and_applied(tmp_path: Path) -> None:
-    (tmp_path / "example.py").write_text(code_of(PAGE))
+    (tmp_path / "example.py").write_text(code_of("A degradation"))
     params = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(params.replace("\ntasks:", f"\ntasks:{TASK}", 1))
     shown = subprocess.run(

@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.examples import code_of
 
-PAGE = ROOT / "docs/development-parts/network.md"
 USE = """
 import json, pickle, sys
 import example
@@ -52,7 +51,7 @@ print(json.dumps(said))
 
 
 def test_the_example_is_validated_described_and_built(tmp_path: Path) -> None:
-    (tmp_path / "example.py").write_text(code_of(PAGE))
+    (tmp_path / "example.py").write_text(code_of("A family of networks"))
     ran = subprocess.run(
         [sys.executable, "-c", USE],
         cwd=ROOT,
