@@ -35,8 +35,8 @@ def rollout_loss(
         at_step = (t == grid[i]).nonzero()[:, 0]
         if len(at_step):
             inputs = degraded[at_step]
-            start = inputs + schedule.fixed_noise * noise[at_step]
+            first_state = inputs + schedule.fixed_noise * noise[at_step]
             with torch.no_grad():
-                *_, (state, _) = remove_residual(net, schedule, start, inputs, grid[: i + 1])
+                *_, (state, _) = remove_residual(net, schedule, first_state, inputs, grid[: i + 1])
             y[at_step] = state
     return residual_error(net, schedule, y, target, degraded, t)

@@ -81,10 +81,10 @@ class Implementation(Method):
         fixed = self.schedule.fixed_noise * noise
         if stage == "noise":
             condition = None if self.sampling.conditioning == "none" else degraded
-            steps, start = self.sampling.noise_steps, target + fixed
-            for x in remove_noise(net, self.schedule, start, steps, condition=condition):
+            steps, noisy = self.sampling.noise_steps, target + fixed
+            for x in remove_noise(net, self.schedule, noisy, steps, condition=condition):
                 output = x
-            return start, output
+            return noisy, output
         assert degraded is not None
         states = self.trajectory({"residual": net}, degraded, lambda purpose: noise)
         *_, last = islice(states, 1 + self.sampling.residual_steps)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drdd.training.learner import Step
+from drdd.training.learner import StepResult
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class MetricAccumulator:
         none = torch.ones(0, dtype=torch.bool)
         self._steps = [(step, range(0), no, none) for step in state["skipped"]]
 
-    def add(self, step: int, numbers: range, learned: Step) -> None:
+    def add(self, step: int, numbers: range, learned: StepResult) -> None:
         """numbers: of this worker's samples."""
         finite = torch.isfinite(learned.norm) & torch.isfinite(learned.sums[0, 0])
         self._sums += torch.where(finite, learned.sums, 0.0)

@@ -13,7 +13,9 @@ from drdd.params import TrainStage
 from drdd.training.optimisation import computes_in_bf16, descend, make_optimizer, update_ema
 from drdd.training.specs import Drawing, StageSpec
 
-State = dict[str, Any]
+TrainState = dict[str, Any]
+"""What torch.save writes and torch.load(weights_only=True) reads: nested dicts, lists, tensors, scalars."""
+
 CPU = torch.device("cpu")
 # DDP arranges its buckets anew after its first passes, and with them the order in which workers' gradients
 # are added. With these passes behind it, a run that goes on adds in the order of one that never stopped.
@@ -44,7 +46,7 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepResult:
     """of: the losses of this worker's samples, (B,); sums: (2, 1 + G), sums and counts of all workers'
     losses, in all and by group; norm: of the gradient, before clipping."""
 
@@ -68,7 +70,7 @@ class Learner:
         self.ema = {name: value.clone() for name, value in self.net.state_dict().items()}
         self._optimizer = make_optimizer(self.net, settings)
 
-    def state(self) -> State:
+    def state(self) -> TrainState:
         return {
             "net": self.net.state_dict(),
             "ema": self.ema,
@@ -94,7 +96,7 @@ class Learner:
             for _ in range(REHEARSALS):
                 self._gradients(rehearsed)
 
-    def learn(self, drawing: Drawing, step: int, learning_rate: float) -> Step:
+    def learn(self, drawing: Drawing, step: int, learning_rate: float) -> StepResult:
         """Nothing here waits for the device."""
         settings = self.settings
         self._optimizer.zero_grad(set_to_none=True)
@@ -103,7 +105,7 @@ class Learner:
         parameters = self.net.parameters()
         norm = descend(self._optimizer, parameters, learning_rate, settings.clip, sums[0, 0])
         update_ema(self.ema, self.net, settings.ema, step)
-        return Step(of, sums, norm)
+        return StepResult(of, sums, norm)
 
     def _gradients(self, drawing: Drawing) -> tuple[Tensor, Tensor]:
         """Of the mean loss over the samples of all workers, whose gradients `wrap` averages."""

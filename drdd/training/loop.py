@@ -14,7 +14,7 @@ from drdd.params import TrainStage
 from drdd.training.accumulator import MetricAccumulator
 from drdd.training.clock import Clock, Lap
 from drdd.training.history import MetricHistory, Point, Progress, reproducible
-from drdd.training.learner import Learner, State, Worker
+from drdd.training.learner import Learner, TrainState, Worker
 from drdd.training.optimisation import learning_rate_factor
 from drdd.training.specs import Drawing, StageSpec
 
@@ -22,7 +22,7 @@ from drdd.training.specs import Drawing, StageSpec
 class TrainerCallback:
     """What the loop calls to load, save and report. This base class does nothing."""
 
-    def load(self, net: nn.Module) -> State | None:
+    def load(self, net: nn.Module) -> TrainState | None:
         """The saved state to resume from, or None. It must belong to this network."""
         return None
 
@@ -40,7 +40,7 @@ class TrainerCallback:
         """Whether to save after this step, in addition to the planned checkpoints."""
         return False
 
-    def save(self, state: State, images: int, psnr: float | None) -> None:
+    def save(self, state: TrainState, images: int, psnr: float | None) -> None:
         """Save `state`, which later steps change in place. psnr: of a validation at `images`, or None."""
 
 

@@ -26,8 +26,8 @@ BUCKETS = 4  # of t, whose losses are logged apart
 
 
 @dataclass(frozen=True)
-class Begins:
-    """Networks and their weights, by name, from which a stage begins instead of random ones."""
+class InitialWeights:
+    """Networks and their weights, by name, from which a stage begins instead of random weights."""
 
     networks: Mapping[str, NetworkConfig]
     weights: Mapping[str, Mapping[str, Tensor]]
@@ -132,24 +132,24 @@ def stage_spec(
     samples: CleanSamples | PairSamples,
     settings: TrainNoise | TrainResidual,
     seed: int,
-    begins: Begins | None = None,
+    initial: InitialWeights | None = None,
 ) -> StageSpec:
     """What `method` trains in `stage`.
 
-    begins: the networks to begin from instead of random weights, which may be others than those of
+    initial: the networks to begin from instead of random weights, which may be others than those of
     settings. Raises UserError for a conditioning that cannot use the samples.
     """
     if isinstance(settings, TrainNoise):
         _refuse_samples(settings.conditioning, paired=isinstance(samples, PairSamples))
-    networks = method.networks(stage, settings.network.model_dump()) if begins is None else {}
+    networks = method.networks(stage, settings.network.model_dump()) if initial is None else {}
     objective = objective_of(settings)
 
     def make() -> nn.Module:
         nets = {}
-        for name, config in (begins.networks if begins else networks).items():
+        for name, config in (initial.networks if initial else networks).items():
             net = build(config)
-            if begins:
-                net.load_state_dict(begins.weights[name])
+            if initial:
+                net.load_state_dict(initial.weights[name])
             nets[name] = method.adapt(name, net)
         return method.join(nets)
 

@@ -43,10 +43,10 @@ class ShownRow:
     """A held-out crop to look at: what restoring began from, what it made, the target; psnr in dB."""
 
     group: str
-    start: Pixels
+    before: Pixels
     output: Pixels
     target: Pixels
-    start_psnr: float
+    before_psnr: float
     output_psnr: float
 
 
@@ -125,9 +125,9 @@ def _compared(
     noise = torch.randn(one.target.shape, generator=_generator(seed, one))
     degraded = None if one.degraded is None else one.degraded[None].to(device)
     begun, made = restore(net, one.target[None].to(device), degraded, noise[None].to(device))
-    start, output, target = map(to_pixels, (begun[0], made[0], one.target))
+    before, output, target = map(to_pixels, (begun[0], made[0], one.target))
     reached = _psnr(output, target) if bool(made.isfinite().all()) else math.nan
-    return ShownRow(one.group, start, output, target, _psnr(start, target), reached)
+    return ShownRow(one.group, before, output, target, _psnr(before, target), reached)
 
 
 def _generator(seed: int, one: Held, *purpose: str) -> torch.Generator:
