@@ -1,11 +1,11 @@
-"""Checkpoints of one run in a folder or on S3: written whole, verified when read, never waited for.
+"""Checkpoints of one run in a folder or on S3: written atomically and asynchronously, verified when read.
 
     000000003200-<first 16 hexadecimal digits of its SHA-256>.pt    the state after 3200 images
     000000003200.json                                               its manifest, written last
 
-A checkpoint is what a manifest names. Any other object is what a killed writer left: it is never
-read, and goes with the next save. So a writer may die at any moment, and of two that write the same
-checkpoint one wins whole.
+A checkpoint exists only with its manifest. Any other object is a leftover of a killed writer: it is never
+read, and the next save deletes it. So a writer may die at any moment, and if two write the same checkpoint,
+one of them wins completely.
 """
 
 import io
@@ -29,7 +29,7 @@ from drdd.errors import TransientError, UserError
 from drdd.storage.objects import Store
 from drdd.training.learner import TrainState
 
-WAITS_S = (1, 2, 4)  # before each new try of a save that failed
+WAITS_S = (1, 2, 4)  # pauses before each retry of a failed save
 _OBJECT = re.compile(r"\.?(\d{12})(\.json|-[0-9a-f]{16}\.pt).*")
 _MANIFEST = re.compile(r"\d{12}\.json")
 _PLAIN = (type(None), bool, int, float, str)
@@ -37,8 +37,11 @@ _PLAIN = (type(None), bool, int, float, str)
 
 @dataclass(frozen=True)
 class Mark:
-    """The manifest of a checkpoint. step: optimiser steps done; images: seen in them; network: see
-    `network_digest`; sha256, size (bytes): of the data; psnr: of a validation there, in dB."""
+    """The manifest of a checkpoint.
+
+    step: optimiser steps done; images: seen in these steps; network: see `network_digest`; sha256, size
+    (bytes): of the data; psnr: of the validation at this step, in dB, if any.
+    """
 
     step: int
     images: int
@@ -57,23 +60,23 @@ class Mark:
 
 
 class _DamagedError(Exception):
-    """What is wrong with a checkpoint, in a few words."""
+    """The message says what is wrong with a checkpoint."""
 
 
 class Checkpoints:
-    """One run's, at `uri`: a folder of its own, or an s3:// prefix.
+    """The checkpoints of one run at `uri`, its own folder or s3:// prefix.
 
-    Every method raises UserError when the store refuses or is full, TransientError when it does not
-    answer. said: what the last `newest` had to skip, in sentences.
+    Every method raises UserError when the store refuses access or is full, TransientError when it does not
+    answer. said: sentences on the damaged checkpoints that the last `newest` skipped.
     """
 
     def __init__(self, uri: str, keep: int) -> None:
-        """keep: how many of the newest outlive a save, at least 1; the best one does besides."""
+        """keep: number of newest checkpoints to keep, at least 1; the best one is kept as well."""
         self.uri, self._store, self._keep = uri, Store(uri), keep
         self.said: list[str] = []
 
     def marks(self) -> list[Mark]:
-        """Of the complete checkpoints, oldest first; their data are there, but not read."""
+        """The complete checkpoints, oldest first. Their data exist, but are not read here."""
         names = self._store.names("")
         found = []
         for name in filter(_MANIFEST.fullmatch, names):
@@ -88,9 +91,9 @@ class Checkpoints:
     def save(
         self, state: TrainState, step: int, images: int, network: str, psnr: float | None = None
     ) -> Mark:
-        """Write a checkpoint; then delete the older ones that are neither new enough nor the best.
+        """Write a checkpoint, then delete older ones that are neither among the newest nor the best.
 
-        A checkpoint of as many images is replaced. psnr: one that is not finite counts as none.
+        A checkpoint at the same number of images is replaced. psnr: a non-finite value counts as None.
         """
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -104,7 +107,7 @@ class Checkpoints:
         return mark
 
     def newest(self) -> tuple[TrainState, Mark] | None:
-        """The newest checkpoint whose every byte is right, or None; tensors are on the CPU."""
+        """The newest undamaged checkpoint, or None; tensors are on the CPU."""
         manifests = list(filter(_MANIFEST.fullmatch, self._store.names("")))
         damaged: list[tuple[int, str]] = []
         found = None
@@ -123,7 +126,7 @@ class Checkpoints:
         return found
 
     def state(self, mark: Mark) -> TrainState:
-        """Of one checkpoint. Raises TransientError when it cannot be read whole."""
+        """The state of one checkpoint. Raises TransientError when it cannot be read completely."""
         try:
             return self._state(mark)
         except _DamagedError as error:
@@ -132,7 +135,7 @@ class Checkpoints:
             ) from error
 
     def probe(self) -> None:
-        """Write, read and delete a small object, so that a store that is no good is found in time."""
+        """Write, read and delete a small object, to find an unusable store before training."""
         name, content = f"probe-{uuid.uuid4().hex}", uuid.uuid4().bytes
         self._store.put(name, content)
         given = self._store.get(name)
@@ -148,7 +151,10 @@ class Checkpoints:
             self._store.delete(name)
 
     def _prune(self, images: int) -> None:
-        """After a save at `images`: what is not older than that is left alone, a writer may be at it."""
+        """Delete old checkpoints after a save at `images`.
+
+        Newer objects stay: another writer may need them.
+        """
         marks = [mark for mark in self.marks() if mark.images <= images]
         measured = [mark for mark in marks if mark.psnr is not None]
         best = max(measured, key=lambda mark: (mark.psnr, mark.images), default=None)
@@ -187,17 +193,17 @@ class Checkpoints:
             state: TrainState = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
             )
-        except Exception as error:  # whatever a torch of another version finds in it
+        except Exception as error:  # another version of torch may raise anything
             raise _DamagedError(f"{type(error).__name__} when it was read") from error
         return state
 
 
 class Saver:
-    """Saves in a thread of its own, so that training does not wait.
+    """Saves checkpoints in its own thread, so that training does not wait.
 
-    A save that fails is tried again after each of WAITS_S; then `tell` gets a sentence, in that
-    thread, and training goes on. Host memory holds up to three states: of the save at work, of the
-    one that waits, and of the one that takes its place.
+    A failed save is retried after each of WAITS_S; then `tell` is called with a sentence, in that thread,
+    and training continues. Host memory holds up to three states: one being saved, one waiting, and one
+    that replaces it.
     """
 
     def __init__(self, checkpoints: Checkpoints, tell: Callable[[str], None]) -> None:
@@ -211,14 +217,14 @@ class Saver:
     def submit(
         self, state: TrainState, step: int, images: int, network: str, psnr: float | None = None
     ) -> None:
-        """Of `state` as it is now. One that was submitted before and has not begun is given up."""
+        """Save a snapshot of `state`. It replaces an earlier submission whose save has not begun."""
         save = partial(self._checkpoints.save, snapshot(state), step, images, network, psnr)
         with self._lock:
             self._waiting = images, save
         self._last = self._thread.submit(self._save_waiting)
 
     def flush(self) -> None:
-        """Wait for all saves. Raises what the last one failed with."""
+        """Wait for all saves. Raises the error of the last one, if it failed."""
         if self._last is not None:
             self._last.result()
         if self._failure is not None:
@@ -227,7 +233,7 @@ class Saver:
     def _save_waiting(self) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, None
-        if waiting is None:  # an earlier turn of the thread has taken the newer state
+        if waiting is None:  # the thread has already saved the newer state
             return
         images, save = waiting
         for pause in (0, *WAITS_S):
@@ -242,7 +248,7 @@ class Saver:
 
 
 def _failure(save: Callable[[], Mark]) -> Exception | None:
-    """Any, for flush to raise; bare of its frames, which would keep whole states in memory."""
+    """The error of `save` for `flush` to raise, without its frames, which would keep states in memory."""
     try:
         save()
     except Exception as error:
@@ -254,8 +260,8 @@ def _failure(save: Callable[[], Mark]) -> Exception | None:
 def snapshot(state: TrainState) -> TrainState:
     """A copy on the CPU that shares no memory with `state`.
 
-    Raises TypeError for what a checkpoint could not be read back with: anything but tensors, None,
-    bool, int, float, str, and dicts, lists and tuples of these (subclasses of which become plain).
+    Raises TypeError for values that a checkpoint cannot hold: anything but tensors, None, bool, int, float,
+    str, and dicts, lists and tuples of these (subclasses become the base type).
     """
     return {key: _copied(value, str(key)) for key, value in state.items()}
 
@@ -276,16 +282,16 @@ def _copied(value: Any, where: str) -> Any:
 
 
 def network_digest(net: nn.Module) -> str:
-    """16 hexadecimal digits of the SHA-256 over the names and shapes of the weights, in their order.
+    """16 hexadecimal digits of the SHA-256 over the names and shapes of the weights, in order.
 
-    An optimiser's state goes by that order, so it counts. Give the bare network, not what wraps it.
+    The order matters, because the optimiser's state depends on it. Pass the network itself, not a wrapper.
     """
     lines = [f"{name} {tuple(value.shape)}\n" for name, value in net.state_dict().items()]
     return sha256("".join(lines).encode()).hexdigest()[:16]
 
 
 def _described(mark: Mark) -> bytes:
-    """The manifest's bytes, which hold a digest of themselves."""
+    """The bytes of the manifest, which include a digest of its content."""
     fields = asdict(mark)
     check = sha256(json.dumps(fields).encode()).hexdigest()
     return (json.dumps({**fields, "check": check}, indent=2, allow_nan=False) + "\n").encode()

@@ -1,6 +1,6 @@
 """Messages between the driver and the workers of a run, through an actor on the driver's node.
 
-The actor carries bytes, so that its process starts without the libraries that the messages are made with.
+Messages are sent as bytes, so that the actor's process does not import the libraries of their classes.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-GRACE_S = 20.0  # the longest that a process which is told to end takes for a last checkpoint
+GRACE_S = 20.0  # maximum time for a last checkpoint when a process is told to end
 
 
 @dataclass(frozen=True)
 class Began:
-    """Training begins, or resumes, after these points."""
+    """Training begins or resumes, with these points so far."""
 
     history: Sequence[Mapping[str, float]]
 
@@ -33,13 +33,13 @@ class LogMessage:
 
 @dataclass(frozen=True)
 class Failed:
-    """Training cannot go on, and a restart would not help."""
+    """Training has failed, and a restart would not help."""
 
     error: Exception
 
 
 class ControlActor:
-    """Messages to the driver, and three events: a save is requested, it is done, the run is over."""
+    """Holds messages to the driver, and three events: save requested, save done, run over."""
 
     def __init__(self) -> None:
         self._messages: list[bytes] = []
@@ -54,7 +54,7 @@ class ControlActor:
         return taken
 
     async def begin(self) -> None:
-        """Workers train. What was requested of workers that were lost is forgotten."""
+        """Workers have begun to train. A pending request to lost workers is dropped."""
         self._training = True
         self._requested.clear()
         self._saved.clear()
@@ -91,24 +91,24 @@ class Control:
 
     @classmethod
     def start(cls) -> "Control":
-        """On this process's own node: if that is lost, so is the run."""
+        """Start the actor on the node of this process: if that node is lost, so is the run."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         remote: Any = ray.remote
         return cls(remote(num_cpus=0, scheduling_strategy=here)(ControlActor).remote())
 
     def send(self, message: object) -> Any:
-        """Does not wait; ray.get of what is returned does."""
+        """Send without waiting; ray.get of the returned reference waits."""
         return self._actor.put.remote(pickle.dumps(message))
 
     def poll(self) -> list[Any]:
-        """The messages since the last call, in order."""
+        """The messages since the last call, in order of arrival."""
         return [pickle.loads(message) for message in ray.get(self._actor.take.remote())]
 
     def begin(self) -> None:
         ray.get(self._actor.begin.remote())
 
     def request_save(self) -> bool:
-        """Wait until the workers have saved a checkpoint, GRACE_S at most; whether they have."""
+        """Ask the workers for a checkpoint and wait up to GRACE_S; returns whether it was saved."""
         with suppress(RayError):
             return bool(ray.get(self._actor.request_save.remote(GRACE_S), timeout=GRACE_S + 1))
         return False
@@ -125,6 +125,6 @@ class Control:
             ray.get(self._actor.end.remote(), timeout=GRACE_S)
 
     def wait_for_end(self) -> None:
-        """The loss of the actor is an end as well."""
+        """Wait until the run is over or the actor is lost."""
         with suppress(RayError):
             ray.get(self._actor.wait_for_end.remote())

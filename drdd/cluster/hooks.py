@@ -1,7 +1,7 @@
-"""What Ray Train's controller and workers do for a run, through Ray's public interfaces.
+"""Hooks in Ray Train's controller and workers, by Ray's public interfaces.
 
-The controller imports this module in a process of its own, whose start every run waits for: it does not
-import what training needs.
+The controller imports this module in its own process, and every run waits for it to start. So this module
+does not import the libraries of training.
 """
 
 import os
@@ -19,10 +19,11 @@ from drdd.cluster.control import Control
 
 
 class EndWithRun(UserCallback):
-    """Ends Ray Train's controller, and with it the workers, when the run is over.
+    """Ends Ray Train's controller, and so the workers, when the run is over.
 
-    TorchTrainer.fit has no other end than success or failure, and the process crashes when Ray is shut
-    down while a thread waits in it. Ray unpickles a callback in the controller: there a thread waits.
+    TorchTrainer.fit ends only by success or failure, and shutting Ray down while a thread waits in fit
+    crashes the process. Ray unpickles callbacks in the controller; there a thread waits for the end of
+    the run.
     """
 
     def __init__(self, control: Control) -> None:
@@ -43,7 +44,7 @@ def _in_actor(control: Control) -> EndWithRun:
 
 
 class SavingTorchConfig(TorchConfig):
-    """PyTorch's process group, for workers which save a checkpoint when they get SIGTERM."""
+    """Ray's configuration for PyTorch, whose workers save a checkpoint on SIGTERM."""
 
     def __init__(self, control: Control) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class SavingTorchConfig(TorchConfig):
 
 
 class _SavingTorchBackend(Backend):
-    """Ray's own for PyTorch, after one step more."""
+    """Ray's backend for PyTorch, which first installs the handler of SIGTERM."""
 
     share_cuda_visible_devices = True
 
@@ -75,9 +76,9 @@ class _SavingTorchBackend(Backend):
 
 
 def _catch_sigterm(control: Control) -> None:
-    """From now on this worker saves a checkpoint when it gets SIGTERM, as on a node that is taken away.
+    """Make this worker save a checkpoint on SIGTERM, as when its node is preempted.
 
-    Python runs signal handlers in the main thread, which is where Ray calls this.
+    Python runs signal handlers in the main thread, and Ray calls this function there.
     """
 
     def save_and_exit() -> None:

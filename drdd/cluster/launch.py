@@ -1,4 +1,4 @@
-"""Run the loop in Ray Train: resources, checkpoints, recovery, what is told meanwhile."""
+"""Run the training loop in Ray Train: resources, checkpoints, recovery and messages."""
 
 import logging
 import os
@@ -22,15 +22,15 @@ from drdd.training.job import Job, settings_of
 from drdd.training.loop import Trained
 
 POLL_S = 0.5
-GROW_S = 30.0  # how often a run with fewer workers than it may have looks for room for more
+GROW_S = 30.0  # how often an elastic run looks for resources for more workers
 VARIABLE = "DRDD_CHECKPOINTS"
 
 
 class Watcher(Protocol):
-    """Whom training is shown to, while it runs."""
+    """Receives the progress of training."""
 
     def begin(self, history: Sequence[Point]) -> None:
-        """Training begins, or goes on, after these points; what was shown after them was not saved."""
+        """Training begins or resumes, with these points so far. Points reported later were lost."""
 
     def report(self, progress: Progress) -> None: ...
 
@@ -39,13 +39,13 @@ class Watcher(Protocol):
 
 @contextmanager
 def fitted(job: Job, name: str, folder: Path, watcher: Watcher) -> Iterator[Trained]:
-    """Train on a Ray cluster; a run of the same `name` that was interrupted goes on.
+    """Train on a Ray cluster. An interrupted run of the same `name` resumes.
 
-    folder: where checkpoints live until the block, which makes the results safe, ends without an error;
-    DRDD_CHECKPOINTS, a folder or an s3:// prefix, has precedence, and those of a cluster of several nodes
-    live in DVC's remote, from which its workers read the shards.
-    Raises UserError when the cluster cannot hold the workers, a picture or the store is no good, or too
-    many losses are not finite; TransientError when workers were lost too often or a store does not answer.
+    folder: of the checkpoints, which are deleted when the block ends without an error; the block saves the
+    results. DRDD_CHECKPOINTS, a folder or an s3:// prefix, has precedence. Checkpoints of a cluster of
+    several nodes are in DVC's remote, from which the workers read the shards. Raises UserError when the
+    cluster cannot hold the workers, a picture or the store is unusable, or too many losses are not
+    finite; TransientError when workers were lost too often or a store does not answer.
     """
     settings = settings_of(job)
     with ray_cluster(settings.workers * settings.threads):
@@ -64,7 +64,7 @@ def fitted(job: Job, name: str, folder: Path, watcher: Watcher) -> Iterator[Trai
 
 
 def _store_of(job: Job, folder: Path) -> str:
-    """What the nodes of a cluster have in common is DVC's remote; the shards are there afterwards."""
+    """The URI of the checkpoints. On a cluster of several nodes, push the shards to DVC's remote first."""
     import ray
 
     given = os.environ.get(VARIABLE)
@@ -77,7 +77,10 @@ def _store_of(job: Job, folder: Path) -> str:
 
 
 def _trainer(job: Job, uri: str, control: Control, scratch: str) -> Any:
-    """uri: of the checkpoints; scratch: a folder for Ray Train's own files, of which none is read."""
+    """Make the TorchTrainer.
+
+    uri: of the checkpoints; scratch: a folder for Ray Train's files, never read.
+    """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -92,11 +95,11 @@ def _trainer(job: Job, uri: str, control: Control, scratch: str) -> Any:
     workers: Any = settings.workers
     if settings.min_workers is not None:
         workers = (settings.min_workers, settings.workers)
-    # What Ray shows a type checker are the classes of its former version.
+    # Ray shows type checkers the classes of its previous version.
     scaling: Any = ScalingConfig
     run: Any = RunConfig
     return TorchTrainer(
-        # Bound, and no configuration: that the controller would unpickle, with all that it imports.
+        # Bound arguments, because the controller would unpickle a configuration, with all its imports.
         partial(train_worker, job, control, uri),
         torch_config=SavingTorchConfig(control),
         scaling_config=scaling(
@@ -115,10 +118,10 @@ def _trainer(job: Job, uri: str, control: Control, scratch: str) -> Any:
 
 
 def _run(job: Job, uri: str, settings: TrainStage, watcher: Watcher) -> None:
-    """TorchTrainer.fit, and the messages of its workers meanwhile.
+    """Run TorchTrainer.fit and pass on the messages of its workers.
 
-    fit runs in a thread of its own, because in the main one it takes over Ctrl-C and ends the
-    process as if training had succeeded.
+    fit runs in its own thread, because in the main thread it handles Ctrl-C and ends the process as if
+    training had succeeded.
     """
     from ray.train import TrainingFailedError
 
@@ -167,7 +170,7 @@ def _in_thread(function: Callable[[], Any]) -> Future[Any]:
 
 
 def _diagnosis(error: Exception, stage: str, settings: TrainStage) -> Exception:
-    """What may pass, as itself; else that workers were lost too often."""
+    """A TransientError unchanged; for other errors, one that says that workers were lost too often."""
     failures = getattr(error, "worker_failures", {})
     causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
     for cause in causes:

@@ -1,7 +1,7 @@
-"""The live numbers of a run: files in DVCLive's format, TensorBoard's events, a note for the terminal.
+"""The live metrics of a run: files in DVCLive's format, TensorBoard events, a note for the terminal.
 
-The step of every number and picture is the images seen until then. In both places a number has the
-name that `tag` gives it; one that is not finite is left out, so a plot has a gap there.
+The step of every metric and picture is the number of images seen. Metrics are named by `tag`. Non-finite
+values are left out, so plots have gaps there.
 """
 
 import math
@@ -37,11 +37,12 @@ CELL = (192, 192)
 
 
 class Live:
-    """folder: of files as DVCLive writes them, emptied by `begin`: metrics.json has the last value of
-    each number, plots/metrics/<tag>.tsv all of them, plots/images/validation.png the last grid.
+    """Writes live metrics.
 
-    board: TensorBoard's, of this run alone. The grids of its validations lie there too, as
-    <images>.png, because a history has none: so a resumed run shows its earlier ones again.
+    folder: files as DVCLive writes them, emptied by `begin`: metrics.json has the last values,
+    plots/metrics/<tag>.tsv all values, plots/images/validation.png the last grid.
+    board: TensorBoard's folder of this run. It also keeps the validation grids as <images>.png, so that a
+    resumed run can show them again; the history of points has no grids.
     Every method raises OSError when a disk is full.
     """
 
@@ -53,14 +54,14 @@ class Live:
         self._open = ExitStack()
 
     def begin(self, history: Sequence[Point]) -> None:
-        """A run begins, goes on, or went back: from here on it has written `history` and no more.
+        """Begin or resume a run: replace all that was written by `history`.
 
-        metrics.json and both folders of plots exist afterwards, if empty.
+        metrics.json and both folders of plots exist afterwards, even if empty.
         """
         self.end()
         shutil.rmtree(self._folder, ignore_errors=True)
         for path in self._board.glob("events.*"):
-            # An open TensorBoard waits for ever for the rest of a file that it cannot find any more.
+            # An open TensorBoard would wait forever for the rest of a deleted file.
             os.truncate(path, 0)
         for path in set(self._board.glob("*.png")) - {self._grid(point) for point in history}:
             path.unlink()
@@ -74,14 +75,14 @@ class Live:
         self._commit()
 
     def add(self, point: Point, grid: bytes = b"") -> None:
-        """One more point of the run that `begin` began; grid: the PNG of a validation, RGB."""
+        """Add a point. grid: the PNG of a validation, RGB, or empty."""
         if grid:
             write_bytes(self._grid(point), grid)
         self._show(point, grid)
         self._commit()
 
     def end(self) -> None:
-        """Nothing follows; calling it again does nothing."""
+        """End the run. Calling it again does nothing."""
         self._open.close()
 
     def _grid(self, point: Point) -> Path:
@@ -114,13 +115,13 @@ class Live:
 
 
 class _Events:
-    """A new event file. It is written by the caller's own thread: a full disk fails, and never hangs."""
+    """A new event file, written in the caller's thread, so that a full disk raises an error."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._records = RecordWriter(str(folder / f"events.out.tfevents.{time.time_ns()}"))
         self._write(Event(file_version="brain.Event:2"))
-        # A TensorBoard that is open forgets all steps from this one on, which a former file had.
+        # An open TensorBoard drops the steps of earlier files from this one on.
         self._write(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, step: int, values: Iterable[Summary.Value]) -> None:
@@ -138,7 +139,7 @@ class _Events:
 
 
 def draw_grid(rows: Sequence[ShownRow]) -> bytes:
-    """A PNG file with a row for each, or b"" for none."""
+    """A PNG file with one row for each of `rows`, or b"" without any."""
     if not rows:
         return b""
     cells = [
@@ -156,10 +157,10 @@ def draw_grid(rows: Sequence[ShownRow]) -> bytes:
 
 
 def tag(key: str) -> str:
-    """A number's name: TensorBoard groups by what is before the slash, DVC nests by it.
+    """The name of a metric. TensorBoard groups, and DVC nests, by the part before the slash.
 
-    So loss/<group> becomes loss_of/<group> (loss itself is a number, and nothing can be within it),
-    and the rest are grouped: optimizer/learning_rate, speed/images_per_second.
+    So loss/<group> becomes loss_of/<group>, because `loss` itself is a metric, and the others are grouped:
+    optimizer/learning_rate, speed/images_per_second.
     """
     kind, _, group = key.partition("/")
     if group and kind in _BY_GROUP:
@@ -170,9 +171,9 @@ def tag(key: str) -> str:
 
 
 def note(point: Point) -> str:
-    """For the terminal, such as "loss 0.1234  psnr 27.3 dB  31 img/s  wait 1 %  MFU 43 %".
+    """A line for the terminal, such as "loss 0.1234  psnr 27.3 dB  31 img/s  wait 1 %  MFU 43 %".
 
-    What is missing or not finite is left out, and so is a count of skipped steps that is 0.
+    Missing and non-finite values are left out, and so are skipped steps if there are none.
     """
     known = {key: value for key, value in point.items() if math.isfinite(value)}
     words = {
@@ -188,7 +189,7 @@ def note(point: Point) -> str:
 
 
 def _two_digits(value: float) -> str:
-    """At least as many of them as are needed below 10: 0.31, 3.1, 31, 3120."""
+    """The value with at least two significant digits: 0.31, 3.1, 31, 3120."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
@@ -197,7 +198,7 @@ def _step(point: Point) -> int:
 
 
 def _scalars(point: Point) -> dict[str, float]:
-    """By tag, those that are finite."""
+    """The finite values of a point, by tag."""
     return {
         tag(key): float(value)
         for key, value in point.items()

@@ -1,4 +1,4 @@
-"""Where Ray runs: the cluster that RAY_ADDRESS names, else a private one for this process alone."""
+"""Connect to Ray: the cluster at RAY_ADDRESS, else a private cluster of this process."""
 
 import logging
 import os
@@ -18,17 +18,17 @@ QUIET = {
     # A loaded two-core machine needs longer than the default five seconds.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    # For as many workers as there were; after a loss the group may be one that fits no more.
+    # Wait for the previous number of workers; after a loss of nodes they may no longer fit.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "15",
 }
 # Unset, `ray start --head` turns token authentication on and clients without it are refused.
 OPEN = {"RAY_AUTH_MODE": "disabled"}
 PRIVATE = {
-    # Its only node is this process's own: nobody takes that away and says so beforehand.
+    # Its only node is that of this process, which is not preempted.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # Nothing collects its metrics.
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    # Processes are started together, also more than there are cores: much of a start is waiting.
+    # Start more processes at once than there are cores, since starting is mostly waiting.
     "RAY_worker_maximum_startup_concurrency": "4",
 }
 
@@ -37,7 +37,7 @@ PRIVATE = {
 def ray_cluster(cpus: int) -> Iterator[None]:
     """Connect for the duration of the block. A private cluster has at least `cpus` logical CPUs.
 
-    On a shared one, the number of the job goes into the status of the stage that calls, if one does.
+    On a shared cluster, the number of the Ray job is noted in the status of the running stage, if any.
     """
     terminate = signal.getsignal(signal.SIGTERM)
     private = _Private.claim(cpus) if is_private() else None
@@ -62,22 +62,22 @@ def ray_cluster(cpus: int) -> Iterator[None]:
 
 
 def is_private() -> bool:
-    """Whether this process has, or would have, a cluster of its own."""
+    """Whether this process uses a private cluster."""
     return not os.environ.get("RAY_ADDRESS")
 
 
 def start_ahead(cpus: int) -> None:
-    """Begin to start the private cluster of the next `ray_cluster`, while the caller imports.
+    """Start the private cluster of the next `ray_cluster` in the background, while the caller imports.
 
-    cpus: what that block will ask for; one that asks for more starts its own. Does nothing where
-    RAY_ADDRESS names a cluster. An error is raised by the block.
+    cpus: those that the block will ask for; if it asks for more, it starts another cluster. Does nothing
+    when RAY_ADDRESS is set. Errors are raised by the block.
     """
     if is_private() and _Private.ahead is None:
         _Private.ahead = _Private(cpus)
 
 
 class _Private:
-    """A cluster of one node that ends with this process, however that ends."""
+    """A cluster of one node that ends with this process, however the process ends."""
 
     ahead: "_Private | None" = None
 
@@ -91,7 +91,7 @@ class _Private:
 
     @classmethod
     def claim(cls, cpus: int) -> "_Private":
-        """What was started ahead, if it is large enough."""
+        """The cluster that was started ahead if it is large enough, else a new one."""
         ahead, cls.ahead = cls.ahead, None
         if ahead is not None and ahead._cpus < cpus:
             ahead.discard()
@@ -109,7 +109,7 @@ class _Private:
         self.end()
 
     def end(self) -> None:
-        """After ray.shutdown(): what follows in this process may be on another cluster."""
+        """End the cluster, after ray.shutdown(). The process may use another cluster later."""
         self._over.set()
         for name in self._set:
             os.environ.pop(name, None)
@@ -129,12 +129,12 @@ class _Private:
             self._started.set_result(None)
         except BaseException as error:
             self._started.set_exception(error)
-        # Linux ends Ray's processes with the thread that started them, not with its process alone.
+        # Linux ends Ray's processes when the thread that started them ends.
         self._over.wait()
 
 
 def _set(settings: dict[str, str]) -> list[str]:
-    """As environment variables, unless they are set. Returns the names of those that were not."""
+    """Set environment variables that are not set yet. Returns their names."""
     missing = [name for name in settings if name not in os.environ]
     os.environ.update({name: settings[name] for name in missing})
     return missing

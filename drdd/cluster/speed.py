@@ -1,4 +1,4 @@
-"""How fast the device could be: FLOPs of an image, and what a large matrix product reaches."""
+"""The speed of training relative to the device: FLOPs of an image, and peak FLOP/s of matrix products."""
 
 import time
 
@@ -17,13 +17,16 @@ GIB = 1024**3
 
 
 class Speedometer:
-    """The timed numbers of a run's points."""
+    """Computes the timed metrics of points."""
 
     def __init__(self) -> None:
         self._full_rate = 0.0
 
     def __call__(self, learner: Learner, lap: Lap) -> Point:
-        """As history.TIMED, of this worker's device; the first call takes a few steps' time."""
+        """The metrics history.TIMED on this worker's device.
+
+        The first call takes as long as a few steps.
+        """
         worker = learner.worker
         if not self._full_rate:
             self._full_rate = full_rate(learner.spec, learner, worker.device)
@@ -38,10 +41,10 @@ class Speedometer:
 
 
 def full_rate(spec: StageSpec, learner: Learner, device: torch.device) -> float:
-    """Images a second at which a worker would compute all the FLOPs that its device can do.
+    """Images a second at which a worker would reach the peak FLOP/s of its device.
 
-    FLOPs: of the loss and its gradient on the first samples, as PyTorch counts them. What the device
-    can do: the fastest of a few square matrix products in the precision of training.
+    PyTorch counts the FLOPs of the loss and its gradient on the first samples. The peak is that of the
+    fastest of a few square matrix products in the precision of training.
     """
     drawing = spec.draw(COUNTED)
     eager = torch.compiler.set_stance("force_eager")  # compiled code hides its operators
@@ -68,7 +71,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def memory_gib(device: torch.device) -> float:
-    """The most that tensors took on a GPU so far; elsewhere what the process has resident."""
+    """On a GPU the peak memory of tensors so far, else the resident memory of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / GIB
     return int(psutil.Process().memory_info().rss) / GIB

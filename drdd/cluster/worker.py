@@ -1,4 +1,4 @@
-"""What each Ray Train worker runs: the training loop, its checkpoints, its messages to the driver."""
+"""The function of Ray Train workers: the training loop, checkpoints, and messages to the driver."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ from drdd.training.learner import Learner, TrainState, Worker
 from drdd.training.loop import TrainerCallback, train
 
 POLL_S = 0.1
-PREEMPTION_STEPS = 10  # between two questions whether a node is about to be taken away
+PREEMPTION_STEPS = 10  # interval at which to ask for an announced loss of a node
 
 
 def train_worker(job: Job, control: Control, uri: str) -> None:
@@ -60,7 +60,7 @@ def _train(job: Job, control: Control, uri: str) -> None:
 
 
 class _OtherRank(TrainerCallback):
-    """For every worker but the first. It resumes from where the first one does."""
+    """The callback of all workers but the first. It resumes from the checkpoint of worker 0."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
@@ -76,10 +76,10 @@ class _OtherRank(TrainerCallback):
         return False
 
     def finish(self) -> None:
-        """There is nothing to wait for."""
+        """Wait for pending saves; here there are none."""
 
     def _preempted(self) -> bool:
-        """Whether Ray has announced another loss of nodes. All workers must ask at the same steps."""
+        """Whether Ray has announced a new loss of nodes. All workers must ask at the same steps."""
         before, self._steps = self._preemption, self._steps + 1
         if self._steps % PREEMPTION_STEPS == 0:
             self._preemption = ray.train.get_preemption_info()
@@ -87,7 +87,7 @@ class _OtherRank(TrainerCallback):
 
 
 class _RankZero(_OtherRank):
-    """For the first worker, which alone saves and reports."""
+    """The callback of worker 0, which alone saves and reports."""
 
     def __init__(self, stage: str, checkpoints: Checkpoints, control: Control) -> None:
         super().__init__(checkpoints)
@@ -122,7 +122,7 @@ class _RankZero(_OtherRank):
         self._control.send(progress)
 
     def asked(self) -> bool:
-        """By the driver, by a worker that was told to end, or because Ray is about to lose a node."""
+        """Whether the driver or a terminating worker asked to save, or Ray announced a lost node."""
         if self._preempted():
             self._save_now.set()
         return self._save_now.is_set()
@@ -150,9 +150,9 @@ class _RankZero(_OtherRank):
 
 
 def _wrapped(net: nn.Module, one_pass: bool) -> nn.Module:
-    """Gradients are averaged in buckets while the rest of them is computed.
+    """Wrap the network in DDP, which averages gradients in buckets during the backward pass.
 
-    A static graph lets that begin earlier, but knows no steps of several passes.
+    A static graph lets averaging begin earlier, but does not support steps of several passes.
     """
     kind = {"static_graph": one_pass, "gradient_as_bucket_view": True, "broadcast_buffers": False}
     wrapped: nn.Module = ray.train.torch.prepare_model(net, parallel_strategy_kwargs=kind)
@@ -170,9 +170,9 @@ def _compiler() -> str | None:
 
 
 def _lost_peer(error: Exception, world: int) -> bool:
-    """Whether this is how PyTorch tells that another worker is gone, or that this one is to go:
+    """Whether the error may come from the loss of another worker or a change of their number.
 
-    workers that Ray Train replaces by more, or fewer, lose their process group while they train.
+    When Ray Train changes the number of workers, the running ones lose their process group.
     """
     if isinstance(error, torch.OutOfMemoryError):
         return False
@@ -180,7 +180,7 @@ def _lost_peer(error: Exception, world: int) -> bool:
 
 
 def _described(error: Exception, stage: str) -> Exception:
-    """As the driver should raise it."""
+    """The error that the driver should raise for `error`."""
     if isinstance(error, UserError):
         return error
     if isinstance(error, NonFiniteLossError):
