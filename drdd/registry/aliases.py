@@ -1,9 +1,9 @@
-"""Names that point to versions, and their history.
+"""Aliases: names that point to versions, with their history.
 
     aliases/<name>.json    {"version": <id>, "history": [{"version", "moved", "why", ...}, ...]}
 
-An alias moves by compare-and-swap of its one object: it is written only if it is still as it was read.
-So moves that race are all in the history, in the order in which they took effect, and none is torn.
+An alias moves by compare-and-swap of its object, which is written only if it is unchanged since it was
+read. So the history has all concurrent moves, in the order in which they took effect.
 """
 
 import json
@@ -22,7 +22,7 @@ from drdd.errors import TransientError, UserError
 from drdd.registry.manifest import is_alias
 from drdd.storage.objects import ChangedError, Store
 
-TRIES = 60  # against other writers, each of which got its own move through
+TRIES = 60  # retries of a move after moves by other writers
 LONGEST_WAIT_S = 0.25
 
 
@@ -35,7 +35,10 @@ ANY: Final = _Any.ANY
 
 @dataclass(frozen=True)
 class Move:
-    """moved: ISO 8601, UTC; by: who, as the environment says; mark: random, tells equal moves apart."""
+    """moved:
+
+    ISO 8601, UTC; by: the user, from the environment; mark: random, to distinguish equal moves.
+    """
 
     version: str
     moved: str
@@ -47,7 +50,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Alias:
-    """history: oldest first; its last move led to `version`."""
+    """history: oldest first; the last move led to `version`."""
 
     name: str
     version: str
@@ -55,13 +58,13 @@ class Alias:
 
 
 class Aliases:
-    """The aliases of a registry. usable: raises UserError unless a version may be pointed to."""
+    """The aliases of a registry. usable: raises UserError unless aliases may point to a version."""
 
     def __init__(self, store: Store, usable: Callable[[str, str], None]) -> None:
         self._store, self._usable = store, usable
 
     def all(self) -> dict[str, str]:
-        """Alias -> version id. Raises UserError when one is damaged."""
+        """The version id of each alias. Raises UserError when one is damaged."""
         names = (Path(name).stem for name in self._store.names("aliases"))
         found = {name: self.get(name) for name in names if is_alias(name)}
         return {name: alias.version for name, alias in found.items() if alias}
@@ -72,10 +75,10 @@ class Aliases:
     def move(
         self, name: str, version: str, why: str = "", expected: str | _Any | None = ANY
     ) -> Alias:
-        """Point `name` to a version, given by its full id; where it points there already, nothing moves.
+        """Point `name` to a version, given by its full id. Does nothing if it already points there.
 
-        expected: the id that the alias must point to until then, None for no alias yet. Raises
-        ChangedError when it points elsewhere, and UserError when there is no such version.
+        expected: the id to which the alias must point before, None if it must not exist. Raises
+        ChangedError when it points elsewhere, and UserError when the version does not exist.
         """
         if not is_alias(name):
             raise UserError(
@@ -97,10 +100,10 @@ class Aliases:
         return self._swap(name, moved)
 
     def rollback(self, name: str, why: str = "") -> Alias:
-        """Point `name` to the version before the present one, as a move of its own.
+        """Point `name` to the version before the present one; the history records it as a move.
 
-        Several in turn lead further and further back. Versions that are no longer there are passed
-        over. Raises UserError when none is left to go back to.
+        Repeated rollbacks go further back. Deleted versions are skipped. Raises UserError when there is no
+        earlier version.
         """
 
         def moved(alias: Alias | None) -> Move:
@@ -117,7 +120,10 @@ class Aliases:
         return self._swap(name, moved)
 
     def _swap(self, name: str, decide: Callable[[Alias | None], Move | None]) -> Alias:
-        """decide: the next move, None to leave the alias as it is; asked anew after a lost race."""
+        """Move an alias by compare-and-swap.
+
+        decide: returns the next move, or None; called again after a lost race.
+        """
         for _ in range(TRIES):
             alias, tag = self._read(name)
             if (move := decide(alias)) is None and alias is not None:
@@ -129,7 +135,7 @@ class Aliases:
             except ChangedError:
                 time.sleep(random.uniform(0, LONGEST_WAIT_S))
                 continue
-            # A cleaning may have taken the version away since it was looked at.
+            # A cleaning may have deleted the version since it was checked.
             self._usable(move.version, name)
             return changed
         raise TransientError(f"{self._store.uri}: {name} is being moved by too many others")
@@ -172,7 +178,7 @@ def _parsed(name: str, content: bytes) -> Alias:
 
 
 def _earlier(alias: Alias) -> list[str]:
-    """The versions before the present one, oldest first; what was rolled back is not among them."""
+    """The versions before the present one, oldest first, without those that were rolled back."""
     path: list[str] = []
     for move in alias.history:
         if move.rollback:

@@ -1,9 +1,9 @@
-"""What lies in a registry for nothing: unfinished publications, killed writers' files, old versions.
+"""Find and delete garbage in a registry: unfinished publications, files of killed writers, old versions.
 
-Publishers may be at work beside a cleaning. Only what is older than some hours is taken for left
-behind, each object is looked at once more just before it is deleted, and a publisher writes again what
-it finds gone before and after its manifest. A version loses its manifest first: one that is deleted by
-half does not exist. If an alias has moved to it meanwhile, the manifest is put back.
+Publishers may run at the same time. Only objects older than some hours count as garbage; each is checked
+again just before it is deleted; and a publisher rewrites missing files before and after it writes the
+manifest. The manifest of a version is deleted first, so a half-deleted version does not exist. If an
+alias has moved to the version meanwhile, its manifest is restored.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ HOURS = 24.0
 
 @dataclass(frozen=True)
 class Leftover:
-    """name: versions/<id>, or an object; objects: what is to be deleted; since: its newest write."""
+    """name: versions/<id>, or an object; objects: those to delete; since: time of the newest write."""
 
     name: str
     why: str
@@ -30,9 +30,9 @@ class Leftover:
 
 
 def leftovers(registry: Registry, hours: float = HOURS, keep: int | None = None) -> list[Leftover]:
-    """keep: also the versions beyond the newest `keep` that no alias points to or ever pointed to.
+    """Find garbage that is at least `hours` old.
 
-    Nothing younger than `hours` is left over.
+    keep: also list versions, except the newest `keep`, to which no alias points or ever pointed.
     """
     before = datetime.now(UTC) - timedelta(hours=hours)
     names = registry.store.names("", unfinished=True)
@@ -43,7 +43,7 @@ def leftovers(registry: Registry, hours: float = HOURS, keep: int | None = None)
 
 
 def remove(registry: Registry, found: Iterable[Leftover], hours: float = HOURS) -> list[Leftover]:
-    """Delete what `leftovers` found; those of it that are gone. Another run deletes what one left."""
+    """Delete what `leftovers` found; returns what was deleted. Running it again deletes the rest."""
     before = datetime.now(UTC) - timedelta(hours=hours)
     return [one for one in found if _removed(registry, one, before)]
 
@@ -92,7 +92,7 @@ def _outdated(registry: Registry, names: Iterable[str], keep: int) -> Iterator[L
 
 
 def _folders(names: Iterable[str]) -> dict[str, list[str]]:
-    """The objects of each version, finished or not; temporary files are not among them."""
+    """The objects of each version, finished or not, without temporary files."""
     found = defaultdict(list)
     for name in names:
         top, _, rest = name.partition("/")
@@ -103,7 +103,7 @@ def _folders(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _dated(registry: Registry, name: str, why: str, objects: Iterable[str]) -> Iterator[Leftover]:
-    """With the time of its newest write; nothing when it is gone by now."""
+    """Yield the leftover with the time of its newest write, unless it is already gone."""
     times = {path: registry.store.modified(path) for path in objects}
     there = {path: when for path, when in times.items() if when}
     if there:
@@ -111,6 +111,6 @@ def _dated(registry: Registry, name: str, why: str, objects: Iterable[str]) -> I
 
 
 def _named(registry: Registry) -> set[str]:
-    """The ids that any alias points to, or once pointed to."""
+    """The ids to which an alias points or once pointed."""
     aliases = [registry.aliases.get(name) for name in registry.aliases.all()]
     return {move.version for alias in aliases if alias for move in alias.history}

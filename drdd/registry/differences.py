@@ -1,4 +1,4 @@
-"""How two published versions differ: settings, metrics, data, files, libraries, code."""
+"""The differences of two published versions: settings, metrics, data, files, libraries, code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _PARTS = {"input", "output", "gain", "sets"}
 
 @dataclass(frozen=True)
 class Change:
-    """key: dotted, such as tasks.rain.min_psnr_gain; old, new: None where a version lacks it."""
+    """key: dotted, such as tasks.rain.min_psnr_gain; old, new: None if a version lacks it."""
 
     key: str
     old: Any
@@ -21,17 +21,17 @@ class Change:
 
 
 def differences(old: Version, new: Version) -> dict[str, list[Change]]:
-    """By section of SECTIONS, each sorted by key; [] where nothing differs.
+    """The changes by section of SECTIONS, sorted by key; [] for a section without any.
 
-    metrics: by task and part, such as rain.output.psnr_rgb; data: the hash of each file or folder that
-    dvc.lock knows; files: SHA-256; code: git revision and dvc.lock.
+    metrics: by task and part, such as rain.output.psnr_rgb; data: the hash of each file or folder in
+    dvc.lock; files: SHA-256; code: git revision and dvc.lock.
     """
     before, after = _sections(old), _sections(new)
     return {section: changes(before[section], after[section]) for section in SECTIONS}
 
 
 def flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested mappings as one, by dotted keys; lists stay whole, an empty mapping stays itself."""
+    """Flatten nested mappings to dotted keys; lists and empty mappings are kept as values."""
     found: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, Mapping) and value:
@@ -58,7 +58,7 @@ def _sections(version: Version) -> dict[str, dict[str, Any]]:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Of two flat mappings, sorted by key."""
+    """The changes between two flat mappings, sorted by key."""
     return [
         Change(key, old.get(key), new.get(key))
         for key in sorted({*old, *new})

@@ -1,4 +1,4 @@
-"""Which registry is meant, how its store is reached, and where pulled models are kept."""
+"""Find the registry, open its store, and cache pulled models."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def is_project(root: Path) -> bool:
 
 
 def is_local_stack(uri: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """A bucket is the local stack's unless the environment holds settings for another S3."""
+    """Whether `uri` is a bucket of the local stack: it is unless the environment configures another S3."""
     given = {
         "AWS_ACCESS_KEY_ID",
         "AWS_PROFILE",
@@ -45,7 +45,7 @@ def is_local_stack(uri: str, environment: Mapping[str, str] = os.environ) -> boo
 def open_registry(uri: str, root: Path = Path()) -> Registry:
     """Raises UserError when `uri` is a bucket of a local stack that was never started.
 
-    Outside of a project there is no local stack: keys are found wherever boto looks for them.
+    Outside of a project there is no local stack; keys come from where boto looks for them.
     """
     if not is_local_stack(uri) or not is_project(root):
         return Registry.open(uri)
@@ -58,10 +58,10 @@ def open_registry(uri: str, root: Path = Path()) -> Registry:
 
 @contextmanager
 def reachable(uri: str, root: Path = Path()) -> Iterator[None]:
-    """The registry's store answers within the block: the local stack's is started for it if need be.
+    """Make the registry's store available in the block; if needed, start the S3 of the local stack.
 
-    Its AWS_* settings are lent to the environment and taken back: what follows in the process, such
-    as training, must not meet a store that has stopped.
+    Its AWS_* settings are set in the environment only inside the block, because later code in the process,
+    such as training, must not use a store that has stopped.
     """
     if not is_local_stack(uri):
         yield
@@ -82,16 +82,16 @@ def reachable(uri: str, root: Path = Path()) -> Iterator[None]:
 def _local_stack(function: str) -> Any:
     """A function of the package that runs the local stack, by its entry point in LOCAL_STACK.
 
-    environment: root -> the environment of the stack's clients; raises UserError if none was ever
-    started there. ensure_s3: root -> a context manager that yields it while the stack's S3 runs.
+    environment: root -> the environment of the stack's clients; raises UserError if no stack was ever
+    started there. ensure_s3: root -> a context manager that yields this while the stack's S3 runs.
     """
     return entry_points(group=LOCAL_STACK)[function].load()
 
 
 def cached(ref: str, uri: str, root: Path = Path()) -> Path:
-    """A verified local copy of a published model; one that was damaged is pulled again.
+    """A verified local copy of a published model. A damaged copy is pulled again.
 
-    It lies in the project at `root`, or among the user's own caches where there is no project.
+    It is in the project at `root`, or in the user's cache folder if there is no project.
     """
     registry = open_registry(uri, root)
     version = registry.resolve(ref)
@@ -109,15 +109,15 @@ def cache_folder(root: Path = Path()) -> Path:
 
 
 def folder_of(uri: str | Path) -> Path:
-    """A local folder of the model that `uri` names.
+    """A local folder of the model at `uri`, one of:
 
     - REGISTRY/versions/ID, such as s3://bucket/models/versions/0123456789ab: a published version
     - REGISTRY@REF, such as s3://bucket/models@champion: by alias, id, or the beginning of an id
     - a model folder
     - an alias or an id alone: in the registry of DRDD_REGISTRY, or of the project's params.yaml
 
-    What is published is pulled into a cache and every hash of it checked. Raises UserError when there
-    is no such model.
+    Published models are pulled into a cache, and every hash is checked. Raises UserError when the model
+    does not exist.
     """
     text = str(uri)
     if match := _PUBLISHED.fullmatch(text):

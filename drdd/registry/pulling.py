@@ -1,4 +1,4 @@
-"""Local copies of versions: they appear whole or not at all, and every hash is checked."""
+"""Local copies of versions, created atomically and with every hash checked."""
 
 import tempfile
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from drdd.registry.manifest import MANIFEST, Version, file_of, parse, to_dict
 
 
 def check(folder: Path, id_: str) -> list[str]:
-    """What is wrong with a pulled version in `folder`, in sentences; [] when every hash is right."""
+    """Sentences on what is wrong with a pulled version in `folder`; [] when every hash is right."""
     try:
         version = parse((folder / MANIFEST).read_bytes(), id_, str(folder))
     except OSError:
@@ -29,9 +29,10 @@ def check(folder: Path, id_: str) -> list[str]:
 
 
 def pull(version: Version, destination: Path, download: Callable[[str, Path], None]) -> None:
-    """download: of a file's name to a path. A destination that holds exactly this version is kept.
+    """Download a version. A destination that holds exactly this version is kept.
 
-    Raises UserError when it holds anything else, or when a file is not what the manifest says.
+    download: (name of a file, path) -> None. Raises UserError when the destination holds anything else,
+    or a file does not match the manifest.
     """
     if _occupied(destination):
         _refuse_other(destination, version)
@@ -60,7 +61,7 @@ def _refuse_other(folder: Path, version: Version) -> None:
 
 
 def _move(folder: Path, destination: Path, version: Version) -> None:
-    """Into an empty or absent place; if another pull was first there, its result is checked."""
+    """Move to an empty or missing destination. If another pull was first, check its result."""
     try:
         folder.rename(destination)
     except OSError:

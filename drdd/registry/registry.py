@@ -30,7 +30,7 @@ from drdd.registry.manifest import (
 from drdd.registry.signing import distrust, fingerprint, signed, signing_key
 from drdd.storage.objects import Store
 
-ROUNDS = 3  # of writing files again that a cleaning took for left behind
+ROUNDS = 3  # of rewriting files that a cleaning deleted
 
 
 class Registry:
@@ -58,14 +58,14 @@ class Registry:
         about: Mapping[str, Any],
         key: Ed25519PrivateKey | None = None,
     ) -> Version:
-        """Write a version; one that is there already is returned as it is.
+        """Publish a version. If it exists already, it is returned unchanged.
 
-        key: signs the manifest; by default the one of DRDD_SIGNING_KEY, if that is set. A version that
-        is there without its signature is written again and signed.
+        key: to sign the manifest; by default that of DRDD_SIGNING_KEY, if set. An existing version without
+        this signature is written again and signed.
 
-        Each file is read back and compared before the manifest makes the version visible. Of
-        publishers that race with the same files, the last one's `about` stays. Raises UserError
-        also for a file name that is not relative, of letters, digits, ".", "_", "-" and "/".
+        Each file is read back and compared before the manifest makes the version visible. If several
+        publishers write the same files at once, the `about` of the last one stays. Raises UserError also
+        for a file name that is not relative or not of letters, digits, ".", "_", "-" and "/".
         """
         for name in files:
             if not is_file(name):
@@ -89,7 +89,7 @@ class Registry:
         return published
 
     def version(self, id_: str) -> Version | None:
-        """By its full id, trusted or not; None when there is no manifest.
+        """The version of a full id, trusted or not; None without a manifest.
 
         Raises UserError when it is damaged.
         """
@@ -105,12 +105,12 @@ class Registry:
             ) from None
 
     def pointed(self, alias: str) -> Version | None:
-        """What `alias` points to; None when there is no such alias, or its version is lost."""
+        """The version of `alias`; None when the alias or its version does not exist."""
         found = self.aliases.get(alias)
         return self.version(found.version) if found else None
 
     def versions(self) -> list[Version]:
-        """Newest first."""
+        """All versions, newest first."""
         found = []
         for name in self.store.names("versions"):
             folder, _, file = name.removeprefix("versions/").partition("/")
@@ -119,9 +119,10 @@ class Registry:
         return sorted(found, key=lambda version: (version.created, version.id), reverse=True)
 
     def resolve(self, ref: str) -> Version:
-        """By alias, id, or an unambiguous beginning of an id. Raises UserError for any other.
+        """The version of an alias, an id, or an unambiguous prefix of an id.
 
-        Also for one that is not signed by a key of DRDD_TRUSTED_KEY, where that is set.
+        Raises UserError for any other, and for a version without a signature by a key of
+        DRDD_TRUSTED_KEY, if that is set.
         """
         alias = self.aliases.get(ref)
         if version := self.version(alias.version if alias else ref):
@@ -140,7 +141,7 @@ class Registry:
         raise UserError(f"{self.uri}: no model {ref!r}; {said} (`drdd models list`)")
 
     def verify(self, ref: str) -> list[str]:
-        """Read every byte of a version back; what is wrong with it, in sentences."""
+        """Read every byte of a version back. Returns sentences on what is wrong."""
         version = self.resolve(ref)
         problems = []
         for name, file in version.files.items():
@@ -152,10 +153,10 @@ class Registry:
         return problems
 
     def pull(self, ref: str, destination: Path) -> Version:
-        """Download a version and check every hash; `destination` appears whole or not at all.
+        """Download a version and check every hash. `destination` is created atomically.
 
-        A destination that holds exactly this version is kept. Raises UserError when it holds
-        anything else, or when a file is not what the manifest says.
+        A destination that holds exactly this version is kept. Raises UserError when it holds anything
+        else, or a file does not match the manifest.
         """
         version = self.resolve(ref)
 
@@ -178,7 +179,7 @@ class Registry:
                 raise UserError(f"{self.uri}/{path}: the store gave back other bytes than it got")
 
     def _write_what_vanished(self, version: Version, files: Mapping[str, Path | bytes]) -> None:
-        """A cleaning may have taken old files of a slow publication for left behind by a killed one."""
+        """Rewrite files that a cleaning deleted because the publication was slow."""
         folder = f"versions/{version.id}/"
         for _ in range(ROUNDS):
             there = {name.removeprefix(folder) for name in self.store.names(folder.rstrip("/"))}
@@ -199,7 +200,7 @@ class Registry:
 
 
 def _is_signed_by(version: Version, key: Ed25519PrivateKey | None) -> bool:
-    """Has it the very signature that the key gives it? True also without a key."""
+    """Whether the version has the signature by `key`. True without a key."""
     if key is None:
         return True
     signature = version.signature

@@ -1,8 +1,8 @@
 """Signatures of published versions: Ed25519 over the manifest, whose hashes cover every file.
 
-DRDD_SIGNING_KEY signs what is published; DRDD_TRUSTED_KEY says whose versions are used. Each is the
-path of a PEM file, or PEM text itself; a trusted one may hold several public keys, one after another.
-No key is ever written to a log or an error.
+DRDD_SIGNING_KEY signs published versions; only versions signed by a key of DRDD_TRUSTED_KEY are used.
+Each is the path of a PEM file, or PEM text; DRDD_TRUSTED_KEY may hold several public keys. Keys are never
+written to logs or error messages.
 """
 
 import os
@@ -63,7 +63,7 @@ def signed(version: Version, key: Ed25519PrivateKey) -> Version:
 
 
 def distrust(version: Version) -> str | None:
-    """Why the version may not be used, in words; None when it may, or when no key is trusted."""
+    """The reason not to use the version; None if it may be used, or no trusted key is set."""
     if not (trusted := trusted_keys()):
         return None
     if version.signature is None:
@@ -78,7 +78,7 @@ def distrust(version: Version) -> str | None:
 
 
 def signer(version: Version) -> str:
-    """For a person: who signed it, and whether that was checked."""
+    """A phrase for people: who signed the version, and whether that was checked."""
     if version.signature is None:
         return "not signed"
     checked = "checked" if trusted_keys() else f"not checked: {TRUSTED} is not set"
@@ -86,7 +86,7 @@ def signer(version: Version) -> str:
 
 
 def _blocks(variable: str) -> list[bytes]:
-    """The PEM blocks that an environment variable holds or names; [] when it is not set."""
+    """The PEM blocks of an environment variable or of the file it names; [] if it is not set."""
     value = os.environ.get(variable, "").strip()
     if not value:
         return []

@@ -1,4 +1,4 @@
-"""What `drdd models` shows, as tables."""
+"""The tables of `drdd models`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from drdd.registry.manifest import Version
 from drdd.registry.signing import signer
 
 PASSED = {True: "[green]passed[/]", False: "[red]missed[/]", None: ""}
-DIGITS = 16  # of a SHA-256 that is only compared by eye
+DIGITS = 16  # shown of a SHA-256
 
 
 def version_list(
@@ -43,7 +43,7 @@ def version_list(
 
 
 def version_page(version: Version, aliases: Sequence[Alias]) -> Group:
-    """All that is known of one version; aliases: those that point to it or once did."""
+    """All facts about one version. aliases: those that point to it or once did."""
     return Group(*(part for part in _parts(version, aliases) if part is not None))
 
 
@@ -106,7 +106,7 @@ def _facts(version: Version, aliases: Sequence[Alias], judged: Judgement | None)
 
 
 def _metrics(judged: Judgement) -> Table:
-    """A row a task and metric: input, output, and the gain with its 95 % interval where known."""
+    """A row per task and metric: input, output, and gain with its 95 % interval if known."""
     table = _table("metrics", "task", "images", "metric", "input", "output", "gain", "95 %")
     for task, result in judged.tasks.items():
         for name in result.output:

@@ -1,4 +1,4 @@
-"""Folders and S3 prefixes through fsspec, with failures in words.
+"""Access folders and S3 prefixes by fsspec, with clear error messages.
 
 S3 endpoint, keys and region come from the standard AWS_* environment.
 """
@@ -14,13 +14,13 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCreden
 
 from drdd.errors import FULL, TransientError, UserError
 
-CONNECT_S, READ_S = 5, 10  # after which a silent S3 server is given up, or asked once more
+CONNECT_S, READ_S = 5, 10  # timeouts of a request to an S3 server
 
 
 def open_filesystem(uri: str) -> tuple[Any, str]:
     """The fsspec filesystem of `uri`, and the path in it.
 
-    A dead S3 endpoint is given up in seconds; no listing is ever stale.
+    Requests to a dead S3 endpoint fail within seconds; listings are not cached.
     """
     options: dict[str, Any] = {}
     if uri.startswith("s3://"):
@@ -37,12 +37,12 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
     with explained(uri):
         filesystem, path = fsspec.core.url_to_fs(uri, **options)
         if options:
-            filesystem.retries = 2  # s3fs's own tries, which botocore's would multiply
+            filesystem.retries = 2  # s3fs's retries; those of botocore would multiply them
         return filesystem, str(path).rstrip("/")
 
 
 def _ask_again_after_server_errors() -> None:
-    """s3fs by itself does so only when told to slow down, and not after an InternalError."""
+    """Make s3fs retry after an InternalError; by default it retries only when told to slow down."""
     from s3fs.core import set_custom_error_handler
 
     set_custom_error_handler(_is_server_error)
@@ -56,7 +56,7 @@ def _is_server_error(error: BaseException) -> bool:
 
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """UserError when the store of `uri` refuses, TransientError when it does not answer."""
+    """Raise UserError when the store of `uri` refuses, TransientError when it does not answer."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "the default S3 endpoint")
     where = f"{uri} at {endpoint}" if "://" in uri else uri
     try:
@@ -73,7 +73,9 @@ def explained(uri: str) -> Iterator[None]:
             raise UserError(f"{where}: its bucket does not exist; make it first") from error
         raise UserError(f"{where} does not exist ({error})") from error
     except (OSError, BotoCoreError, ClientError) as error:
-        if isinstance(error, OSError) and error.errno in FULL:  # of what is read, written here
+        if (
+            isinstance(error, OSError) and error.errno in FULL
+        ):  # the local disk to which an object is read
             raise UserError(f"{where}: a disk is full ({error})", "make room there") from error
         reason = f"{type(error).__name__}: {error}"
         advice = "`drdd doctor` shows which service is away"

@@ -1,8 +1,8 @@
-"""Objects in a folder or below an S3 prefix, by one small set of operations.
+"""A small set of operations on objects in a folder or below an S3 prefix.
 
-An object appears whole or not at all: S3 promises that for each PUT, a folder by renaming. An object
-that several writers change is written on condition that it is still as the writer read it: by If-Match
-and If-None-Match on S3, under a lock in a folder.
+Objects are written atomically: by a PUT on S3, by renaming in a folder. An object with several writers is
+written only if it is unchanged since the writer read it: with If-Match and If-None-Match on S3, with a
+lock in a folder.
 """
 
 import fcntl
@@ -25,18 +25,18 @@ from drdd.files import atomic_path, write_bytes
 from drdd.storage.filesystems import FULL, explained, open_filesystem
 
 CHUNK = 4 * 1024**2
-# After this an endpoint is taken for dead. botocore's own timeouts do not bound a PUT, which waits
-# for "100 Continue" for ever.
+# After this time an endpoint counts as dead. The timeouts of botocore do not bound a PUT, which waits
+# for "100 Continue" forever.
 PATIENCE_S = 20
-SLOWEST = 256 * 1024  # bytes/s, of a transfer
-# A disk that is filled to the last byte stops everything else on the machine too.
+SLOWEST = 256 * 1024  # bytes/s, the slowest transfer that is waited for
+# Free space to leave, because a full disk stops everything else on the machine.
 SPARE = 1.1
-PROBE = ".conditions"  # an object that shows whether a bucket's server heeds conditions
+PROBE = ".conditions"  # an object to test whether a bucket's server supports conditional writes
 STALE = '"00000000000000000000000000000000"'  # no object's ETag
 
 
 class ChangedError(UserError):
-    """An object is no longer as it was when it was read: someone else wrote it in between."""
+    """An object has changed since it was read: another writer wrote it."""
 
 
 class Store:
@@ -51,19 +51,19 @@ class Store:
         self.uri = uri.rstrip("/")
         self._fs, self._root = open_filesystem(self.uri)
         self._local = isinstance(self._fs, LocalFileSystem)
-        self._heeds = self._local  # conditions of a write
+        self._heeds = self._local  # whether conditional writes are supported
         if not self._local:
             self._knock()
 
     def _knock(self) -> None:
-        """Ask the bucket one thing, so that whatever is missing later is an object, not a bucket."""
+        """Access the bucket once: if it exists, a later "not found" means a missing object."""
         bucket, _, prefix = self._root.partition("/")
         question = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1}
         with explained(self.uri):
             self._fs.call_s3("list_objects_v2", **question, timeout=PATIENCE_S)
 
     def put(self, name: str, content: bytes | Path) -> None:
-        """Raises UserError also when a folder's disk has no room for it; all is then as it was."""
+        """Write an object. Raises UserError also when the disk is full; nothing has changed then."""
         path = self._path(name)
         with explained(self.uri):
             size = content.stat().st_size if isinstance(content, Path) else len(content)
@@ -76,7 +76,7 @@ class Store:
                 self._fs.pipe_file(path, content, **self._patience(size))
 
     def get(self, name: str, size: int = 0) -> bytes | None:
-        """None when there is no such object. size: if large, as far as known; it is waited for longer."""
+        """Read an object, or None when it does not exist. size: in bytes if known, to set the timeout."""
         with explained(self.uri):
             try:
                 content: bytes = self._fs.cat_file(self._path(name), **self._patience(size))
@@ -85,7 +85,7 @@ class Store:
                 return None
 
     def tagged(self, name: str) -> tuple[bytes, str] | None:
-        """A small object and the tag of this state of it; None when there is no such object."""
+        """A small object and the tag of its present state; None when it does not exist."""
         with explained(self.uri):
             try:
                 if self._local:
@@ -96,11 +96,11 @@ class Store:
                 return None
 
     def put_if(self, name: str, content: bytes, tag: str | None) -> None:
-        """Write a small object if it still has the `tag` of `tagged`; tag None: if there is none.
+        """Write a small object if it still has the `tag` of `tagged`; tag None: if it does not exist.
 
-        Raises ChangedError when that is no longer so, and UserError when a bucket's server does not
-        heed such conditions. `content` must differ from what any other writer may write at the same
-        time: by it a write whose answer was lost, and which is sent again, is known as done.
+        Raises ChangedError when it has changed, and UserError when the server does not support conditional
+        writes. `content` must differ from what any other writer may write at the same time: this shows
+        whether a write succeeded whose answer was lost and which is sent again.
         """
         if self._local:
             path = Path(self._path(name))
@@ -117,7 +117,7 @@ class Store:
                 raise ChangedError(f"{self.uri}/{name} was changed by someone else")
 
     def modified(self, name: str) -> datetime | None:
-        """When the object was last written, UTC; None when there is no such object."""
+        """The time of the last write, UTC; None when the object does not exist."""
         with explained(self.uri):
             try:
                 if self._local:
@@ -129,7 +129,7 @@ class Store:
                 return None
 
     def fetch(self, name: str, path: Path) -> None:
-        """Download to a local file. Raises UserError when there is no such object."""
+        """Download to a local file. Raises UserError when the object does not exist."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with explained(self.uri):
             try:
@@ -138,7 +138,7 @@ class Store:
                 raise UserError(f"{self.uri}/{name} is missing") from None
 
     def sha256(self, name: str) -> str | None:
-        """Of the bytes as the store gives them back; None when there is no such object."""
+        """The SHA-256 of the bytes as read from the store; None when the object does not exist."""
         with explained(self.uri):
             try:
                 with self._fs.open(self._path(name), "rb") as file:
@@ -150,9 +150,9 @@ class Store:
                 return None
 
     def names(self, prefix: str, unfinished: bool = False) -> list[str]:
-        """All objects below `prefix`, sorted; "" for all that there are.
+        """The names of all objects below `prefix`, sorted; "" for all objects.
 
-        unfinished: also what a killed writer left of an object in a folder, as ".<object>.<any>.tmp".
+        unfinished: also temporary files of killed writers in a folder, ".<object>.<any>.tmp".
         """
         above = self._path(prefix)
         with explained(self.uri):
@@ -162,12 +162,12 @@ class Store:
             except FileNotFoundError:
                 return []
         start = len(self._root) + 1
-        # Some S3 servers answer with a folder's own name when nothing is left in it.
+        # Some S3 servers list the name of an empty folder itself.
         names = (str(path)[start:] for path in found if str(path).startswith(f"{above}/"))
         return sorted(n for n in names if unfinished or not Path(n).name.startswith("."))
 
     def delete(self, name: str) -> None:
-        """What is not there is no error. A folder that is left empty goes, as a prefix of S3 does."""
+        """Delete an object, if it exists. Empty folders are removed, since S3 has no empty prefixes."""
         path = self._path(name)
         with explained(self.uri), suppress(FileNotFoundError):
             self._fs.rm_file(path, **self._patience())
@@ -176,7 +176,7 @@ class Store:
                     Path(path).parent.rmdir()
 
     async def _get_object(self, name: str) -> tuple[bytes, str]:
-        """s3fs asks again when a request fails, but knows nothing of an answer that is cut short."""
+        """Read an object and its tag, with a check for truncated answers, which s3fs does not detect."""
         try:
             return await self._read_object(name)
         except (HTTPClientError, ClientPayloadError):
@@ -188,7 +188,7 @@ class Store:
             return await body.read(), answer["ETag"]
 
     def _put_object(self, name: str, content: bytes, tag: str | None) -> bool:
-        """On S3; False when the condition did not hold."""
+        """A conditional PUT on S3. False when the condition did not hold."""
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         call = {**self._address(name), "Body": content, **condition}
         with explained(self.uri):
@@ -201,7 +201,7 @@ class Store:
         return True
 
     def _demand_conditions(self) -> None:
-        """Refuse a server that takes conditions and ignores them: two writers would both succeed."""
+        """Raise UserError for a server that ignores conditions: two writers would both succeed."""
         if self._heeds:
             return
         self._put_object(PROBE, b"", None)
@@ -241,7 +241,7 @@ class Store:
         )
 
     def _free(self) -> int:
-        """Bytes on the disk of the folder, which may be still to be made."""
+        """Free bytes on the disk of the folder, which may not exist yet."""
         folder = Path(self._root)
         return shutil.disk_usage(next(f for f in (folder, *folder.parents) if f.exists())).free
 
@@ -256,7 +256,7 @@ def _write(path: Path, content: bytes | Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One writer of `path` at a time, on this machine or, where the file system does it, on all."""
+    """Lock `path` for one writer on this machine, or on all machines if the file system supports it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -264,9 +264,9 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _is_unmet(error: BaseException) -> bool:
-    """Is it S3's way to say that a condition did not hold?
+    """Whether the error means that the condition of a write did not hold.
 
-    412; 409 when another write is under way; 404 for If-Match of an object that is gone.
+    412; 409 when another write is in progress; 404 for If-Match of a deleted object.
     """
     cause = error.__cause__
     if not isinstance(cause, ClientError):

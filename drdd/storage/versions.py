@@ -1,7 +1,7 @@
-"""Where a version of a shard may be had: in the workspace, in DVC's cache, in DVC's remote by content.
+"""Locate a version of a shard in the workspace, in DVC's cache or in DVC's remote.
 
-A worker on a machine without a checkout needs no more than an `Address`. This is the one module of the
-data room that knows DVC. The MD5 of a file is its address in DVC's cache and remote alike.
+An `Address` is all that a worker on a machine without a checkout needs. In DVC's cache and remote, files
+are addressed by their MD5.
 """
 
 import json
@@ -32,7 +32,7 @@ LISTING = "shards.json"
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of pictures: its path below the folder, rows, bytes, and MD5, DVC's own content address."""
+    """A file of pictures: its path below the folder, rows, bytes, and MD5, as in DVC."""
 
     file: str
     rows: int
@@ -41,16 +41,17 @@ class Shard:
 
 
 def listed(folder: Path) -> list[Shard]:
-    """The shards that `folder` holds."""
+    """The shards in `folder`."""
     return [Shard(**shard) for shard in json.loads((folder / LISTING).read_text())]
 
 
 @dataclass(frozen=True)
 class Address:
-    """One shard. path: in the workspace that launched the work; cached: in its DVC cache; remote: in
-    its DVC remote, a URL or a path; ids: of its pictures, by row.
+    """The places of one shard.
 
-    endpoint: of the S3 server of `remote`, where DVC's configuration names one. Keys are in no address.
+    path: in the workspace of the driver; cached: in its DVC cache; remote: in its DVC remote, a URL or a
+    path; ids: of its pictures, by row; endpoint: of the S3 server of `remote`, if DVC's configuration sets
+    one. An address holds no keys.
     """
 
     shard: Shard
@@ -62,7 +63,7 @@ class Address:
 
 
 def addresses(folders: Iterable[Path], wanted: frozenset[str] | None = None) -> list[Address]:
-    """Of the shards in `folders` that hold any of the wanted ids; of all, unless told."""
+    """The addresses of the shards in `folders` that hold any of the wanted ids; by default of all."""
     found = []
     for folder in folders:
         for shard in listed(folder):
@@ -74,9 +75,9 @@ def addresses(folders: Iterable[Path], wanted: frozenset[str] | None = None) -> 
 
 
 def versioned(shards: Sequence[Address]) -> list[Address]:
-    """The same addresses, with the places that DVC keeps them in, if this is a DVC repository.
+    """Add the places in DVC's cache and remote to the addresses, if this is a DVC repository.
 
-    Nothing is asked of the remote. Raises UserError when DVC's configuration is no good.
+    The remote is not accessed. Raises UserError when DVC's configuration is invalid.
     """
     with _repository() as repo:
         if repo is None:
@@ -95,9 +96,9 @@ def versioned(shards: Sequence[Address]) -> list[Address]:
 
 
 def push(shards: Iterable[Address]) -> int:
-    """Send to DVC's remote those of the shards that it lacks, as `dvc push` would; how many they were.
+    """Push the missing shards to DVC's remote, like `dvc push`. Returns their number.
 
-    DVC's locks are not needed: objects are only added, under the names of their content.
+    This needs no lock of DVC, since objects are only added, under the hash of their content.
     Raises UserError when there is no remote, it refuses, or a shard of the workspace is damaged;
     TransientError when the remote does not answer.
     """
@@ -122,9 +123,9 @@ def push(shards: Iterable[Address]) -> int:
 
 
 def shared_folder(name: str) -> str:
-    """A folder in DVC's remote, beside its objects, for what all machines must reach; a URL or a path.
+    """A folder in DVC's remote, beside its objects, that all machines can reach; a URL or a path.
 
-    A machine that is handed it reaches it with the endpoint and keys of its own environment.
+    Each machine accesses it with the endpoint and keys of its own environment.
     Raises UserError when there is no remote or it refuses, TransientError when it does not answer.
     """
     with _repository() as repo:
@@ -141,11 +142,11 @@ def shared_folder(name: str) -> str:
 
 
 def at_hand(address: Address) -> Path:
-    """A local file of the shard; fetched from the remote, verified and kept, if there is none here.
+    """A local file of the shard. If there is none, it is fetched from the remote, verified and cached.
 
-    What was here already has the shard's size; whoever reads a picture of it verifies that picture.
-    Raises UserError when it is nowhere or not what its address says, TransientError when the remote
-    does not answer.
+    Of an existing file only the size is checked; pictures are verified when they are read. Raises UserError
+    when the shard is not found or does not match its address, TransientError when the remote does not
+    answer.
     """
     kept = node_cache() / address.shard.md5
     for place in (address.path, address.cached, kept):
@@ -165,14 +166,14 @@ def at_hand(address: Address) -> Path:
 
 
 def node_cache() -> Path:
-    """Where this machine keeps shards of the remote: DRDD_SHARD_CACHE, else the user's cache folder."""
+    """The folder of this machine for fetched shards: DRDD_SHARD_CACHE, else in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("DRDD_SHARD_CACHE") or Path(base) / "drdd" / "shards")
 
 
 @contextmanager
 def _repository() -> Iterator[Any]:
-    """DVC's repository around the current folder; None when there is none."""
+    """The DVC repository of the current folder, or None."""
     from dvc.config import ConfigError
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
@@ -189,7 +190,7 @@ def _repository() -> Iterator[Any]:
 
 
 def _remote(repo: Any) -> Any:
-    """The default remote's objects; None when there is none."""
+    """The objects of the default remote, or None without one."""
     from dvc.config import ConfigError
 
     name = repo.config["core"].get("remote")
@@ -205,7 +206,7 @@ def _url(remote: Any, path: str) -> str:
 
 
 def _refuse_unknown_endpoint(url: str, endpoint: str | None) -> None:
-    """endpoint: as DVC's configuration has it where the work is launched; other machines are told here."""
+    """Raises UserError if the driver's DVC configuration has an endpoint and this machine has none."""
     if endpoint and not any(os.environ.get(name) for name in ENDPOINTS):
         raise UserError(
             f"{url} is at {endpoint}, says DVC's configuration where the work is launched; on every "
