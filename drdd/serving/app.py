@@ -1,4 +1,4 @@
-"""The service on Ray Serve: started, changed, and waited for."""
+"""Deploy the service on Ray Serve and wait until it is ready."""
 
 import logging
 import os
@@ -26,17 +26,19 @@ from drdd.serving.replica import Report, Setup, deployment, keys_of, models_of
 
 SERVICE, CANDIDATE = "drdd", "candidate"
 DEFAULT_PORT = 8000
-PATIENCE_S = 180.0  # for replicas to load a version
-ANSWER_S = 60.0  # for a replica to answer, while it loads what is new
+PATIENCE_S = 180.0  # timeout for replicas to load a version
+ANSWER_S = 60.0  # timeout for a replica to answer while it loads a version
 POLL_S = 0.2
 SERVING = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
-LENT = ("DRDD_TRUSTED_KEY",)  # beside AWS_*: what a replica needs of the deployer's environment
+LENT = (
+    "DRDD_TRUSTED_KEY",
+)  # variables besides AWS_* that replicas get from the deployer's environment
 
 
 def start_serve() -> None:
-    """With HTTP on a shared cluster (RAY_ADDRESS), or where DRDD_SERVE_PORT is set.
+    """Start Ray Serve, with HTTP on a shared cluster (RAY_ADDRESS) or if DRDD_SERVE_PORT is set.
 
-    On the loopback of its head, or at DRDD_SERVE_HOST, such as 0.0.0.0 in a container.
+    It listens on the loopback of the head, or at DRDD_SERVE_HOST, such as 0.0.0.0 in a container.
     """
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     port = os.environ.get("DRDD_SERVE_PORT")
@@ -47,7 +49,7 @@ def start_serve() -> None:
                 port=int(port or DEFAULT_PORT),
             ),
             proxy_location=ProxyLocation.HeadOnly,
-            # The proxy, which the controller starts, has its environment from it.
+            # The controller starts the proxy, which inherits its environment.
             controller_options=ControllerOptions(runtime_env={"env_vars": SETTING}),
         )
     else:
@@ -58,11 +60,11 @@ def start_serve() -> None:
 def candidate(
     folder: Path, settings: Serve, shared: Callable[[], str]
 ) -> Iterator[DeploymentHandle]:
-    """Serve the model in `folder` for the duration of the block; reachable by handle alone.
+    """Serve the model in `folder` for the duration of the block, reachable by handle only.
 
-    shared: a folder or s3:// prefix that all nodes reach, asked for where the cluster has several: a
-    replica may be on any of them. `handle.restore_batch.remote(pictures, options)` restores these
-    pictures together and with no other. Raises UserError when the model does not load.
+    shared: returns a folder or s3:// prefix that all nodes reach; called only on a cluster of several
+    nodes, since replicas may be on any node. `handle.restore_batch.remote(pictures, options)` restores
+    the pictures as one batch. Raises UserError when the model does not load.
     """
     one = settings.model_copy(
         update={"models": [CANDIDATE], "replicas": 1, "max_replicas": None, "api_keys": None}
@@ -79,7 +81,7 @@ def candidate(
 
 @contextmanager
 def _reached_by_all(folder: Path, shared: Callable[[], str]) -> Iterator[FromFolder | FromRegistry]:
-    """The folder; on a cluster of several nodes a registry of one version, which goes afterwards."""
+    """The folder; on several nodes a registry with one version, deleted after the block."""
     if sum(node["Alive"] for node in ray.nodes()) == 1:
         yield FromFolder(folder.absolute())
         return
@@ -94,11 +96,11 @@ def _reached_by_all(folder: Path, shared: Callable[[], str]) -> Iterator[FromFol
 
 
 def deploy(settings: Serve, registry: str, root: Path) -> bool:
-    """Serve the aliases of serve.models at /, and wait until every replica has what they point to.
+    """Serve the aliases of serve.models at /, and wait until every replica serves their versions.
 
-    Replicas follow by themselves; they are replaced only for other settings, other keys or other code.
-    False when all of it was so already. Raises UserError when a model does not load, and what served
-    before goes on serving; TransientError when the replicas do not come to it in time.
+    Replicas follow aliases by themselves and are replaced only if settings, keys or code change. Returns
+    whether anything changed. Raises UserError when a model does not load, and the previous one keeps
+    serving; TransientError when the replicas take too long.
     """
     source = FromRegistry(registry, root.absolute())
     setup = Setup(SERVICE, settings, source, _environment())
@@ -116,7 +118,7 @@ def deploy(settings: Serve, registry: str, root: Path) -> bool:
 
 
 def _wanted(setup: Setup) -> dict[str, str]:
-    """What each alias points to. Raises UserError when the first points to nothing."""
+    """The version of each alias. Raises UserError when the first alias does not exist."""
     pointed = {alias: setup.source.versions(alias) for alias in setup.settings.models}
     default = setup.settings.models[0]
     if not pointed[default]:
@@ -127,12 +129,12 @@ def _wanted(setup: Setup) -> dict[str, str]:
 
 
 def _followed(wanted: Mapping[str, str]) -> bool:
-    """Wait until all replicas serve `wanted`; False when they did already. Raises as `deploy` does."""
+    """Wait until all replicas serve `wanted`; False if they did already. Raises as `deploy` does."""
     changed, give_up = False, time.monotonic() + PATIENCE_S
     while True:
         reports = _reports(look=changed)
         for report in reports:
-            if changed:  # and so has just looked: its problem is none of another version
+            if changed:  # it has just checked its aliases, so its problem concerns this version
                 _demand(wanted, report.versions, report.problems)
         there = [wanted.items() <= report.versions.items() for report in reports]
         if there and all(there):
@@ -146,24 +148,24 @@ def _followed(wanted: Mapping[str, str]) -> bool:
 def _demand(
     wanted: Mapping[str, str], served: Mapping[str, str], problems: Mapping[str, str]
 ) -> None:
-    """Raises UserError with the first problem of an alias that does not serve what it should."""
+    """Raises UserError with the first problem of an alias that does not serve its wanted version."""
     for alias, version in wanted.items():
         if served.get(alias) != version and alias in problems:
             raise UserError(f"{alias}: {problems[alias]}")
 
 
 def _reports(look: bool) -> list[Report]:
-    """Of all replicas that answer within a while; [] when one of them does not come to it."""
+    """The reports of all replicas; [] if one does not answer in time."""
     told = serve.get_app_handle(SERVICE).broadcast("report", look)
     try:
         found = told.results(timeout_s=ANSWER_S, return_exceptions=True)
     except (RayError, RayServeException, TimeoutError):
-        return []  # they are just being replaced
+        return []  # replicas are being replaced
     return [one for one in found if isinstance(one, Report)]
 
 
 def _runs(setup: Setup) -> bool:
-    """Whether replicas of this very setup serve, be it that some of them are being replaced."""
+    """Whether replicas of exactly this setup serve, even if some are being replaced."""
     there = serve.status().applications.get(SERVICE)
     if there is None or there.status not in SERVING:
         return False
@@ -171,7 +173,7 @@ def _runs(setup: Setup) -> bool:
 
 
 def _run(setup: Setup, route: str | None) -> DeploymentHandle:
-    """Raises UserError with Serve's own words when the replicas do not start."""
+    """Deploy. Raises UserError with Serve's message when the replicas do not start."""
     application = deployment(setup.settings).bind(setup)
     try:
         return serve.run(application, name=setup.name, route_prefix=route)
@@ -181,7 +183,7 @@ def _run(setup: Setup, route: str | None) -> DeploymentHandle:
 
 
 def _environment() -> dict[str, str]:
-    """Of the replicas: how S3 is reached, and whose signatures are trusted."""
+    """The environment of the replicas: access to S3, and trusted keys."""
     return {
         name: value for name, value in os.environ.items() if name.startswith("AWS_") or name in LENT
     }

@@ -1,7 +1,7 @@
-"""Requests become batches: what waits alike is computed together, and nothing waits to be joined.
+"""Dynamic batching: waiting requests of a group are computed together, without any delay to fill a batch.
 
-An idle worker takes what is there at once; while it computes, requests gather, and so batches grow with
-the load by themselves. The group of the one who has waited longest is next, so no group starves.
+An idle worker takes the waiting requests at once. While it computes, requests queue, so batches grow with
+the load. The group of the oldest request is next, so no group starves.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ Group = TypeVar("Group", bound=Hashable)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Other = TypeVar("Other")
-PACE = 0.2  # the weight of the last batch in the running mean of seconds an item
-SOONEST_S, LATEST_S = 1.0, 60.0  # when one who is turned away is told to come back
+PACE = 0.2  # weight of the last batch in the running mean of seconds per item
+SOONEST_S, LATEST_S = 1.0, 60.0  # bounds of Retry-After
 
 
 @dataclass(frozen=True)
 class Done(Generic[Result]):
-    """waited: seconds until its computing began; seconds: of computing; batch: items computed together."""
+    """waited: seconds in the queue; seconds: of computing; batch: number of items in the batch."""
 
     result: Result
     waited: float
@@ -41,10 +41,10 @@ class _Request(Generic[Group, Item, Result]):
 
 
 class Batcher(Generic[Group, Item, Result]):
-    """For one event loop. Computing happens in one thread of its own.
+    """A batcher for one event loop, which computes in one thread.
 
-    compute: (group, items of it) -> as many results; limit: how many items of a group a batch may have.
-    max_waiting: requests that may wait, beside those being computed; timeout_s: of a request, in all.
+    compute: (group, items) -> one result per item; limit: group -> maximum batch size; max_waiting: maximum
+    number of queued requests; timeout_s: of a request, including queueing.
     """
 
     def __init__(
@@ -64,20 +64,20 @@ class Batcher(Generic[Group, Item, Result]):
 
     @property
     def waiting(self) -> int:
-        """Requests that no batch has taken yet."""
+        """The number of queued requests."""
         return len(self._waiting)
 
     @property
     def busy_s(self) -> float | None:
-        """Seconds for which the thread has computed what it computes; None when it is idle."""
+        """Seconds since the thread began its present batch; None when it is idle."""
         began = self._began
         return None if began is None else time.monotonic() - began
 
     async def submit(self, group: Group, item: Item) -> Done[Result]:
-        """The result of `item`, computed with whatever of its group waits at the same time.
+        """The result of `item`, computed in a batch with other waiting items of its group.
 
-        Raises BusyError when too many wait, TimeoutError after timeout_s, and what compute raises for
-        this item alone. One that is cancelled or too late before its batch begins is not computed.
+        Raises BusyError when the queue is full, TimeoutError after timeout_s, and the error of `compute`
+        for this item. An item that is cancelled or times out before its batch begins is not computed.
         """
         if len(self._waiting) >= self._max_waiting:
             raise BusyError(self._retry_after())
@@ -97,11 +97,11 @@ class Batcher(Generic[Group, Item, Result]):
             self._waiting.pop(request, None)
 
     async def aside(self, function: Callable[[], Other]) -> Other:
-        """Run `function` in the same thread, after the batch that it computes now."""
+        """Run `function` in the computing thread, after its present batch."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, function)
 
     def close(self) -> None:
-        """What waits is not computed any more: it is cancelled."""
+        """Cancel all waiting requests and stop."""
         if self._worker is not None:
             self._worker.cancel()
         for request in self._waiting:
@@ -113,7 +113,7 @@ class Batcher(Generic[Group, Item, Result]):
             await self._serve(self._next_batch())
 
     def _next_batch(self) -> list[_Request[Group, Item, Result]]:
-        """Taken out of the queue: the first that waits, and others of its group in their order."""
+        """Dequeue the oldest request and others of its group, in order."""
         group = next(iter(self._waiting)).group
         alike = (request for request in self._waiting if request.group == group)
         batch = list(islice(alike, max(1, self._limit(group))))
@@ -122,7 +122,10 @@ class Batcher(Generic[Group, Item, Result]):
         return batch
 
     async def _serve(self, batch: list[_Request[Group, Item, Result]]) -> None:
-        """One by one if the batch fails: what is wrong with one item does not fail the others."""
+        """Compute a batch.
+
+        If it fails, compute its items singly, so that one bad item does not fail others.
+        """
         group, items = batch[0].group, [request.item for request in batch]
         began = time.monotonic()
         try:
@@ -162,5 +165,5 @@ class Batcher(Generic[Group, Item, Result]):
         self._pace = pace + PACE * (seconds - pace)
 
     def _retry_after(self) -> float:
-        """As long as what waits now is going to take, as far as the last batches tell."""
+        """The expected seconds until the queue is done, from the pace of recent batches."""
         return min(max((self._pace or 0.0) * len(self._waiting), SOONEST_S), LATEST_S)

@@ -1,10 +1,10 @@
-"""The service as a config file of Ray Serve names it: `drdd.serving.deployed:application`.
+"""The application for a config file of Ray Serve: `drdd.serving.deployed:application`.
 
     applications:
       - {name: drdd, route_prefix: /, import_path: drdd.serving.deployed:application, args: {}}
 
-Whoever keeps such a file (KubeRay's RayService, `serve deploy`) replaces replicas when it changes;
-new versions are followed by the replicas themselves, as ever.
+KubeRay's RayService or `serve deploy` replaces replicas when this file changes. Replicas follow new
+versions by themselves.
 """
 
 import os
@@ -31,14 +31,14 @@ class Arguments(BaseModel):
 
 
 def application(args: Arguments) -> Application:
-    """What `drdd.serving.app.deploy` serves. Raises UserError for params that cannot be."""
+    """The application that `drdd.serving.app.deploy` serves. Raises UserError for invalid params."""
     setup = setup_of(args)
-    # Nobody says again that it should run, so it goes on trying until a first version is published.
+    # Nothing deploys it again, so it keeps trying until a first version is published.
     return deployment(setup.settings).options(max_constructor_retry_count=PATIENCE).bind(setup)
 
 
 def setup_of(args: Arguments) -> Setup:
-    """Without an environment: each node has keys, or a role, of its own."""
+    """The setup, without an environment: each node has its own keys or role."""
     root = (args.project or Path(os.environ.get("DRDD_PROJECT") or ".")).absolute()
     params = load(root / FILE, args.overrides)
     keys_of(params.serve, root)

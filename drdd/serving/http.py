@@ -1,4 +1,4 @@
-"""The HTTP API around whatever restores pictures. It knows nothing of Ray."""
+"""The HTTP API of a `Service`. It does not depend on Ray."""
 
 import asyncio
 import math
@@ -35,7 +35,7 @@ from drdd.serving.service import Answer, BusyError, Service, UnknownModelError
 from drdd.serving.telemetry import MEDIA_TYPE, Telemetry, text
 
 Families = Mapping[str, Sequence[Metric]]
-GONE = 499  # nobody reads it: the client left; what proxies call it
+GONE = 499  # the client has disconnected; the status that proxies use for it
 REFUSALS = {
     401: "no valid API key",
     404: "no such model is served",
@@ -49,7 +49,7 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class ApiLimits:
-    """timeout_s: of a request, its body's arrival aside. api_keys: () when none is asked for."""
+    """timeout_s: of a request, without receiving its body; api_keys: () if none is required."""
 
     max_megabytes: float
     max_pixels: int
@@ -64,16 +64,16 @@ def make_api(
     telemetry: Telemetry | None = None,
     collect: Callable[[], Awaitable[Families]] | None = None,
 ) -> FastAPI:
-    """samples: pictures that the page offers, by name.
+    """Make the API. samples: sample pictures of the page, by name.
 
-    telemetry: where requests are counted; collect: the families of all replicas, by replica, for
-    /metrics; those of `telemetry` unless given.
+    telemetry: counts requests; collect: returns the families of all replicas, by replica, for /metrics; by
+    default those of `telemetry`.
     """
     api = FastAPIOffline(
         title="drdd",
         version="1",
         description="Image restoration by decoupled residual denoising diffusion (arXiv 2606.01048).",
-        redirect_slashes=False,  # such a redirect would lead to any host that the client names
+        redirect_slashes=False,  # the redirect would lead to any host in the client's Host header
     )
     explain_all(api)
     telemetry = telemetry or Telemetry(service)
@@ -176,7 +176,7 @@ def make_api(
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """What may go wrong with a request, as problems."""
+    """Turn errors of a request into problems."""
     try:
         yield
     except UnknownModelError as error:
@@ -190,7 +190,7 @@ def _in_words() -> Iterator[None]:
 
 
 async def _while_wanted(request: Request, restoring: Awaitable[Answer]) -> Answer:
-    """Given up when the client leaves, so that nobody waits for what nobody wants."""
+    """Await the answer, and cancel it when the client disconnects."""
     work = asyncio.ensure_future(restoring)
     left = asyncio.ensure_future(_left(request))
     try:

@@ -1,4 +1,4 @@
-"""API keys: who may restore."""
+"""Access control by API keys."""
 
 import hmac
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from drdd.serving.problems import ProblemError
 
 
 def guard(keys: tuple[str, ...]) -> Callable[..., None]:
-    """A dependency that refuses requests without one of `keys`. It takes as long for any wrong key.
+    """A dependency that refuses requests without one of `keys`, in constant time.
 
-    Raises UserError for an empty key, which a request without any would match.
+    Raises UserError for an empty key, which a request without a key would match.
     """
     if not all(keys):
         raise UserError("an API key is empty; leave it out, or write a long random one")
@@ -27,7 +27,7 @@ def guard(keys: tuple[str, ...]) -> Callable[..., None]:
         key: Annotated[str | None, Security(header)],
     ) -> None:
         given = authorization.credentials if authorization else key or ""
-        # A header's bytes are read as Latin-1, whatever they are.
+        # Header bytes are always decoded as Latin-1.
         digest = sha256(given.encode("latin-1", "replace")).digest()
         if sum([hmac.compare_digest(digest, one) for one in digests]) == 0:
             said = "send a key: `Authorization: Bearer KEY` or `X-API-Key: KEY`"

@@ -1,7 +1,7 @@
-"""Memory for requests: many at once, or a few huge ones, must not use up that of the process.
+"""A memory budget for requests, so that many or huge ones do not exhaust the memory of the process.
 
-A body of 90 bytes may hold a picture of 50 million pixels, so neither the number of requests nor the
-size of their bodies bounds what they need.
+A body of 90 bytes may hold a picture of 50 million pixels, so neither the number of requests nor the size
+of their bodies bounds the memory.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from drdd.serving.service import BusyError
 TOTAL = 2 * 1024**3
 RETRY_AFTER_S = 2.0
 
-# Bytes a pixel. Decoding: the worst measured, an animated WebP or 16-bit grey, is 17 to 20.
+# Bytes per pixel. Decoding: the worst measured, an animated WebP or 16-bit grey, is 17 to 20.
 DECODING = 24
 # Input, output and its file; a state and its file, in base64 and again in JSON.
 RESTORING, STATE = 9, 12
@@ -22,14 +22,14 @@ USUAL_STEPS = 2
 
 
 class MemoryBudget:
-    """total: bytes that all requests may hold together. For one event loop."""
+    """total: bytes that all requests may hold together. Use it in one event loop."""
 
     def __init__(self, total: int) -> None:
         self._total, self._used = total, 0
 
     @contextmanager
     def reservation(self) -> Iterator["Reservation"]:
-        """Of one request, of 0 bytes at first; released at the end."""
+        """The reservation of one request, at first of 0 bytes; it is released at the end of the block."""
         reservation = Reservation(self)
         try:
             yield reservation
@@ -48,28 +48,28 @@ class MemoryBudget:
 
 
 class Reservation:
-    """The bytes that one request holds."""
+    """The memory that one request holds."""
 
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget, self._size = budget, 0
 
     def reserve(self, size: int) -> None:
-        """Hold `size` bytes from now on, instead of what was held before.
+        """Change the reservation to `size` bytes.
 
-        Raises BusyError when other requests leave too little; ProblemError, 413, when the whole budget
-        is too small.
+        Raises BusyError when other requests hold too much; ProblemError, 413, when the whole budget is too
+        small.
         """
         self._budget._change(self._size, size)
         self._size = size
 
 
 def memory_budget(max_bytes: int, max_pixels: int) -> MemoryBudget:
-    """TOTAL, or what the largest picture needs if that is more."""
+    """A budget of TOTAL, or of the needs of the largest picture if they are larger."""
     return MemoryBudget(max(TOTAL, max_bytes + DECODING * max_pixels))
 
 
 def bytes_a_pixel(query: RestoreQuery) -> int:
-    """From the decoded picture to the response."""
+    """Bytes per pixel from the decoded picture to the response."""
     if not query.states:
         return RESTORING
     parts = (query.residual_steps or query.steps, query.noise_steps or query.steps)

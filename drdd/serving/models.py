@@ -1,7 +1,7 @@
-"""The models in service. Each follows an alias: a new one is loaded beside the old one, then takes over.
+"""The models in service. Each follows an alias: a new version is loaded, then replaces the old one.
 
-What was begun with a model ends with it. A version that does not load leaves the old one serving; that is
-said wherever somebody may look, and it is not tried again until the alias moves or some time has passed.
+Requests finish with the model they began with. If a version does not load, the old one keeps serving; the
+failure is reported, and loading is retried only when the alias moves or after AGAIN_S.
 """
 
 import json
@@ -24,15 +24,15 @@ from drdd.inference.engine import Restorer
 from drdd.serving.published import Source
 from drdd.serving.service import ServedModel, UnknownModelError
 
-AGAIN_S = 600.0  # until a version that did not load is tried again
-PROBE = 64  # pixels a side of the picture that a model must restore before it serves
+AGAIN_S = 600.0  # before loading a failed version is retried
+PROBE = 64  # side in pixels of the picture that a model must restore before it serves
 METRICS = "metrics.json"
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A version that is ready. metrics: its metrics.json, {} for none; loaded: ISO 8601, UTC."""
+    """A loaded version. metrics: its metrics.json, or {}; loaded: ISO 8601, UTC."""
 
     version: str
     folder: Path
@@ -43,7 +43,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Failure:
-    """What keeps an alias from its version, in words; version: "" when there is none; at: monotonic."""
+    """Why an alias does not serve its version. version: "" if there is none; at: monotonic time."""
 
     version: str
     said: str
@@ -52,7 +52,7 @@ class _Failure:
 
 @dataclass(frozen=True)
 class _Slot:
-    """What an alias serves, and why it is not what it points to."""
+    """What an alias serves, and why this is not the version to which it points, if so."""
 
     loaded: Loaded | None = None
     failure: _Failure | None = None
@@ -66,10 +66,10 @@ class _Slot:
 
 
 class Models:
-    """aliases: the first is the default. failures: versions that did not load, so far.
+    """The models of the aliases; the first alias is the default.
 
-    load: a folder -> a restorer that works, else an exception. `start` and `follow` may take long and
-    are for a thread; the rest never waits for them.
+    load: folder -> a working restorer; raises an exception otherwise. failures: number of failed loads so
+    far. `start` and `follow` may take long and should run in a thread; other methods never wait for them.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class Models:
         self.failures = 0
 
     def start(self) -> None:
-        """Load what every alias points to, or the latest of what it pointed to before that loads.
+        """Load the version of every alias, or else the latest of its earlier versions that loads.
 
-        Raises UserError when the default alias is left with none, TransientError when the registry
-        does not answer.
+        Raises UserError when no version of the default alias loads, TransientError when the registry does
+        not answer.
         """
         for alias in self._slots:
             self._turn(alias, self._source.versions(alias))
@@ -98,7 +98,7 @@ class Models:
             raise UserError(f"{self._default}: {default.problem}")
 
     def follow(self) -> None:
-        """Look where the aliases point, and load what is new. A registry that is away changes nothing."""
+        """Check the aliases and load new versions. If the registry does not answer, nothing changes."""
         with self._following:
             for alias in self._slots:
                 try:
@@ -113,7 +113,7 @@ class Models:
                     self._put(alias, _Slot(self._slots[alias].loaded, failure))
 
     def find(self, name: str | None) -> tuple[Loaded, ServedModel]:
-        """By alias or full version id; the default for None. Raises UnknownModelError."""
+        """The model of an alias or a full version id; None: the default. Raises UnknownModelError."""
         for alias, slot in self._slots.items():
             if slot.loaded and (name or self._default) in (alias, slot.loaded.version):
                 return slot.loaded, _served(alias, slot.loaded, slot.problem)
@@ -128,16 +128,16 @@ class Models:
         ]
 
     def problems(self) -> dict[str, str]:
-        """By alias, also of those that have no model at all."""
+        """The problems by alias, including aliases without a model."""
         return {alias: slot.problem for alias, slot in self._slots.items() if slot.problem}
 
     def ready(self) -> str | None:
-        """None, or why the default alias is not served."""
+        """The reason why the default alias is not served, or None."""
         slot = self._slots[self._default]
         return None if slot.loaded else slot.problem or f"{self._default} is being loaded"
 
     def _turn(self, alias: str, versions: Sequence[str]) -> None:
-        """Serve the first of `versions` that loads; what is served already counts as such."""
+        """Serve the first of `versions` that loads or is already served."""
         slot = self._slots[alias]
         first: _Failure | None = None
         if not versions:
@@ -151,7 +151,7 @@ class Models:
         self._put(alias, _Slot(slot.loaded, first))
 
     def _tried(self, slot: _Slot, version: str) -> Loaded | _Failure:
-        """Raises TransientError alone."""
+        """Load a version, or return the failure. Raises only TransientError."""
         if slot.loaded and slot.loaded.version == version:
             return slot.loaded
         known = slot.failure
@@ -169,7 +169,7 @@ class Models:
         return _Failure(version, said, time.monotonic())
 
     def _loaded(self, version: str) -> Loaded:
-        """Shared with another alias that serves the same version."""
+        """Load a version, or share it with another alias that serves it."""
         for slot in self._slots.values():
             if slot.loaded and slot.loaded.version == version:
                 return slot.loaded
@@ -179,7 +179,7 @@ class Models:
         return Loaded(version, folder, restorer, _metrics(folder), now)
 
     def _put(self, alias: str, slot: _Slot) -> None:
-        """Readers see the old slots or the new ones, never half of each."""
+        """Replace a slot atomically for readers."""
         before = self._slots[alias]
         self._slots = {**self._slots, alias: slot}
         if slot.loaded and slot.loaded is not before.loaded:
@@ -189,9 +189,9 @@ class Models:
 
 
 def load_checked(folder: Path, device: str = "cpu") -> Restorer:
-    """A restorer that has restored a picture.
+    """Load a restorer and test it on a picture.
 
-    Raises UserError when the folder holds no valid model, or one that gives no finite numbers.
+    Raises UserError when the folder holds no valid model, or the model gives non-finite values.
     """
     restorer = Restorer.from_folder(folder, device)
     _demand_finite(restorer)
@@ -200,7 +200,7 @@ def load_checked(folder: Path, device: str = "cpu") -> Restorer:
 
 
 def probe(restorer: Restorer) -> None:
-    """Restore a tiny picture. Raises whatever keeps the model from it."""
+    """Restore a tiny picture. Raises the error of the model, if it fails."""
     restorer.restore(
         np.linspace(0, 255, PROBE * PROBE * 3, dtype=np.uint8).reshape(PROBE, PROBE, 3)
     )
@@ -217,7 +217,7 @@ def _demand_finite(restorer: Restorer) -> None:
 
 
 def _metrics(folder: Path) -> Mapping[str, Any]:
-    """A model serves also where nobody can tell how good it is."""
+    """The metrics.json of a model folder, or {}: a model can serve without metrics."""
     try:
         judged = Judgement.of(json.loads((folder / METRICS).read_bytes()))
     except (OSError, ValueError):

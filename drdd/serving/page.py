@@ -1,6 +1,6 @@
-"""The page at /: its HTML, style and script, and the sample pictures that it offers.
+"""The page at /: its HTML, style and script, and sample pictures.
 
-The page asks the API for everything else (templates/page.js), and no other host for anything.
+The page gets everything else from the API (templates/page.js) and makes no request to another host.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ PICTURE_TYPES = {
     ".webp": "image/webp",
 }
 
-# Restored pictures come as data: and are shown as blob:; nothing else is not the service's own.
+# Restored pictures come as data: and are shown as blob:; everything else comes from the service.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data: blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -41,7 +41,7 @@ A_DAY = "public, max-age=86400, immutable"
 
 @dataclass(frozen=True)
 class Asset:
-    """A file, read once: no request reaches the file system.
+    """A file, read once, so that requests do not access the file system.
 
     caching: a Cache-Control header; etag: the SHA-256 of the content, in quotes.
     """
@@ -57,7 +57,7 @@ class Asset:
         return cls(content, media_type, caching, f'"{sha256(content).hexdigest()}"')
 
     def answer(self, request: Request) -> Response:
-        """The content, or 304 without it when the browser's copy is this one."""
+        """The content, or 304 if the browser has it already."""
         headers = {**SAFE, "ETag": self.etag, "Cache-Control": self.caching}
         known = request.headers.get("If-None-Match", "").split(",")
         if any(tag.strip().removeprefix("W/") in (self.etag, "*") for tag in known):
@@ -66,9 +66,9 @@ class Asset:
 
 
 def router(samples: Mapping[str, Path]) -> APIRouter:
-    """Everything of the page: /, /static/..., /samples and /samples/NAME; none is in the API's document.
+    """The routes of the page: /, /static/..., /samples and /samples/NAME, not in the API's document.
 
-    samples: name -> picture, in the order of display. Raises UserError for one that cannot be shown.
+    samples: name -> picture, in the order of display. Raises UserError for a picture that cannot be shown.
     """
     page = _template("page.html")
     static = {name: _template(name) for name in STATIC}
@@ -110,7 +110,7 @@ def _sample(name: str, path: Path) -> Asset:
 
 
 def _named(assets: Mapping[str, Asset], name: str, kind: str) -> Asset:
-    """Raises 404. The name is only ever looked up, never made into a path."""
+    """The asset called `name`, else 404. Names are looked up and never used as paths."""
     if name not in assets:
         raise HTTPException(404, f"there is no {kind} of this name")
     return assets[name]

@@ -1,4 +1,4 @@
-"""What went wrong, as application/problem+json (RFC 9457): the one form of every refusal."""
+"""Errors as application/problem+json (RFC 9457), the form of every refusal."""
 
 import logging
 import secrets
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "X-Request-Id"
-OTHERS = "Client Closed Request"  # 499, the one status here that HTTP itself has no name for
+OTHERS = "Client Closed Request"  # 499, which is not an HTTP standard
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +38,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Raised anywhere below the API; answered as a problem."""
+    """Raised below the API and answered as a problem."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -46,7 +46,7 @@ class ProblemError(Exception):
 
 
 def documented(statuses: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    """Of each status, for FastAPI's `responses`."""
+    """The documentation of each status, for FastAPI's `responses`."""
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schema["properties"]["errors"]["items"] = Wrong.model_json_schema()
     schema.pop("$defs", None)
@@ -57,7 +57,7 @@ def documented(statuses: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
 
 
 def explain_all(api: FastAPI) -> None:
-    """Every error of `api` becomes a problem; what nobody foresaw is logged, and told by its id alone."""
+    """Turn every error of `api` into a problem. Unexpected errors are logged; the client gets their id."""
     api.add_exception_handler(ProblemError, _refused)
     api.add_exception_handler(HTTPException, _http)
     api.add_exception_handler(RequestValidationError, _invalid)
@@ -65,7 +65,7 @@ def explain_all(api: FastAPI) -> None:
 
 
 class Identified:
-    """ASGI middleware: gives each request an id, and answers 500 for what was raised and not foreseen."""
+    """ASGI middleware: gives each request an id, and answers 500 for unexpected errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -104,7 +104,7 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
-    """What the router itself raises: no such path, no such method."""
+    """Errors of the router: no such path, no such method."""
     assert isinstance(error, HTTPException)
     said = {
         404: f"there is nothing at {request.url.path[:200]!r}; /docs lists what there is",

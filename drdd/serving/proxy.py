@@ -1,7 +1,7 @@
-"""In Serve's HTTP proxy: what Serve itself answers becomes a problem in JSON, as the API's own are.
+"""Middleware of Serve's HTTP proxy: turns Serve's own error answers into problems in JSON, as in the API.
 
-A replica that dies takes its requests with it; Serve answers these not at all, which the HTTP server makes
-a plain 500. Restoring changes nothing, so such a request may be sent again: 503 with Retry-After says so.
+Serve does not answer the requests of a replica that dies, and the HTTP server makes this a 500. Restoring
+has no side effects, so such a request may be repeated: the answer is 503 with Retry-After.
 """
 
 import json
@@ -20,7 +20,7 @@ def middlewares() -> list[Middleware]:
 
 
 class Explained:
-    """ASGI middleware. Paths of Serve's own (/-/...) are left alone."""
+    """ASGI middleware. Paths of Serve itself (/-/...) are not changed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Where the service finds its models: in a registry, whose aliases move, or in one folder."""
+"""The source of the service's models: a registry with its aliases, or one folder."""
 
 import fcntl
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,9 @@ from drdd.registry.location import cache_folder, cached, open_registry
 
 class Source(Protocol):
     def versions(self, alias: str) -> Sequence[str]:
-        """What `alias` points to, then what it pointed to before, latest first; () for no such alias.
+        """The version of `alias`, then its earlier versions, latest first; () if it does not exist.
 
-        Raises TransientError when this cannot be told now.
+        Raises TransientError when the registry does not answer.
         """
 
     def folder(self, version: str) -> Path:
@@ -23,7 +23,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FromRegistry:
-    """uri: of the registry; root: the project, which keeps what was pulled."""
+    """uri: of the registry; root: the project, with the cache of pulled models."""
 
     uri: str
     root: Path
@@ -35,7 +35,7 @@ class FromRegistry:
         return list(dict.fromkeys(move.version for move in reversed(found.history)))
 
     def folder(self, version: str) -> Path:
-        """Of several processes of this machine one pulls, and the others wait for it."""
+        """A local model folder. One process of this machine pulls it; others wait."""
         cache = cache_folder(self.root)
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(cache / ".lock"):
@@ -44,7 +44,7 @@ class FromRegistry:
 
 @dataclass(frozen=True)
 class FromFolder:
-    """One model under every alias; its version is the folder's name."""
+    """One model for every alias; its version is the name of the folder."""
 
     path: Path
 

@@ -1,4 +1,4 @@
-"""From a request's body to pixels, without trusting a byte of it."""
+"""Read the body of a request and decode it safely."""
 
 import asyncio
 import io
@@ -19,22 +19,22 @@ from drdd.sources.entry import Blob
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MULTIPART, FIELD = "multipart/form-data", "image"
-# curl's --data-binary sends any file as the second of these, unless it is told better.
+# curl's --data-binary sends any file as the second of these by default.
 RAW = {"", "application/x-www-form-urlencoded", "application/octet-stream"}
 MIB = 1024**2
 
-# In a JPEG: 0xFF and a kind. Within a scan's data, 0xFF is followed by 0 or by one of eight restarts.
+# A JPEG marker is 0xFF and a kind. In the data of a scan, 0xFF is followed by 0 or one of eight restarts.
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
-MAX_SCANS = 100  # progressive files have about ten
+MAX_SCANS = 100  # progressive files have about ten scans
 
 
 async def read_body(
     request: Request, max_megabytes: float, timeout_s: float, holding: Callable[[int], None]
 ) -> bytes:
-    """The picture file; no more is read than is allowed. Raises ProblemError: 408, 413, 415 or 422.
+    """Read the picture file up to `max_megabytes`. Raises ProblemError: 408, 413, 415 or 422.
 
-    holding: told how many bytes there are so far; what it raises ends the reading.
+    holding: called with the number of bytes so far; its errors end the reading.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != MULTIPART and kind not in RAW and not kind.startswith("image/"):
@@ -60,27 +60,27 @@ async def read_body(
         raise ProblemError(400, "the client left before its body had arrived") from None
     if kind != MULTIPART:
         return bytes(body)
-    # In a thread with a loop of its own: a large form takes seconds to take apart.
+    # Parse in a thread with its own event loop, because a large form takes seconds.
     return await asyncio.to_thread(asyncio.run, _part(request.headers, bytes(body)))
 
 
 def size_of(body: bytes, max_pixels: int) -> int:
-    """Pixels that the file says it has, before any is decoded.
+    """The number of pixels according to the header, before decoding.
 
-    Raises ProblemError: 413 for too many, 422 for what is no picture or would take for ever to decode.
+    Raises ProblemError: 413 for too many, 422 if it is not a picture or decoding would take too long.
     """
     if not body:
         raise ProblemError(422, "the body is empty; send a picture file in it")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of bombs: the limit here is max_pixels
+            warnings.simplefilter("ignore")  # of decompression bombs; the limit is max_pixels
             with Image.open(io.BytesIO(body), formats=FORMATS) as image:
                 (width, height), jpeg = image.size, image.format == "JPEG"
     except UnidentifiedImageError:
         raise ProblemError(422, "the body is no PNG, JPEG or WebP picture") from None
     except Image.DecompressionBombError:
         raise ProblemError(413, f"the picture has more than {max_pixels} pixels") from None
-    except Exception as error:  # a damaged header raises what it likes
+    except Exception as error:  # a damaged header may raise anything
         raise ProblemError(422, f"the picture is damaged: {_said(error)}") from None
     if width * height > max_pixels:
         raise ProblemError(
@@ -92,7 +92,7 @@ def size_of(body: bytes, max_pixels: int) -> int:
 
 
 def pixels_of(body: bytes, max_pixels: int) -> Pixels:
-    """(H, W, 3) uint8, upright, in sRGB, of what size_of found in order. Raises ProblemError: 422."""
+    """(H, W, 3) uint8, upright, in sRGB. Call size_of first. Raises ProblemError: 422."""
     try:
         return decode(Blob("body", body), Limits(1, 10**9, max_pixels))
     except Exception as error:
@@ -100,19 +100,21 @@ def pixels_of(body: bytes, max_pixels: int) -> Pixels:
 
 
 def _scans(body: bytes) -> int:
-    """Of a JPEG. Each goes through all pixels, though it may be a few bytes long."""
+    """The number of scans of a JPEG. Each may take few bytes, but decoding it touches all pixels."""
     place, count = 2, 0
     while marker := MARKER.search(body, place):
         kind, place = body[marker.end() - 1], marker.end()
         if kind == END_OF_IMAGE or count > MAX_SCANS:
             break
         count += kind == START_OF_SCAN
-        place += int.from_bytes(body[place : place + 2])  # a segment; a scan's data comes after
+        place += int.from_bytes(
+            body[place : place + 2]
+        )  # skip a segment; the data of a scan follows it
     return count
 
 
 async def _part(headers: Headers, body: bytes) -> bytes:
-    """The file part FIELD of a form. What the client calls the file is never looked at."""
+    """The file part FIELD of a form. The client's file name is ignored."""
 
     async def once() -> AsyncGenerator[bytes, None]:
         yield body

@@ -1,4 +1,4 @@
-"""What runs in a replica: the models, the batcher and the API around them."""
+"""A replica of the service: the models, the batcher and the API."""
 
 import asyncio
 import os
@@ -24,17 +24,17 @@ from drdd.serving.service import Answer, ServedModel
 from drdd.serving.telemetry import Telemetry
 
 AS_EVALUATED = Options()
-SAMPLES = "samples"  # of a version: degraded pictures that the page offers
+SAMPLES = "samples"  # degraded pictures of a version, samples for the page
 DEPLOYMENT = "Replica"
-SCRAPE_S = 5.0  # for the replicas to tell what they counted
+SCRAPE_S = 5.0  # timeout to collect the metrics of replicas
 
 
 @dataclass(frozen=True)
 class Setup:
-    """All that a replica is made from.
+    """The configuration of a replica.
 
-    source: the registry whose aliases it follows, or the one folder that it serves.
-    environment: what it needs to reach the registry, keys among it: shown nowhere.
+    source: the registry whose aliases it follows, or the folder that it serves; environment: variables to
+    access the registry, including keys, so it is never shown.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Setup:
 
     @property
     def digest(self) -> str:
-        """Equal for setups, and code, that make equal replicas."""
+        """A hash of the setup and the code, equal for equal replicas."""
         digest = sha256(self.settings.model_dump_json().encode())
         digest.update(repr((self.name, self.source, sorted(self.environment.items()))).encode())
         package = Path(__file__).parent.parent
@@ -55,7 +55,10 @@ class Setup:
 
 @dataclass(frozen=True)
 class Report:
-    """Of one replica. setup: its setup's digest; versions, problems: by alias; failures: to load."""
+    """A report of one replica.
+
+    setup: digest of its setup; versions, problems: by alias; failures: of loads.
+    """
 
     replica: str
     setup: str
@@ -65,7 +68,7 @@ class Report:
 
 
 def models_of(setup: Setup) -> Models:
-    """Raises UserError when a GPU is asked for and there is none."""
+    """The models of a setup. Raises UserError when it asks for a GPU and there is none."""
     device = "cpu"
     if setup.settings.gpus:
         if not torch.cuda.is_available():
@@ -75,7 +78,7 @@ def models_of(setup: Setup) -> Models:
 
 
 def keys_of(settings: Serve, root: Path) -> tuple[str, ...]:
-    """The keys of serve.api_keys, one a line; () when there is no such file set. Raises UserError."""
+    """The keys in the file serve.api_keys, one per line; () if it is not set. Raises UserError."""
     if settings.api_keys is None:
         return ()
     path = root / settings.api_keys
@@ -90,7 +93,7 @@ def keys_of(settings: Serve, root: Path) -> tuple[str, ...]:
 
 
 class Replica:
-    """Reached by handle, and over HTTP through the API that it builds. `deployment` makes it one."""
+    """A replica, reached by handle and by HTTP. `deployment` makes it a deployment of Serve."""
 
     def __init__(self, setup: Setup) -> None:
         os.environ.update(setup.environment)
@@ -101,7 +104,7 @@ class Replica:
         self._telemetry = Telemetry(self._restoring)
 
     async def __serve_build_asgi_app__(self) -> Any:
-        """Serve calls it once and sends requests after it: a replica that is there has a model."""
+        """Serve calls this once before it sends requests, so a running replica has a model."""
         await self._restoring.start()
         self._follower = asyncio.create_task(self._restoring.follow())
         settings, source = self._setup.settings, self._setup.source
@@ -132,7 +135,7 @@ class Replica:
         return self._restoring.models()
 
     async def report(self, look: bool = False) -> Report:
-        """look: at the aliases first."""
+        """Report on this replica. look: check the aliases first."""
         if look:
             await self._restoring.look()
         versions = {one.alias: one.version for one in self._restoring.models()}
@@ -141,11 +144,11 @@ class Replica:
         return Report(replica, self._digest, versions, problems, self._models.failures)
 
     async def telemetry(self) -> tuple[str, list[Metric]]:
-        """This replica's name, and what it counted."""
+        """The name of this replica and its metrics."""
         return serve.get_replica_context().replica_id.unique_id, self._telemetry.families()
 
     async def _collect(self) -> dict[str, list[Metric]]:
-        """By name, of all replicas that answer; of this one alone while one of them hangs."""
+        """The metrics of all replicas, by name; only those of this one while another does not answer."""
         handle = serve.get_deployment_handle(DEPLOYMENT, self._setup.name)
         told = handle.broadcast("telemetry")
         try:
@@ -155,15 +158,15 @@ class Replica:
         return dict(one for one in found if not isinstance(one, BaseException))
 
     async def check_health(self) -> None:
-        """Serve replaces a replica that raises here three times in a row."""
+        """Serve replaces a replica when this raises three times in a row."""
         await self._restoring.demand_health()
 
 
 def deployment(settings: Serve) -> serve.Deployment:
-    """num_cpus is 0: a waiting service must not take a training worker's place in the cluster.
+    """The deployment. num_cpus is 0, so that an idle service takes no CPU from training workers.
 
-    Requests are counted and turned away by the batcher, which knows how long they take; Serve's own
-    limits are wide enough never to be met before.
+    The batcher counts and refuses requests, because it knows how long they take. Serve's own limits are too
+    high to be reached first.
     """
     most = 4 * (settings.max_waiting + settings.max_batch) + 64
     replicas: dict[str, Any] = {"num_replicas": settings.replicas}
@@ -171,7 +174,8 @@ def deployment(settings: Serve) -> serve.Deployment:
         autoscaling = {
             "min_replicas": settings.replicas,
             "max_replicas": settings.max_replicas,
-            "target_ongoing_requests": 2 * settings.max_batch,  # one batch computed, one gathering
+            "target_ongoing_requests": 2
+            * settings.max_batch,  # one batch in computation, one in the queue
         }
         replicas = {"autoscaling_config": autoscaling}
     decorate: Any = serve.deployment(
@@ -180,7 +184,7 @@ def deployment(settings: Serve) -> serve.Deployment:
         max_queued_requests=most,
         backpressure_config={"retry_after_s": 1},
         ray_actor_options={"num_cpus": 0, "num_gpus": settings.gpus},
-        # A new setup's replicas are there before the old ones go; GPUs may not be there for both.
+        # New replicas start before the old ones stop, but there may not be enough GPUs for both.
         max_surge_percent=0 if settings.gpus else 100,
         max_constructor_retry_count=3,
         graceful_shutdown_timeout_s=settings.timeout_s,

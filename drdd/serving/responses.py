@@ -1,4 +1,4 @@
-"""From a restoration to the response that carries it."""
+"""Make the response of a restoration."""
 
 import base64
 

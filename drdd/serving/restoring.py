@@ -1,4 +1,4 @@
-"""The service of one process, without Ray: its models, and the requests that wait for them."""
+"""The service in one process, without Ray: models and the queue of requests."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from drdd.serving.batching import Batcher
 from drdd.serving.models import Loaded, Models, probe
 from drdd.serving.service import Answer, ServedModel
 
-HEALTHY_S = 20.0  # within which an idle worker restores a tiny picture
-STALLED_S = 300.0  # for which a worker may compute one batch, if requests do not take longer
+HEALTHY_S = 20.0  # timeout for an idle worker to restore a tiny picture
+STALLED_S = 300.0  # maximum time of one batch, unless the timeout of requests is longer
 
 
 @dataclass(frozen=True)
 class _Alike:
-    """What pictures of a batch have in common. size: (H', W') that they are restored at."""
+    """The group of pictures in a batch. size: (H', W') at which they are restored."""
 
     loaded: Loaded
     options: Options
@@ -35,7 +35,7 @@ class Restoring:
         )
 
     async def start(self) -> None:
-        """Load the models; a registry that is away is waited for. Raises UserError if none loads."""
+        """Load the models, waiting for the registry if needed. Raises UserError if none loads."""
         while True:
             try:
                 return await asyncio.to_thread(self._models.start)
@@ -43,9 +43,10 @@ class Restoring:
                 await asyncio.sleep(self._settings.follow_s)
 
     async def restore(self, pixels: Pixels, options: Options, model: str | None = None) -> Answer:
-        """Restore (H, W, 3) uint8 in a batch with what waits alike, by the model of this moment.
+        """Restore (H, W, 3) uint8 with the present model, in a batch with similar waiting pictures.
 
-        Raises UnknownModelError, UserError for options that the model cannot do, BusyError, TimeoutError.
+        Raises UnknownModelError, UserError for options that the model does not support, BusyError,
+        TimeoutError.
         """
         loaded, served = self._models.find(model)
         loaded.restorer.check(options)
@@ -56,7 +57,7 @@ class Restoring:
     async def restore_batch(
         self, pictures: Sequence[Pixels], options: Options, keys: Sequence[str] | None = None
     ) -> list[Restoration]:
-        """These pictures together and with no other, by the default model, however many wait."""
+        """Restore exactly these pictures as a batch with the default model, regardless of the queue."""
         loaded, _ = self._models.find(None)
         loaded.restorer.check(options)
         return await self._batcher.aside(
@@ -70,25 +71,28 @@ class Restoring:
         return self._models.ready()
 
     def waiting(self) -> int:
-        """Requests that no batch has taken yet."""
+        """The number of queued requests."""
         return self._batcher.waiting
 
     def problems(self) -> dict[str, str]:
-        """By alias: why it is not served as it is."""
+        """The problems of serving each alias."""
         return self._models.problems()
 
     async def look(self) -> None:
-        """At the aliases, and load what is new."""
+        """Check the aliases and load new versions."""
         await asyncio.to_thread(self._models.follow)
 
     async def follow(self) -> None:
-        """Look every follow_s seconds, for ever."""
+        """Call `look` every follow_s seconds, forever."""
         while True:
             await asyncio.sleep(self._settings.follow_s)
             await self.look()
 
     async def demand_health(self) -> None:
-        """Restore a tiny picture, or see that a batch is being computed. Raises TimeoutError if stuck."""
+        """Restore a tiny picture, unless a batch is in computation.
+
+        Raises TimeoutError if the worker is stuck.
+        """
         busy = self._batcher.busy_s
         if busy is None:
             loaded, _ = self._models.find(None)

@@ -1,4 +1,4 @@
-"""What the API takes and answers, as its document shows it."""
+"""The schemas of requests and answers of the API."""
 
 from collections import Counter
 from typing import Annotated, Any, Literal
@@ -49,7 +49,7 @@ class RestoreQuery(BaseModel):
 
 
 def once(request: Request) -> None:
-    """A dependency. Raises RequestValidationError for an option given twice: which one was meant?"""
+    """A dependency that raises RequestValidationError for an option given twice."""
     counts = Counter(name for name, _ in request.query_params.multi_items())
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
@@ -136,7 +136,7 @@ class StatusOut(BaseModel):
 
 
 def request_body() -> dict[str, Any]:
-    """Of POST /v1/restore, in OpenAPI's words."""
+    """The OpenAPI description of the body of POST /v1/restore."""
     form = {"type": "object", "required": ["image"], "properties": {"image": BINARY["schema"]}}
     return {
         "required": True,

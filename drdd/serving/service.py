@@ -1,4 +1,4 @@
-"""What the API and whoever restores for it say to each other."""
+"""The interface between the API and the service that restores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from drdd.pictures.pixels import Pixels
 
 
 class UnknownModelError(UserError):
-    """No such model is served; the message lists what is."""
+    """The model is not served; the message lists those that are."""
 
 
 class BusyError(Exception):
-    """As many requests wait as may. retry_after_s: when to come back."""
+    """The queue is full. retry_after_s: when to retry."""
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(retry_after_s)

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus. Each replica counts in its own memory."""
+"""The metrics of the service for Prometheus. Each replica counts in its own memory."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -14,7 +14,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Telemetry:
-    """Of one process."""
+    """The metrics of one process."""
 
     def __init__(self, service: Service) -> None:
         self._registry = own = CollectorRegistry()
@@ -45,7 +45,7 @@ class Telemetry:
         own.register(_Now(service))
 
     def answered(self, status: int, seconds: float, answer: Answer | None = None) -> None:
-        """A request to restore is over. answer: where there is one."""
+        """Count a finished request to restore. answer: None if it failed."""
         self._requests.labels(str(status), answer.model.alias if answer else "").inc()
         self._whole.observe(seconds)
         if answer is None:
@@ -57,14 +57,14 @@ class Telemetry:
         self._pixels.inc(height * width)
 
     def families(self) -> list[Metric]:
-        """All that is counted, as it is now."""
+        """All metrics with their present values."""
         return list(self._registry.collect())
 
 
 def text(replicas: Mapping[str, Sequence[Metric]]) -> bytes:
     """The families of each replica in Prometheus's text format.
 
-    The replica's name is the label `replica` of its series; a service of one process is named "".
+    The label `replica` of a series is the replica's name, "" for a service of one process.
     """
     merged: dict[str, Metric] = {}
     for replica, families in replicas.items():
@@ -86,7 +86,7 @@ class _Families(Collector):
 
 
 class _Now(Collector):
-    """Not counted but looked up: the queue and the models of this replica."""
+    """Metrics that are read on collection: the queue and the models of this replica."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
