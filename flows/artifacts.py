@@ -1,4 +1,4 @@
-"""What a run leaves in the Prefect UI: progress, verdicts, tables, pictures, links, and what failed."""
+"""The artifacts of a run in the Prefect UI: progress, verdicts, tables, pictures, links and failures."""
 
 import base64
 import html
@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 
 def patient(function: Callable[P, R]) -> Callable[P, R]:
-    """Tried again while the Prefect server is away: what a run has made is not lost for want of a table."""
+    """Retry while the Prefect server does not answer, so that its outage does not fail a run."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -58,7 +58,10 @@ def patient(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def progress(artifact: UUID | None, status: Status) -> UUID | None:
-    """The bar of a stage's task: images done, ETA, loss. While the server is away it stands still."""
+    """Update the progress bar of a stage's task:
+
+    images done, ETA, loss. Skipped while the server is away.
+    """
     percent = 100 * status.done / status.total
     with suppress(*AWAY):
         if artifact is None:
@@ -68,7 +71,7 @@ def progress(artifact: UUID | None, status: Status) -> UUID | None:
 
 
 def ray_job(stage: str, number: str) -> bool:
-    """The link to a stage's job on the Ray cluster. False while the server is away."""
+    """Add the link to a stage's job on the Ray cluster. False while the server is away."""
     dashboard = os.environ.get(DASHBOARD)
     said = f"{stage} is job {number} of the Ray cluster"
     with suppress(*AWAY):
@@ -95,7 +98,7 @@ def failure(stage: str, word: str, advice: str, lines: Iterable[str]) -> None:
 
 @patient
 def judged(root: Path) -> None:
-    """What the evaluation says, when judge is done."""
+    """Add the results of the evaluation, after the judge stage."""
     metrics = Judgement.model_validate_json((root / METRICS).read_bytes())
     said = "every gate is passed" if metrics.passed else "a gate is missed"
     create_table_artifact(_rows(metrics), key="metrics", description=f"Held-out images: {said}.")
@@ -107,7 +110,7 @@ def judged(root: Path) -> None:
 
 @patient
 def links(root: Path, experiment: str | None, notes: Iterable[str]) -> None:
-    """Where things are: the report, the version, the experiment, the folder."""
+    """Add links to the report, the version, the experiment and the folder."""
     places = [f"report: {_linked((root / REPORT).resolve())}"] if (root / REPORT).exists() else []
     if (root / PUBLISHED).exists():
         published = json.loads((root / PUBLISHED).read_text())
@@ -132,7 +135,7 @@ def _linked(path: Path) -> str:
 
 
 def _rows(metrics: Judgement) -> list[dict[str, Any]]:
-    """One row a task: PSNR in dB and SSIM of the degraded input and of the output, RGB."""
+    """One row per task: PSNR in dB and SSIM of the degraded input and of the output, RGB."""
     return [
         {
             "task": task,
@@ -152,7 +155,7 @@ def _rows(metrics: Judgement) -> list[dict[str, Any]]:
 
 
 def _interval(ends: Ends) -> str:
-    """In plain ASCII, which a sweep reads again."""
+    """The interval in ASCII, which sweeps parse."""
     return "" if ends is None else " to ".join(f"{end:+.2f}" for end in ends)
 
 
@@ -169,7 +172,7 @@ def _gates(metrics: Judgement) -> list[dict[str, str]]:
 
 
 def _data_uri(path: Path) -> str:
-    """Embedded, because a browser holds no keys of the store where the grid is kept."""
+    """The picture as a data URI, because a browser has no keys for the store of the grid."""
     image = Image.open(path).convert("RGB")
     image.thumbnail((GRID_WIDTH, 10 * GRID_WIDTH))
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What the Prefect server does by itself: it tells a webhook how runs end."""
+"""An automation of the Prefect server that notifies a webhook when a run ends."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from flows.lost import FLOW
 
 NOTIFICATIONS = "drdd: notifications"
-BLOCK = "drdd"  # the Webhook block that is told how runs end
+BLOCK = "drdd"  # the Webhook block to notify
 ENDS = ("GateMissed", "Completed", "Failed", "Crashed", "Cancelled", "TimedOut")
 PAYLOAD = {
     "text": "drdd {{ flow_run.name }}: {{ flow_run.state.name }}. {{ flow_run.state.message }}",
@@ -25,7 +25,10 @@ PAYLOAD = {
 
 
 def notify(client: SyncPrefectClient, url: str) -> None:
-    """POST a JSON of PAYLOAD's fields to `url` when a run ends. The URL is kept as a secret, in a block."""
+    """POST a JSON with the fields of PAYLOAD to `url` when a run ends.
+
+    A block stores the URL as a secret.
+    """
     silence(client)
     block: Any = Webhook(url=SecretStr(url)).save(BLOCK, overwrite=True)
     ended = EventTrigger.model_validate(

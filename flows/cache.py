@@ -1,6 +1,6 @@
-"""DVC's cache and remote, as a run needs them: what is there, what is damaged, what goes where.
+"""Fetch, verify and push outputs in DVC's cache and remote.
 
-All of it concerns one stage at a time, so that a run moves only what it needs and what it made.
+Every function handles one stage, so that a run transfers only what it needs and what it made.
 """
 
 from collections.abc import Iterable
@@ -42,27 +42,27 @@ def _is_there(repo: Repo, out: Any) -> bool:
 
 
 def fetch_deps(repo: Repo, stage: Stage) -> None:
-    """What the stage depends on and is not in the workspace, from the cache, else from the remote."""
+    """Fetch dependencies that are not in the workspace, from the cache or else from the remote."""
     fetch(repo, [dep.fs_path for dep in stage.deps if dep.protocol == "local" and not dep.exists])
 
 
 def fetch_upstream(repo: Repo, stage: Stage) -> None:
-    """What any of the stages before it made: tables that it reads name pictures that lie elsewhere."""
+    """Fetch outputs of all earlier stages, because tables that this stage reads refer to their pictures."""
     before = nx.descendants(repo.index.graph, stage)
     fetch(repo, [out.fs_path for one in before for out in one.outs if not out.exists])
 
 
 def fetch(repo: Repo, paths: Iterable[str]) -> None:
-    """Outputs at, below or above these paths are in the workspace afterwards, undamaged.
+    """Bring outputs at, below or above these paths to the workspace, undamaged.
 
-    Raises DvcException when one is nowhere to be had, TransientError when the remote fails.
+    Raises DvcException when one is not available anywhere, TransientError when the remote fails.
     """
     wanted = [str(Path(path).absolute()) for path in paths]
     outs = [out for out in repo.index.outs if any(_overlap(out.fs_path, path) for path in wanted)]
     if not outs:
-        return  # for DVC, no targets are all of them
+        return  # without targets, DVC would fetch everything
     cached = [out for out in outs if out.use_cache and out.hash_info]
-    # A folder's own object first: it says which are the others, and is fetched if it is missing.
+    # First the object of a folder, which lists the others; it is fetched if it is missing.
     _drop_damaged(repo, (str(out.hash_info.value) for out in cached))
     _drop_damaged(repo, _objects(cached))
     try:
@@ -72,9 +72,10 @@ def fetch(repo: Repo, paths: Iterable[str]) -> None:
 
 
 def restore_cached(repo: Repo, stage: Stage, key: str) -> bool:
-    """Whether the outputs for this key were made before, here or anywhere that shares the remote.
+    """Restore outputs that were made before, here or in another workspace with the same remote.
 
-    Then they are in the workspace afterwards, undamaged. key: of the stage's present dependencies.
+    Returns whether there were any; they are then in the workspace, undamaged. key: of the stage's present
+    dependencies.
     """
     folder, remote = _entry(repo, key), _remote(repo)
     if remote is not None and not folder.exists():
@@ -96,15 +97,15 @@ def restore_cached(repo: Repo, stage: Stage, key: str) -> bool:
 
 
 def key(stage: Stage) -> str:
-    """Names all that decides the stage's outputs, as they are in the workspace."""
+    """The run cache key of the stage: a hash of all that decides its outputs, as it is in the workspace."""
     stage.save_deps()
     return run_cache_key(stage)
 
 
 def _drop_damaged(repo: Repo, objects: Iterable[str]) -> None:
-    """Delete from the cache those whose content is not what their name says.
+    """Delete objects from the cache whose content does not match their hash.
 
-    DVC itself trusts a file that it has made read-only.
+    DVC itself trusts files that it made read-only.
     """
     for oid in objects:
         path = Path(repo.cache.local.oid_to_path(oid))
@@ -113,7 +114,7 @@ def _drop_damaged(repo: Repo, objects: Iterable[str]) -> None:
 
 
 def mark_unpushed(repo: Repo, stage: Stage) -> None:
-    """Note that the remote lacks the outputs that dvc.lock names, until `push` has sent them."""
+    """Note that outputs in dvc.lock are not in the remote, until `push` has sent them."""
     if _remote(repo) is not None:
         mark = _mark(repo, stage)
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -125,16 +126,16 @@ def is_unpushed(repo: Repo, stage: Stage) -> bool:
 
 
 def _mark(repo: Repo, stage: Stage) -> Path:
-    """Beside the objects, which any workspace may have made."""
+    """The file of the note, in the cache, because any workspace may have made the objects."""
     values = " ".join(sorted(str(out.hash_info.value) for out in stage.outs))
     return Path(repo.cache.legacy.path) / "unpushed" / md5(values.encode()).hexdigest()
 
 
 def push(repo: Repo, stage: Stage, key: str) -> None:
-    """Send the stage's outputs and run cache entry to the remote, if there is one, unless they are there.
+    """Push the stage's outputs and run cache entry to the remote, if there is one and it lacks them.
 
-    Without DVC's lock, which `dvc push` would hold for as long as it takes: other stages run meanwhile.
-    Raises TransientError when some do not arrive.
+    Unlike `dvc push`, this does not hold DVC's lock, because other stages run at the same time. Raises
+    TransientError when some objects do not arrive.
     """
     remote = _remote(repo)
     if remote is None:
@@ -152,7 +153,7 @@ def push(repo: Repo, stage: Stage, key: str) -> None:
 
 
 def connect(repo: Repo) -> None:
-    """Ask the remote something, so that the first real request need not wait for the connection."""
+    """Send a request to the remote, so that later ones need not wait for the connection."""
     remote = _remote(repo)
     if remote is not None:
         remote.fs.exists(remote.path)
@@ -172,12 +173,12 @@ def _values(used: dict[Any, set[Any]]) -> set[str]:
 
 @lru_cache(maxsize=2)
 def _remote(repo: Repo) -> Any:
-    """None when none is configured. DVC would connect to the store anew each time."""
+    """The remote, or None. It is cached, because DVC would connect to the store each time."""
     return repo.cloud.get_remote() if repo.config["core"].get("remote") else None
 
 
 def _entry(repo: Repo, key: str) -> Path:
-    """The folder of a run cache entry: one file for each version of the outputs."""
+    """The folder of a run cache entry, with one file for each version of the outputs."""
     return Path(repo.stage_cache.cache_dir) / key[:2] / key
 
 

@@ -1,4 +1,4 @@
-"""No stage outlives the run that started it."""
+"""Stop the processes of stages when their run ends."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -6,13 +6,13 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-ENDING = threading.Event()  # this process ends: nothing is to be started, or tried again
-GRACE_S = 7.0  # for a last checkpoint; a cancelled run is over within ten seconds
+ENDING = threading.Event()  # set when this process ends: start and retry nothing
+GRACE_S = 7.0  # for a last checkpoint; a cancelled run ends within ten seconds
 
 
 @contextmanager
 def stopping_children() -> Iterator[None]:
-    """When the block is left by an exception (a cancelled run), stop the processes under this one."""
+    """Stop all child processes when an exception, such as a cancellation, leaves the block."""
     try:
         yield
     except BaseException:
@@ -22,9 +22,9 @@ def stopping_children() -> Iterator[None]:
 
 
 def stop(pids: Iterable[int]) -> None:
-    """End these processes and all that they started.
+    """End these processes and all their children.
 
-    They are asked first, so that Ray jobs end and checkpoints stay whole, and killed if they stay.
+    They get SIGTERM first, so that Ray jobs end and checkpoints are saved, and are killed if they remain.
     """
     processes = []
     for pid in pids:

@@ -1,4 +1,4 @@
-"""How the runs of a sweep compare: a table, a CSV, and a page with a plot."""
+"""Compare the runs of a sweep: a table, a CSV, and a page with a plot."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ PAGE = (
 def compared(
     client: SyncPrefectClient, runs: Sequence[FlowRun], chosen: Sequence[Mapping[str, str]]
 ) -> pd.DataFrame:
-    """A row for each run and task: the values of its params, its state, PSNR and gain in dB, SSIM.
+    """A row per run and task: the values of its params, its state, PSNR and gain in dB, SSIM.
 
-    A run that was not judged has one row, without numbers.
+    A run without results has one row, without numbers.
     """
     rows: list[dict[str, Any]] = []
     for run, values in zip(runs, chosen, strict=True):
@@ -52,7 +52,7 @@ def table(frame: pd.DataFrame) -> Table:
 
 
 def write(folder: Path, frame: pd.DataFrame, keys: Sequence[str]) -> Path:
-    """runs.csv, and index.html, which needs nothing else; returns the path of the page."""
+    """Write runs.csv and a self-contained index.html. Returns the path of the page."""
     write_bytes(folder / "runs.csv", frame.to_csv(index=False).encode())
     head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
     body = "".join(
@@ -74,7 +74,7 @@ def plot(frame: pd.DataFrame, keys: Sequence[str]) -> str:
     judged = frame.dropna(subset=[GAIN])
     if judged.empty:
         return ""
-    from matplotlib import rc_context  # a second, which other commands need not wait
+    from matplotlib import rc_context  # takes a second, which other commands need not wait
 
     from drdd.drawing.svg import ACCENT, FAINT, INK, NUMBERS, STYLE, figure, inline, ticks
 
@@ -112,7 +112,7 @@ def plot(frame: pd.DataFrame, keys: Sequence[str]) -> str:
 
 
 def _ends(row: "pd.Series[Any]") -> tuple[float, float]:
-    """Of the interval, which may be missing."""
+    """The ends of the interval; both are the gain if it is missing."""
     found = [float(number) for number in re.findall(r"[+-]?\d+\.\d+", row[INTERVAL] or "")]
     return (found[0], found[1]) if len(found) == 2 else (row[GAIN], row[GAIN])
 

@@ -1,4 +1,4 @@
-"""What must be true before a run may say that it is completed."""
+"""Checks before a run counts as completed."""
 
 import json
 import os
@@ -17,10 +17,9 @@ LOOKED_AT = (METRICS, REPORT, GRID, PUBLISHED)
 
 
 def verify_outputs(names: Iterable[str]) -> None:
-    """Every output of the stages is in the workspace, the cache or the remote; what a person looks at is in
-    the workspace.
+    """Check that all outputs exist in the workspace, cache or remote, and fetch those that users look at.
 
-    Raises TransientError with what is missing.
+    Raises TransientError, which lists what is missing.
     """
     missing: list[str] = []
     with opened(Path()) as repo, locked(repo):
@@ -39,7 +38,7 @@ def verify_outputs(names: Iterable[str]) -> None:
 
 
 def is_unpublished() -> bool:
-    """Whether the version that publish left word of is not whole in the registry."""
+    """Whether the version that the publish stage recorded is missing or incomplete in the registry."""
     published = json.loads(PUBLISHED.read_text())
     with reachable(published["registry"]):
         registry = Registry.open(published["registry"])
@@ -51,11 +50,11 @@ def is_unpublished() -> bool:
 
 
 def not_promoted() -> list[str]:
-    """Why the alias was not moved, if the run was to move it."""
+    """The reasons why the alias was not moved, if the run should have moved it."""
     published = json.loads(PUBLISHED.read_text())
     return list(published["missed"]) if published["asked"] else []
 
 
 def serves_here() -> bool:
-    """Whether the service is this stack's own, and not one that looks after itself."""
+    """Whether this run deploys the service, rather than a separate system."""
     return "DRDD_SERVE_PORT" in os.environ

@@ -1,7 +1,7 @@
-"""What a run has made, as a DVC experiment: a commit on no branch, which `dvc exp show` lists.
+"""Save the results of a run as a DVC experiment: a commit on no branch, listed by `dvc exp show`.
 
-It is written beside DVC rather than by `dvc exp save`, which needs every output in the workspace and
-keeps notes in refs that all worktrees of a repository share, so that two runs could not end at once.
+`dvc exp save` cannot be used: it needs every output in the workspace, and its notes are in refs shared by
+all worktrees of a repository, so two runs could not end at the same time.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,10 @@ from flows.graph import LOCK
 
 
 def save(workspace: Path, baseline: str, name: str) -> str | None:
-    """The experiment's name; another's that is the same; None when nothing differs from the commit."""
+    """Save the experiment and return its name. Runs with identical results share one experiment.
+
+    Returns None when nothing differs from the baseline commit.
+    """
     tree = worktree_tree(workspace)
     if tree == git(workspace, "rev-parse", f"{baseline}^{{tree}}"):
         return None
@@ -33,7 +36,7 @@ def save(workspace: Path, baseline: str, name: str) -> str | None:
 
 
 def resume(workspace: Path, baseline: str) -> None:
-    """Begin with what a run from the same files has made already, if there was one: its dvc.lock."""
+    """Start from the dvc.lock of an earlier run on the same files, if there is one."""
     tree = worktree_tree(workspace)
     for _, commit in _known(workspace, baseline):
         changed = git(workspace, "diff-tree", "-r", "--name-only", tree, f"{commit}^{{tree}}")
@@ -43,7 +46,7 @@ def resume(workspace: Path, baseline: str) -> None:
 
 
 def _known(root: Path, baseline: str) -> Iterator[tuple[str, str]]:
-    """Names and commits of the experiments of a commit, the newest first."""
+    """Names and commits of the experiments on a baseline commit, newest first."""
     prefix = str(ExpRefInfo(baseline))
     how = ("--sort=-committerdate", "--format=%(objectname) %(refname)")
     for line in git(root, "for-each-ref", *how, f"{prefix}/").splitlines():

@@ -1,4 +1,4 @@
-"""The few things that runs ask of git."""
+"""The git commands that runs need."""
 
 import os
 import subprocess
@@ -9,9 +9,9 @@ from drdd.errors import UserError
 
 
 def git(root: Path, *arguments: str, or_else: str | None = None, **settings: str) -> str:
-    """What git says. settings: environment variables; or_else: the answer when git fails.
+    """Run git and return its output. settings: environment variables; or_else: returned when git fails.
 
-    Raises UserError when git fails.
+    Raises UserError when git fails and `or_else` is None.
     """
     result = subprocess.run(
         ["git", *arguments], cwd=root, env=os.environ | settings, capture_output=True, text=True
@@ -27,9 +27,9 @@ def git(root: Path, *arguments: str, or_else: str | None = None, **settings: str
 
 
 def worktree_tree(root: Path) -> str:
-    """The tree of the files as they are now, new ones included; the user's index is left alone.
+    """Write a tree of the present files, including new ones, without changing the user's index.
 
-    But for new links to a place on this machine: nobody else could follow them.
+    New links to places on this machine are left out, since they are invalid elsewhere.
     """
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}

@@ -1,4 +1,4 @@
-"""The stage graph, read from dvc.yaml through DVC itself: nothing about it is repeated here."""
+"""The stage graph, read from dvc.yaml by DVC."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,17 +20,17 @@ LOCK, COPY = Path("dvc.lock"), Path(".drdd/dvc.lock")
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of dvc.yaml and the names of those whose outputs it reads."""
+    """A stage of dvc.yaml and the names of the stages whose outputs it reads."""
 
     name: str
     upstream: tuple[str, ...]
 
 
 def stages(root: Path, target: str = "", without: Sequence[str] = ()) -> list[Stage]:
-    """Every stage of the workspace `root`, each after those it depends on.
+    """All stages of the workspace `root` in topological order.
 
-    target: only this one and what it depends on; without: but for these, which are not run.
-    Raises UserError when dvc.yaml cannot be read, or when it has no such stage.
+    target: only this stage and its dependencies; without: stages to leave out. Raises UserError when
+    dvc.yaml cannot be read or does not have the target.
     """
     with opened(root) as repo:
         try:
@@ -64,9 +64,9 @@ def opened(root: Path) -> Iterator[Repo]:
 
 @contextmanager
 def locked(repo: Repo) -> Iterator[None]:
-    """With DVC's lock of the workspace, for which stages that run at once wait.
+    """Hold DVC's lock of the workspace; concurrent stages wait for it.
 
-    The repo reads dvc.yaml and dvc.lock anew.
+    The repo reloads dvc.yaml and dvc.lock.
     """
     with lock_repo(repo):
         _repair_lock(Path(repo.root_dir))
@@ -76,8 +76,8 @@ def locked(repo: Repo) -> Iterator[None]:
 def dump(stage: DvcStage, root: Path) -> None:
     """Write the stage's entry of dvc.lock. The caller holds DVC's lock.
 
-    DVC writes the file in place, so a process that is killed leaves a part of it. The copy made before
-    remains then, and the next process that holds the lock puts it back.
+    DVC writes the file in place, so a killed process leaves it incomplete. Its copy then remains, and the
+    next process that holds the lock restores it.
     """
     lock, copy = root / LOCK, root / COPY
     write_bytes(copy, lock.read_bytes() if lock.exists() else b"")
@@ -96,6 +96,6 @@ def _repair_lock(root: Path) -> None:
 
 
 def found(repo: Repo, stage: str) -> tuple[DvcStage, list[DvcStage]]:
-    """DVC's own stage, and those whose outputs it reads."""
+    """DVC's stage object, and those of the stages whose outputs it reads."""
     (one,) = (one for one in repo.index.stages if getattr(one, "name", None) == stage)
     return one, list(repo.index.graph.successors(one))

@@ -1,7 +1,7 @@
-"""Runs whose process is gone: their machine died, or the process was killed. They are started again.
+"""Restart runs whose process was killed or whose machine died.
 
-A run tells the server that it lives, every HEARTBEAT_S. `flows.worker` looks after those that do not;
-where a plain worker of Prefect's runs, `python -m flows.lost` does.
+Every run sends a heartbeat to the server each HEARTBEAT_S. `flows.worker` restarts runs that stopped
+sending them; with a standard Prefect worker, `python -m flows.lost` does.
 """
 
 import logging
@@ -31,17 +31,17 @@ from prefect.states import AwaitingRetry, Cancelled
 from prefect.types import DateTime
 
 FLOW = "drdd"
-HEARTBEAT, HEARTBEAT_S = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", 30  # where flows run
+HEARTBEAT, HEARTBEAT_S = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", 30  # set where flows run
 SILENCE_S = 3.0 * HEARTBEAT_S + 5
-OLD = timedelta(days=1)  # a crash that nobody waits for any more
+OLD = timedelta(days=1)  # older crashes are not restarted
 LOOK_EVERY_S = 10.0
-LOOKED = Path(gettempdir()) / "drdd-looked"  # its time tells a probe that this process works
+LOOKED = Path(gettempdir()) / "drdd-looked"  # its time shows a probe that this process works
 WORD = "its process was lost; it goes on where it stopped"
 log = logging.getLogger("drdd.lost")
 
 
 def look_after() -> None:
-    """For ever. Time in which the server did not answer is no silence of anybody's."""
+    """Restart lost runs, forever. Server outages are not counted as missed heartbeats."""
     answered = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
@@ -55,9 +55,9 @@ def look_after() -> None:
 
 
 def take_up(client: SyncPrefectClient, watched_s: float) -> list[str]:
-    """The names of the runs that are to be started again, or are over.
+    """Reschedule lost runs, and mark those that were being cancelled as cancelled. Returns their names.
 
-    watched_s: for how long the server has answered; who is silent for no longer may be alive.
+    watched_s: seconds for which the server has answered; a run may be alive if its silence is shorter.
     """
     taken = []
     for run in _unfinished(client):
@@ -91,7 +91,7 @@ def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
 
 
 def _lives(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Whether anything was heard of it lately."""
+    """Whether the run has recently sent a heartbeat or changed its state."""
     now = DateTime.now("UTC")
     since = now.subtract(seconds=SILENCE_S)
     if run.state is not None and run.state.timestamp > since:

@@ -1,4 +1,4 @@
-"""The flow `drdd`: the stages of dvc.yaml as tasks, in a workspace of the run's own."""
+"""The flow `drdd`: the stages of dvc.yaml as tasks, in a workspace for each run."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from flows.service import deploy_champion
 from flows.stages import KEPT, RunPolicy, processes, run_stage
 from flows.workspace import Workspace, trial_overrides, workspace
 
-STARTS = 5  # of one run, after crashes and lost machines
+STARTS = 5  # maximum starts of one run, after crashes and lost machines
 Minutes = Annotated[int, Field(ge=0)]
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=8)
 PUBLISH = "publish"
@@ -40,23 +40,23 @@ def pipeline(
     stall_minutes: Minutes = 60,
     timeout_minutes: Minutes = 0,
 ) -> State[None]:
-    """Train, evaluate, publish and serve; what was made before, in whatever run, is not made again.
+    """Train, evaluate, publish and serve. Results of earlier runs are reused.
 
     Args:
         rev: A commit, tag or branch of the project. Empty: the project folder as it is, uncommitted
             changes included.
-        overrides: Params for this run alone, such as train.noise.images=4000. Such a run is a trial: it
+        overrides: Params for this run only, such as train.noise.images=4000. Such a run is a trial: it
             publishes a version and moves no alias, unless it overrides publish.* too.
-        presets: Presets for this run alone, applied in order before the overrides, such as
+        presets: Presets for this run only, applied in order before the overrides, such as
             all-in-one-5; `drdd presets list` shows them.
         target: Run this stage of dvc.yaml and what it depends on, such as train_residual. Empty: all.
-        keep: Stages whose outputs are taken as dvc.lock has them, even if what they depend on has
+        keep: Stages that are not run: their outputs in dvc.lock are used even if their dependencies have
             changed, such as train_noise.
-        force: Make everything anew, even what is up to date.
+        force: Run all stages, even those that are up to date.
         publish: Publish the model as a version in the registry.
         promote: Move the alias to the version if its gates are passed.
-        stall_minutes: A stage that says nothing for so long is stopped and tried again. 0: never.
-        timeout_minutes: A stage that takes longer is stopped. 0: never.
+        stall_minutes: A stage without output for this time is stopped and retried. 0: never.
+        timeout_minutes: A stage that takes longer than this is stopped. 0: never.
     """
     root, started = Path.cwd(), int(runtime.flow_run.run_count or 1)
     if started > STARTS:
@@ -66,7 +66,7 @@ def pipeline(
     asked = trial_overrides(overrides, presets)
     changed = asked if promote else [*asked, "publish.promote=false"]
     with workspace(root, str(runtime.flow_run.id), rev, changed, presets) as place:
-        os.chdir(place.path)  # a run is a process of its own
+        os.chdir(place.path)  # every run has its own process
         listed = graph.stages(Path(), target, () if publish else (PUBLISH,))
         names = [stage.name for stage in listed]
         unknown = sorted(set(keep) - set(names))
@@ -90,20 +90,20 @@ def pipeline(
 
 
 def _run(listed: Sequence[graph.Stage], policy: RunPolicy) -> dict[str, str]:
-    """What it took with each stage; all that they make is there afterwards, the version too.
+    """Run the stages. Returns the outcome of each; all outputs and the version then exist.
 
-    Raises what the first stage that failed raised.
+    Raises the error of the first stage that failed.
     """
     done: dict[str, Any] = {}
     for stage in listed:
         upstream = {name: done[name] for name in stage.upstream if name in done}
         done[stage.name] = run_stage.submit(stage.name, policy, upstream)
-    wait(list(done.values()))  # a failure must not stop what runs beside it
+    wait(list(done.values()))  # a failure must not stop concurrent stages
     outcomes = {name: future.result() for name, future in done.items()}
     _push(policy)
     ends.verify_outputs(outcomes)
     if outcomes.get(PUBLISH, KEPT) != KEPT and ends.is_unpublished():
-        # dvc.lock, or the cache, speaks of another registry, or of a version that is gone.
+        # dvc.lock or the cache refers to another registry, or to a deleted version.
         again = run_stage.submit(PUBLISH, replace(policy, force=True, keep=frozenset()), {})
         outcomes[PUBLISH] = again.result()
         _push(policy)
@@ -112,14 +112,14 @@ def _run(listed: Sequence[graph.Stage], policy: RunPolicy) -> dict[str, str]:
 
 
 def _push(policy: RunPolicy) -> None:
-    """DVC's remote has what was made; each stage tried to push its own while others ran."""
+    """Push outputs that did not reach DVC's remote when their stages tried to push them."""
     again = replace(policy, current=frozenset(), keep=frozenset(), force=False)
     for stage in processes.unpushed():
         run_stage.submit(stage, again, {}, pushed=True).result()
 
 
 def _end(root: Path, place: Workspace, outcomes: Mapping[str, str], served: bool) -> State[None]:
-    """The run's last state."""
+    """The final state of the run."""
     experiment = experiments.save(place.path, place.baseline, str(runtime.flow_run.name))
     if "judge" in outcomes:
         artifacts.judged(place.path)

@@ -1,4 +1,4 @@
-"""The deployment `drdd/promote`: an alias moves to a version that is published already."""
+"""The deployment `drdd/promote`: move an alias to a published version."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from drdd.registry.location import default_registry, open_registry
 
 @flow(name="drdd")
 def promote(version: str, alias: str = "", why: str = "", anyway: bool = False) -> State[None]:
-    """Verify every hash of a version, then move the alias to it; the service follows by itself.
+    """Verify every hash of a version, then move the alias to it. The service follows by itself.
 
     Args:
         version: A version's id, or an alias that points to it.
-        alias: What is to point to it. Empty: publish.alias of params.
-        why: Kept in the alias's history.
-        anyway: Also a version that missed a gate.
+        alias: The alias to move. Empty: publish.alias of params.
+        why: The reason, for the alias's history.
+        anyway: Move the alias even if the version missed a gate.
     """
     root = Path.cwd()
     params = load(root / FILE)

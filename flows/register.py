@@ -1,6 +1,6 @@
-"""`python -m flows.register`: the work pool and the deployments of prefect.yaml.
+"""`python -m flows.register`: register the work pool and the deployments of prefect.yaml.
 
-In the project's folder; done again, it changes nothing.
+Run it in the project's folder. Running it again changes nothing.
 """
 
 import argparse
@@ -20,9 +20,9 @@ PREFECT = str(Path(sys.executable).with_name("prefect"))
 
 
 def register(kind: str, template: Path | None = None) -> None:
-    """kind: of the pool, process or kubernetes; template: a base job template, JSON.
+    """Register. kind: of the pool, process or kubernetes; template: a base job template, JSON.
 
-    Raises TransientError with Prefect's own words when the deployments are refused.
+    Raises TransientError with Prefect's message when the deployments are refused.
     """
     with get_client(sync_client=True) as client:
         _pool(client, kind, template)
@@ -40,7 +40,7 @@ def register(kind: str, template: Path | None = None) -> None:
 
 
 def _resumed(client: SyncPrefectClient) -> set[str]:
-    """The deployments whose schedules somebody resumed: prefect.yaml has them paused."""
+    """The deployments whose schedules a user has resumed; they are paused in prefect.yaml."""
     return {
         deployment.name
         for deployment in client.read_deployments()

@@ -1,9 +1,9 @@
-"""`python -m flows.reproduce STAGE [--force]`: one stage of the workspace that is the current folder.
+"""`python -m flows.reproduce STAGE [--force]`: run one stage of the workspace in the current folder.
 
-In a process of its own, whose output is the stage's, and which ends the stage when it is told to end.
-How it went is in the stage's status (drdd.progress): the outcome UNCHANGED, RAN or RESTORED as soon as the
-outputs are in DVC's cache, or the failure. It goes on until DVC's remote has them too; exit status 0 then,
-else 1. Without a stage it imports what it will need and waits for a StageRequest, a line of JSON, so that
+It is a separate process that prints the output of the stage, and ends the stage on SIGTERM. The status of
+the stage (drdd.progress) gets the outcome UNCHANGED, RAN or RESTORED as soon as the outputs are in DVC's
+cache, or the failure. The process then pushes the outputs to DVC's remote and exits with status 0, or 1
+on failure. Without a stage, it imports its modules and waits for a StageRequest, a line of JSON, so that
 a run has a process ready in advance.
 """
 
@@ -43,14 +43,14 @@ PRELOADED = ("dvc.scm", "dvc.repo.fetch", "dvc_s3", "s3fs")
 
 @dataclass(frozen=True)
 class StageRequest:
-    """force: make the outputs anew, even if they are up to date."""
+    """The stage to run. force: even if its outputs are up to date."""
 
     stage: str
     force: bool
 
 
 def current(stages: Iterable[str]) -> frozenset[str]:
-    """Those with nothing to do: made of their inputs as they are, with outputs that can be fetched."""
+    """The stages that are up to date and whose outputs exist here or can be fetched."""
     with opened(Path()) as repo, locked(repo):
         return frozenset(name for name in stages if _is_current(repo, name))
 
@@ -62,7 +62,7 @@ def _is_current(repo: Repo, stage: str) -> bool:
 
 
 def has_outputs(stage: str) -> bool:
-    """Whether the outputs that dvc.lock names are here or can be fetched, whatever they were made of."""
+    """Whether the outputs in dvc.lock exist here or can be fetched, even if they are not up to date."""
     with opened(Path()) as repo, locked(repo):
         one, _ = found(repo, stage)
         return all(out.hash_info for out in one.outs) and not cache.missing(repo, one)
@@ -71,9 +71,9 @@ def has_outputs(stage: str) -> bool:
 def reproduce(repo: Repo, stage: str, force: bool, tell: Callable[[str], None]) -> None:
     """Bring the stage's outputs up to date, in the cache and in the remote.
 
-    Tells UNCHANGED, RAN, or RESTORED when the same was made before, in whatever workspace; after that only
-    the remote is waited for. Of runs that would make the same at once, one makes it and the others wait
-    for it. Raises TransientError when a store does not answer, DvcException when the stage fails.
+    tell: called with UNCHANGED, RAN, or RESTORED (made before in any workspace) when only pushing to the
+    remote remains. If several runs need the same outputs at once, one makes them and the others wait.
+    Raises TransientError when a store does not answer, DvcException when the stage fails.
     """
     with locked(repo), explained(REMOTE):
         if not force and _is_current(repo, stage):
@@ -99,7 +99,7 @@ def reproduce(repo: Repo, stage: str, force: bool, tell: Callable[[str], None]) 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One process at a time of all that share DVC's cache."""
+    """A lock among all processes that share DVC's cache."""
     path.parent.mkdir(parents=True, exist_ok=True)
     said = False
     while True:
@@ -113,7 +113,7 @@ def _alone(path: Path) -> Iterator[None]:
                 time.sleep(BUSY_POLL_S)
                 continue
             if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                continue  # whoever had it has just taken it away
+                continue  # its holder has just deleted it
             try:
                 yield
             finally:
@@ -122,13 +122,13 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _patiently(repo: Repo, stage: str, force: bool) -> None:
-    """Stages of one workspace that run at once may collide on DVC's locks of paths; that passes."""
+    """Reproduce, with retries: concurrent stages of a workspace may collide on DVC's locks of paths."""
     give_up = time.monotonic() + BUSY_PATIENCE_S
     while True:
         try:
             return reproduce(repo, stage, force, tell=partial(_tell, stage))
         except (RWLockFileCorruptedError, RWLockFileFormatError):
-            Path(".dvc/tmp/rwlock").unlink(missing_ok=True)  # its writer was killed
+            Path(".dvc/tmp/rwlock").unlink(missing_ok=True)  # left by a killed writer
         except LockError:
             if time.monotonic() > give_up:
                 raise
@@ -141,10 +141,10 @@ def _tell(stage: str, outcome: str) -> None:
 
 
 def _fail(stage: str, error: Exception) -> Failure:
-    """Into the status, unless the stage itself has said there why it failed."""
+    """Write the failure to the status, unless the stage has done so itself."""
     status = read_status(stage) or Status(stage, "failed")
     failure = status.failure or _failure(error)
-    with suppress(OSError):  # such as on a full disk; the failure is printed all the same
+    with suppress(OSError):  # such as on a full disk; the failure is also printed
         write_status(replace(status, state="failed", failure=failure))
     return failure
 
@@ -159,17 +159,17 @@ def _failure(error: Exception) -> Failure:
 
 
 def _ask_to_end(*_: object) -> None:
-    """A stage is told by whoever tells us, and ends in order; without one there is nothing to wait for."""
+    """Signal handler. The sender also signals the running stage, which ends in order; without one, exit."""
     if not psutil.Process().children():
         sys.exit(1)
 
 
 def _request(repo: Repo) -> StageRequest | None:
-    """What the arguments say, else a line that is waited for, with all done that can be in advance."""
+    """The request of the arguments, or else of a line on stdin, with imports done while waiting."""
     if len(sys.argv) > 1:
         return StageRequest(sys.argv[1], "--force" in sys.argv[2:])
     for name in PRELOADED:
-        with suppress(ImportError):  # which will be said where it is needed
+        with suppress(ImportError):  # reported where the module is needed
             import_module(name)
     with suppress(Exception):
         cache.connect(repo)
@@ -183,7 +183,7 @@ def _main() -> None:
     with opened(Path()) as repo:
         request = _request(repo)
         if request is None:
-            return  # the run has ended, and needs no further process
+            return  # the run has ended
         clear_status(request.stage)
         try:
             _patiently(repo, request.stage, request.force)

@@ -1,4 +1,4 @@
-"""The deployment `drdd-watch/watch`: new data and new params start a run, once per change."""
+"""The deployment `drdd-watch/watch`: start a run when data or params have changed."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from drdd.storage.filesystems import explained, open_filesystem
 from flows.git import git
 from flows.workspace import sources_of
 
-STATE = "drdd_watch"  # the Prefect variable that holds what was seen
+STATE = "drdd_watch"  # the Prefect variable with the state of the sensor
 VERSIONED = ("params.yaml", "dvc.yaml", "*.dvc")
 
 
@@ -27,13 +27,15 @@ def watch(
     branch: str = "",
     deployment: str = "full-pipeline",
 ) -> State[None]:
-    """Compare what is there with what was there. A change must hold still from one look to the next, so an
-    upload of many objects starts one run; the first look of all starts none.
+    """Compare the present data and params with those of the last run.
+
+    A run starts when a change is the same in two checks, so that an upload of many objects starts one
+    run. The first check starts none.
 
     Args:
-        prefixes: What to watch on S3, s3://bucket/prefix. Empty: every source in params that is there.
-        branch: Whose commits to watch and to run. Empty: the commit that the project folder is at.
-        deployment: What to start, of the flow drdd.
+        prefixes: S3 prefixes to watch, s3://bucket/prefix. Empty: every source in params on S3.
+        branch: The branch to watch and run. Empty: the commit of the project folder.
+        deployment: The deployment of the flow drdd to start.
     """
     root = Path.cwd()
     digest = look(root, prefixes, branch)
@@ -42,7 +44,7 @@ def watch(
     after, start = step(known, digest)
     said = "nothing has changed"
     if start:
-        # Before the state is written: a look that dies in between is repeated with the same key.
+        # Before the state is written: if the check dies in between, it is repeated with the same key.
         key = f"{name}-{after['count']}-{digest}"
         rev = {"rev": branch} if branch else {}
         run: Any = run_deployment(
@@ -79,9 +81,10 @@ def look(root: Path, prefixes: list[str], branch: str) -> str:
 
 
 def step(known: Mapping[str, Any] | None, digest: str) -> tuple[dict[str, Any], bool]:
-    """What is known after this look, and whether a run is to be started.
+    """The new state of the sensor, and whether to start a run.
 
-    seen: what the last run was for; pending: what the last look saw, if that was another; count: of runs.
+    Keys: seen, the digest of the last run; pending, the digest of the last check, if different; count, of
+    runs.
     """
     if known is None:
         return {"seen": digest, "pending": None, "count": 0}, False

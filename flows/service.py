@@ -1,4 +1,4 @@
-"""Puts the published champion into service on the cluster that the run used."""
+"""Deploy the published champion on the cluster of the run."""
 
 import json
 import os
@@ -15,16 +15,16 @@ from flows.stages import may_pass
 
 @task(task_run_name="serve", retries=2, retry_delay_seconds=[5, 20], retry_condition_fn=may_pass)
 def deploy_champion(root: Path, fresh: bool) -> str:
-    """Serve the aliases of serve.models; the running replicas swap to a new version without a pause.
+    """Serve the aliases of serve.models. Running replicas switch to a new version without a pause.
 
-    root: the project, which a registry that is a folder belongs to; fresh: whether the run has made
-    anything, so that what serves may have to change. A version that was not promoted changes nothing.
+    root: the project, to resolve a registry that is a folder; fresh: whether the run has made anything
+    new, so that the service may have to change. A version that was not promoted changes nothing.
     """
     published = json.loads(PUBLISHED.read_text())
     version = published["version"]
     if not published["promoted"]:
         return f"version {version} was not promoted; the service is left as it is"
-    if elsewhere := os.environ.get("DRDD_SERVICE"):  # somebody else's, which follows aliases too
+    if elsewhere := os.environ.get("DRDD_SERVICE"):  # a separate service, which follows aliases too
         there = _serves(elsewhere, published["alias"], version)
         return (
             f"{elsewhere} " + ("serves" if there else "does not serve yet") + f" version {version}"

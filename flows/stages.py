@@ -1,4 +1,4 @@
-"""One Prefect task for each stage, with its progress, its log, its retries and its failure in words."""
+"""A Prefect task for each stage, with progress, log, retries and an explanation of failures."""
 
 import json
 import subprocess
@@ -22,13 +22,13 @@ from flows.children import ENDING, stop
 from flows.reproduce import UNCHANGED, StageRequest, has_outputs
 
 POLL_S = 0.2
-SHOW_EVERY_S = 1.0  # how often Prefect hears of progress
+SHOW_EVERY_S = 1.0  # how often progress is sent to Prefect
 LAST_LINES = 20
-LAST_WORDS_S = 5.0  # for what a stage printed as it ended
+LAST_WORDS_S = 5.0  # to read the last output of a stage
 LOGS = Path(".drdd/logs")
-READY = 2  # processes that wait for a stage
+READY = 2  # processes kept ready for a stage
 KEPT = "kept"
-REMEDIES = {  # where the error itself carries none
+REMEDIES = {  # for errors without a remedy of their own
     "user": "Correct what the message names, such as a key of params.yaml; then start the run again.",
     "transient": "Start the run again: it goes on where it stopped. `drdd doctor` checks the services.",
     "interrupted": "Start the run again: it goes on where it stopped.",
@@ -38,11 +38,11 @@ REMEDIES = {  # where the error itself carries none
 
 @dataclass(frozen=True)
 class RunPolicy:
-    """How a run treats its stages.
+    """The options of a run for its stages.
 
-    current: those that had nothing to do when it began; keep: those whose outputs are taken as they
-    are; force: make all others anew; stall_s: how long a stage may be silent, 0 is for ever; timeout_s: how
-    long it may take, 0 is for ever.
+    current: stages that were up to date when it began; keep: stages that are not run; force: run all
+    others; stall_s: maximum time of a stage without output, 0 for no limit; timeout_s: maximum time of a
+    stage, 0 for no limit.
     """
 
     current: frozenset[str] = frozenset()
@@ -53,9 +53,9 @@ class RunPolicy:
 
 
 class StageProcesses:
-    """Processes for stages, some of which have done their imports before a stage is ready to run.
+    """Processes for stages; some do their imports in advance.
 
-    pushing: by stage, those whose outputs are in DVC's cache, and not in its remote yet.
+    pushing: by stage, processes whose outputs are in DVC's cache, but not yet in its remote.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class StageProcesses:
         self.pushing: dict[str, subprocess.Popen[str]] = {}
 
     def prepare(self, count: int = READY) -> None:
-        """In the current folder."""
+        """Start processes in the current folder until `count` are ready."""
         with self._lock:
             while len(self._ready) < count and not ENDING.is_set():
                 self._ready.append(_started())
@@ -79,12 +79,12 @@ class StageProcesses:
         return process
 
     def unpushed(self) -> list[str]:
-        """The stages whose outputs did not reach the remote, when each has been tried to the end."""
+        """Wait for all pushes. Returns the stages whose outputs did not reach the remote."""
         tried, self.pushing = self.pushing, {}
         return [stage for stage, process in tried.items() if process.wait() != 0]
 
     def close(self) -> None:
-        """End those that got no stage."""
+        """End the processes without a stage."""
         with self._lock:
             for process in self._ready:
                 assert process.stdin is not None
@@ -108,7 +108,7 @@ processes = StageProcesses()
 
 
 class StageFailedError(Exception):
-    """A stage failed. retry: whether trying again may help."""
+    """A stage failed. retry: whether a retry may help."""
 
     def __init__(self, message: str, retry: bool) -> None:
         super().__init__(message)
@@ -131,10 +131,10 @@ def may_pass(task: Task[..., object], run: TaskRun, state: State) -> bool:
 def run_stage(
     stage: str, policy: RunPolicy, upstream: Mapping[str, str], pushed: bool = False
 ) -> str:
-    """Bring the outputs of `stage` up to date in the current folder; how they came to be there.
+    """Bring the outputs of `stage` up to date in the current folder. Returns the outcome.
 
-    upstream: the same of the stages that this one reads; pushed: return only when DVC's remote has the
-    outputs too, for which others need not wait. Raises StageFailedError.
+    upstream: outcomes of the stages that this one reads; pushed: return only when DVC's remote has the
+    outputs too, which other stages need not wait for. Raises StageFailedError.
     """
     if stage in policy.keep:
         if has_outputs(stage):
@@ -148,13 +148,16 @@ def run_stage(
 
 @dataclass
 class _StageRun:
-    """The process of a stage: over when its status has an outcome or, with `pushed`, when it has ended."""
+    """The process of a stage.
+
+    It is done when its status has an outcome or, with `pushed`, when it exits.
+    """
 
     stage: str
     policy: RunPolicy
     pushed: bool
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
-    last_sign: float = field(default_factory=time.monotonic)  # of life: a line, or progress
+    last_sign: float = field(default_factory=time.monotonic)  # time of the last output or progress
 
     def outcome(self) -> str:
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -173,7 +176,7 @@ class _StageRun:
         raise self._failed(self._failure(status))
 
     def _read(self, process: "subprocess.Popen[str]", log: Callable[[str], None]) -> None:
-        """What the stage prints is for people: into the task's log and a file."""
+        """Copy the output of the stage to the task's log and a file."""
         assert process.stdout is not None
         with (LOGS / f"{self.stage}.log").open("a", buffering=1) as kept:
             for line in filter(None, (line.rstrip() for line in process.stdout)):
@@ -183,13 +186,16 @@ class _StageRun:
                 log(line)
 
     def _watch(self, process: "subprocess.Popen[str]") -> Status | None:
-        """The status when it is over. Raises StageFailedError when the stage took too long."""
+        """Wait until it is done; returns its status.
+
+        Raises StageFailedError when the stage took too long.
+        """
         began = self.last_sign
         seen: Status | None = None
         artifact: UUID | None = None
         linked, unshown, next_show = False, False, 0.0
         while True:
-            ended = process.poll() is not None  # before its last word is read
+            ended = process.poll() is not None  # read before the last status
             status = read_status(self.stage)
             now = time.monotonic()
             if ended or (status is not None and status.outcome and not self.pushed):
@@ -218,7 +224,7 @@ class _StageRun:
         raise self._failed(failure)
 
     def _failure(self, status: Status | None) -> Failure:
-        """Its own word, if it had one."""
+        """The failure in the status, or one for a process that died without it."""
         if status is not None and status.failure is not None:
             return status.failure
         last = self.last_lines[-1] if self.last_lines else "it ended without a word"

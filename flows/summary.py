@@ -1,4 +1,4 @@
-"""What a finished run made, for the terminal, from what it left in Prefect: wherever it ran."""
+"""The summary of a finished run for the terminal, from its artifacts in Prefect."""
 
 import json
 import re
@@ -15,18 +15,21 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.sorting import ArtifactSort
 from rich.table import Table
 
-COLOURS = {"passed": "green", "not gated": "default"}  # of a verdict; any other is of a missed gate
+COLOURS = {
+    "passed": "green",
+    "not gated": "default",
+}  # of verdicts; any other verdict is a missed gate
 SHOWN = {"PSNR of the input, dB": "input, dB", "PSNR, dB": "PSNR, dB", "gain, dB": "gain, dB"}
 
 
 def metrics(client: SyncPrefectClient, run: UUID) -> list[dict[str, Any]]:
-    """A row a task, as flows.artifacts makes them; [] when the run did not come so far."""
+    """A row per task, as in flows.artifacts; [] if the run has no results."""
     found = _artifact(client, run, "metrics")
     return json.loads(found) if found else []
 
 
 def places(client: SyncPrefectClient, run: UUID) -> list[str]:
-    """Such as "report: PATH": where things are, and what is to be said of them."""
+    """Lines such as "report: PATH", with notes."""
     found = _artifact(client, run, "links") or ""
     lines = [line.removeprefix("- ") for line in found.splitlines()]
     return [re.sub(r"\[(.*?)\]\(.*?\)", r"\1", line).replace("`", "") for line in lines]

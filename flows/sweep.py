@@ -1,4 +1,4 @@
-"""Which runs a sweep makes: all combinations of the values of some params."""
+"""The runs of a sweep: all combinations of the values of some params."""
 
 import itertools
 import math
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from drdd.errors import UserError
 
-MOST = 200  # runs of one sweep
+MOST = 200  # maximum runs of one sweep
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A key of params and the values that it takes in turn, as they are written in overrides."""
+    """A key of params and its values, as text for overrides."""
 
     key: str
     values: tuple[str, ...]
 
 
 def axes(given: Sequence[str]) -> list[Axis]:
-    """Of "KEY=VALUE,VALUE,...". A comma within brackets, braces or quotes is part of a value.
+    """Parse "KEY=VALUE,VALUE,...". A comma within brackets, braces or quotes is part of a value.
 
     Raises UserError on anything else, on a key that is given twice, and on too many combinations.
     """

@@ -1,4 +1,4 @@
-"""Start a run of the deployment and show it to the end: one line a stage, with progress and ETA."""
+"""Start a run of the deployment and watch it: one line per stage, with progress and ETA."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from flows.graph import stages
 
 DEPLOYMENT = "full-pipeline"
 POLL_S = 1.0
-LIMIT = 200  # artifacts, or tasks, of one run
+LIMIT = 200  # maximum artifacts or tasks of one run
 LINE_EVERY_S = 20.0
 PASSING = ("Scheduled", "Pending", "Submitting", "Late")
 MARKS = {"COMPLETED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CRASHED": "[red]✗[/]", "RUNNING": "▸"}
@@ -37,7 +37,7 @@ MARKS = {"COMPLETED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CRASHED": "[red
 
 @dataclass(frozen=True)
 class StageRow:
-    """A task run as it stands; `word` is its progress line while it runs."""
+    """The state of a task run. word: its progress line while it runs."""
 
     name: str
     state: str
@@ -46,7 +46,7 @@ class StageRow:
 
 
 def start(parameters: Mapping[str, Any], tags: Sequence[str] = ()) -> FlowRun:
-    """A run of drdd/full-pipeline. Raises UserError when the server does not know the deployment."""
+    """Start a run of drdd/full-pipeline. Raises UserError when the deployment is not registered."""
     name = f"drdd/{DEPLOYMENT}"
     try:
         return run_deployment(  # type: ignore[return-value]
@@ -61,7 +61,7 @@ def start(parameters: Mapping[str, Any], tags: Sequence[str] = ()) -> FlowRun:
 
 
 def watch(run: FlowRun, console: Console) -> FlowRun:
-    """Returns the finished run. Ctrl-C stops the watching, not the run."""
+    """Watch until the run has finished, and return it. Ctrl-C stops watching, not the run."""
     order = [stage.name for stage in stages(Path())] + ["serve"]
     with get_client(sync_client=True) as client:
         if console.is_terminal:
@@ -76,7 +76,7 @@ def watch(run: FlowRun, console: Console) -> FlowRun:
 
 
 def watch_all(runs: Sequence[FlowRun], said: Sequence[str], console: Console) -> list[FlowRun]:
-    """Until all have ended, in the order given; said: what is special about each."""
+    """Watch until all runs have finished; returns them in order. said: a description of each."""
     began, shown = time.monotonic(), dict.fromkeys((run.id for run in runs), "")
     with get_client(sync_client=True) as client:
         while True:
@@ -98,7 +98,7 @@ def watch_all(runs: Sequence[FlowRun], said: Sequence[str], console: Console) ->
 def _watch_lines(
     client: SyncPrefectClient, run_id: UUID, order: Sequence[str], console: Console
 ) -> FlowRun:
-    """For a log: a line when a stage changes its state, and its progress now and then."""
+    """Watch without a terminal: a line for each change of state, and for progress from time to time."""
     shown: dict[str, tuple[str, float]] = {}
     while True:
         run, rows = _look(client, run_id, order)
@@ -144,7 +144,7 @@ def _look(
             flow_run_filter=mine, sort=TaskRunSort.NAME_ASC, limit=LIMIT
         )
     ]
-    # A task run gets its stage's name when it starts; until then the stage is simply waiting.
+    # A task run gets the name of its stage when it starts; until then the stage is shown as pending.
     started = {row.name: row for row in rows}
     return run, [started.get(name, StageRow(name, "Pending", "", 0.0)) for name in order]
 

@@ -1,7 +1,7 @@
-"""Where a run works: a git worktree of its own, of a commit or of the project folder as it is now.
+"""The workspace of a run: its own git worktree, of a commit or of the present project folder.
 
-It shares DVC's cache and the checkpoints of training with the project, so it makes nothing anew that was
-made before, and goes on where a run that was stopped left off. The user's files see nothing of it.
+It shares DVC's cache and the training checkpoints with the project, so it reuses earlier results, and an
+interrupted run resumes. The user's files are not changed.
 """
 
 import fcntl
@@ -24,17 +24,17 @@ from flows.git import git, worktree_tree
 
 RUNS = Path(".drdd/runs")
 SHARED = (Path(".drdd/checkpoints"), Path(".drdd/tensorboard"))
-DONE = Path(".drdd/done")  # in the workspace of a run that has ended well
+DONE = Path(".drdd/done")  # in the workspace of a successful run
 KEEP = 5
 PATIENCE_S = 600.0
-FORGOTTEN_S = 7 * 24 * 3600.0  # a run that was stopped, or failed, so long ago
-CACHE = "DRDD_DVC_CACHE"  # a folder for DVC's cache, such as one that several machines mount
+FORGOTTEN_S = 7 * 24 * 3600.0  # after which workspaces of stopped or failed runs are deleted
+CACHE = "DRDD_DVC_CACHE"  # a folder for DVC's cache, such as one shared by several machines
 KEYS = ("access_key_id", "secret_access_key", "session_token", "endpointurl")
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """path: the folder; baseline: the commit that the run's experiment belongs to."""
+    """path: the folder; baseline: the baseline commit of the run's experiment."""
 
     path: Path
     baseline: str
@@ -44,11 +44,11 @@ class Workspace:
 def workspace(
     root: Path, run: str, rev: str, overrides: Sequence[str], presets: Sequence[str] = ()
 ) -> Iterator[Workspace]:
-    """The folder in which run `run` (any unique name) works, and it alone until the block ends.
+    """The workspace of run `run` (any unique name), locked until the block ends.
 
-    rev: a commit, tag or branch; "" for the project folder as it is, uncommitted changes included.
-    A run that is started again finds the folder as it left it. Raises UserError on a bad override, an
-    unknown preset or rev; TransientError when the run has another process that works in the folder.
+    rev: a commit, tag or branch; "" for the present project folder, with uncommitted changes. A restarted
+    run finds its workspace as it left it. Raises UserError on a bad override, an unknown preset or rev;
+    TransientError when another process of the run uses the workspace.
     """
     path = (root / RUNS / run).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def workspace(
         if not (path / ".drdd").exists():
             with _one_at_a_time(root):
                 _make(root, path, rev, overrides, presets)
-        # Of processes that are gone. Nobody else works here, and their numbers may be others' now.
+        # Left by dead processes, since the workspace is locked; their ids may have been reused.
         (path / ".dvc/tmp/rwlock").unlink(missing_ok=True)
         baseline = git(path, "rev-parse", "HEAD")
         yield Workspace(path, baseline)
@@ -67,7 +67,7 @@ def workspace(
 
 
 def _lock(file: IO[str], path: Path) -> None:
-    """A process of the same run that is only cut off from the server is left to finish."""
+    """Lock the workspace. Another process of the run, cut off from the server, may still use it."""
     give_up = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -80,7 +80,10 @@ def _lock(file: IO[str], path: Path) -> None:
 
 
 def trial_overrides(overrides: Sequence[str], presets: Sequence[str] = ()) -> list[str]:
-    """A run with overrides or presets is a trial: it moves no alias, unless they say what is published."""
+    """Overrides for a trial, a run with overrides or presets:
+
+    it moves no alias unless they set publish.*.
+    """
     trial = bool(overrides or presets)
     said = any(item.startswith("publish.") for item in overrides)
     return [*overrides, "publish.promote=false"] if trial and not said else list(overrides)
@@ -90,7 +93,7 @@ def _make(
     root: Path, path: Path, rev: str, overrides: Sequence[str], presets: Sequence[str]
 ) -> None:
     commit, tree = _source(root, rev)
-    shutil.rmtree(path, ignore_errors=True)  # what a run left that was killed just here
+    shutil.rmtree(path, ignore_errors=True)  # left by a run that was killed here
     git(root, "worktree", "prune")
     git(root, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), commit)
     try:
@@ -111,7 +114,7 @@ def _make(
 
 
 def _source(root: Path, rev: str) -> tuple[str, str]:
-    """The commit of a run's experiment, and the files it begins with."""
+    """The baseline commit of a run, and the tree of files that it begins with."""
     if not rev:
         return git(root, "rev-parse", "HEAD"), worktree_tree(root)
     if git(root, "remote"):
@@ -124,12 +127,14 @@ def _source(root: Path, rev: str) -> tuple[str, str]:
 
 
 def _share_cache(root: Path, path: Path) -> None:
-    """DVC's settings of the project, and its cache; but keys that the environment has stay there."""
+    """Use the DVC settings and cache of the project. Keys in the environment are not copied."""
     local = path / ".dvc/config.local"
     local.touch(0o600)
     with Repo(str(root)) as repo, Config(str(path / ".dvc")).edit("local") as settings:
         for level in ("repo", "local"):
-            merge(settings, repo.config.load_one(level))  # its paths are not relative to ours
+            merge(
+                settings, repo.config.load_one(level)
+            )  # its paths are not relative to the workspace
         for remote in settings["remote"].values():
             if remote.get("access_key_id") == os.environ.get("AWS_ACCESS_KEY_ID"):
                 for name in KEYS:
@@ -139,14 +144,14 @@ def _share_cache(root: Path, path: Path) -> None:
 
 
 def _link_sources(root: Path, path: Path, params: Params) -> None:
-    """What lies in ignored folders of the project is in no commit: link to it.
+    """Link to files in ignored folders of the project, which are in no commit.
 
-    That is, to corpora, checkpoints to start from, and a registry that is a folder.
+    These are corpora, pretrained checkpoints, and a registry that is a folder.
     """
     registry = params.publish.registry
     if "://" not in registry:
         (root / registry).mkdir(parents=True, exist_ok=True)
-    # In order of path, so that a folder is linked before what is inside it.
+    # In order of path, so that a folder is linked before its content.
     for named in sorted(sources_of(params) | {registry, params.train.noise.start}, key=Path):
         source = Path(named)
         made_by_a_stage = source.parts[:2] == ("data", "photographs")
@@ -158,7 +163,7 @@ def _link_sources(root: Path, path: Path, params: Params) -> None:
 
 
 def sources_of(params: Params) -> set[str]:
-    """Where the pictures of all corpora come from."""
+    """The sources of all corpora."""
     sources = {corpus.source for corpus in params.corpora.values()}
     return sources | {
         side for pairs in params.paired.values() for side in (pairs.input, pairs.target)
@@ -167,14 +172,14 @@ def sources_of(params: Params) -> set[str]:
 
 @contextmanager
 def _one_at_a_time(root: Path) -> Iterator[None]:
-    """git's list of worktrees, and who is to go, are not for two at once."""
+    """A lock on the list of worktrees and on pruning."""
     with (root / RUNS / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _prune(root: Path) -> None:
-    """Of runs that ended well the newest few are kept; of others those that may yet be gone on with."""
+    """Delete old workspaces, except the newest of successful runs and those that may be resumed."""
     done = sorted(
         (path.parent.parent for path in (root / RUNS).glob(f"*/{DONE}")),
         key=lambda path: (path / DONE).stat().st_mtime,
