@@ -1,7 +1,7 @@
-"""restored.jsonl, beside the outputs: what was restored from what, by which model, and what failed.
+"""restored.jsonl, beside the outputs: the input, model and problem of each output.
 
-A line a file. It is written anew every few seconds, whole, so a run that is killed loses no more than it
-did since; what it did then is done again, with the same bytes.
+It has one line per file and is rewritten atomically every few seconds. A killed run loses only the records
+since then; these files are restored again, with the same bytes.
 """
 
 import json
@@ -13,7 +13,7 @@ from drdd.storage.objects import Store
 
 FILE = "restored.jsonl"
 EVERY_S = 5.0
-SHARE = 20  # writing takes no more than a twentieth of the time
+SHARE = 20  # writing takes at most a twentieth of the time
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Record:
 
 
 class RestoreLedger:
-    """The records of an output's root, by input. A line that cannot be read is as if it were not there."""
+    """The records of an output root, by input. Unreadable lines are ignored."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -39,7 +39,7 @@ class RestoreLedger:
 
     @property
     def uri(self) -> str:
-        """The output's root."""
+        """The output root."""
         return self._store.uri
 
     def add(self, record: Record) -> None:

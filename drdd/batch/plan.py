@@ -1,4 +1,4 @@
-"""Which files are restored, and what each becomes: the tree of the inputs, mirrored."""
+"""Plan a batch: the input files, and the outputs in the same folder structure."""
 
 import re
 from collections.abc import Sequence
@@ -16,18 +16,17 @@ WILD = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """output: the name below the output's root, "/"-separated."""
+    """output: the name below the output root, "/"-separated."""
 
     entry: Entry
     output: str
 
 
 def plan(inputs: Sequence[str], output: str, suffix: str) -> list[PlannedFile]:
-    """Every picture that `inputs` hold: files, folders, archives, s3:// prefixes, or patterns of these.
+    """List all pictures in `inputs`: files, folders, archives, s3:// prefixes, or patterns of these.
 
-    In a pattern `*` and `?` stand for anything within a name, `**` for any folders. What lies below
-    `output` is no input. Raises UserError when there is nothing to restore, or two inputs would
-    become one file.
+    In a pattern, `*` and `?` match within a name, `**` matches any folders. Files below `output` are left
+    out. Raises UserError when there is nothing to restore, or two inputs would become the same output.
     """
     found = _files(inputs) if len(inputs) > 1 else _source(inputs[0])
     root = _absolute(output)
@@ -43,7 +42,7 @@ def plan(inputs: Sequence[str], output: str, suffix: str) -> list[PlannedFile]:
 
 
 def _source(source: str) -> list[Entry]:
-    """Of a folder, an archive, a prefix, a pattern or a single file."""
+    """The files of a folder, an archive, a prefix, a pattern or a single file."""
     if WILD.search(source) and not Path(source).exists():
         return _matching(source)
     if is_picture(source):
@@ -52,7 +51,7 @@ def _source(source: str) -> list[Entry]:
 
 
 def _files(inputs: Sequence[str]) -> list[Entry]:
-    """What a shell made of a pattern: names are below the folder that all of them share."""
+    """Several files, as from a pattern in a shell. Names are relative to their common folder."""
     whole = [_absolute(name) for name in inputs]
     missing = [name for name, path in zip(inputs, whole, strict=True) if not Path(path).is_file()]
     if missing:
@@ -64,7 +63,7 @@ def _files(inputs: Sequence[str]) -> list[Entry]:
 
 
 def _matching(pattern: str) -> list[Entry]:
-    """Names are below the last folder before the first wildcard."""
+    """The files that match a pattern. Names are relative to the last folder before the first wildcard."""
     fixed = pattern[: WILD.search(pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
     rest = pattern.removeprefix(fixed).lstrip("/")
     source = fixed or ("/" if pattern.startswith("/") else ".")
@@ -87,7 +86,7 @@ def _expression(pattern: str) -> str:
 
 
 def is_picture(source: str) -> bool:
-    """Whether it is one local file, and none that holds or names others."""
+    """Whether it is a local file, but not an archive or a list."""
     local = "://" not in source and Path(source).is_file()
     return local and not is_archive(source) and not is_list(source)
 

@@ -1,4 +1,7 @@
-"""Many files restored, by this process or by several workers, and a ledger of what became of each."""
+"""Restore many files in this process or several workers, and keep a ledger.
+
+An interrupted batch resumes.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,8 +10,8 @@ from drdd.batch.plan import PlannedFile
 from drdd.batch.worker import BatchRestorer, Recipe
 from drdd.progress import Reporter
 
-SHARE = 32  # files that a worker is given at once, at most: it reports when all are done
-TURNS = 8  # shares of a worker, at least, where there are enough files
+SHARE = 32  # maximum files in a share of a worker, which reports when all of them are done
+TURNS = 8  # minimum shares per worker, if there are enough files
 
 
 def restore_all(
@@ -20,10 +23,10 @@ def restore_all(
     threads: int = 1,
     batch: int = 8,
 ) -> list[Record]:
-    """A record of each file; those that an earlier run did and that still are as they were are kept.
+    """Restore files and return a record of each. Unchanged results of earlier runs are kept.
 
-    ledger: of the output's root; workers: several are processes of Ray's. Raises TransientError when a
-    store stops answering; what was done till then is in the ledger.
+    ledger: of the output root; workers: more than one run in processes of Ray. Raises TransientError when a
+    store stops answering; the ledger then has the files that are done.
     """
     known = {
         file.entry.name: ledger.records[file.entry.name]
@@ -49,7 +52,7 @@ def _records(
     workers: int,
     arguments: tuple[Recipe, str, Mapping[str, Record], int, int],
 ) -> Iterator[Record]:
-    """arguments: of each BatchRestorer."""
+    """Yield a record per file. arguments: of each BatchRestorer."""
     if workers > 1:
         from drdd.batch.workers import records
 

@@ -1,4 +1,4 @@
-"""What a worker does with its share of the files: read ahead, restore in batches, write behind."""
+"""A worker of a batch: prefetch files, restore them in batches, and write in the background."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +25,7 @@ ANY = Limits(min_side=1, max_side=10**9, max_pixels=10**9)
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides the bytes of an output besides its input.
+    """All that determines the bytes of an output, except its input.
 
     model: as drdd.registry.location.folder_of takes it; weights: SHA-256 of its files; suffix: a key of
     drdd.pictures.files.FORMATS.
@@ -43,7 +43,7 @@ class Recipe:
 
 
 def weights_of(folder: Path) -> str:
-    """SHA-256 of a model folder's two files."""
+    """SHA-256 over the two files of a model folder."""
     digest = sha256()
     for name in ("config.json", "model.safetensors"):
         digest.update((folder / name).read_bytes())
@@ -52,7 +52,7 @@ def weights_of(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class _Read:
-    """A file as it was read: its pixels, or a record where there is nothing to restore."""
+    """A file that was read: its pixels, or a record if there is nothing to restore."""
 
     file: PlannedFile
     sha256: str = ""
@@ -61,7 +61,7 @@ class _Read:
 
 
 class BatchRestorer:
-    """Keeps the model for all the shares it is given. known: records of earlier runs, by input."""
+    """Restores shares of files with one loaded model. known: records of earlier runs, by input."""
 
     def __init__(
         self, recipe: Recipe, output: str, known: Mapping[str, Record], batch: int, threads: int
@@ -73,7 +73,7 @@ class BatchRestorer:
         self._name = recipe.model.rstrip("/").rpartition("/")[2]
 
     def records(self, files: Sequence[PlannedFile]) -> Iterator[Record]:
-        """One record a file, in the order in which they are done."""
+        """Yield one record per file, in order of completion."""
         waiting: dict[tuple[int, int], list[_Read]] = {}
         with ThreadPoolExecutor(2) as writers:
             writing: list[Future[Record]] = []
@@ -107,7 +107,7 @@ class BatchRestorer:
             return _Read(file, record=self._record(file, digest, problem=str(error)))
 
     def _is_done(self, known: Record, digest: str, file: PlannedFile) -> bool:
-        """By hash, of the input and of the output as it lies there."""
+        """Whether the hashes of the input and of the existing output match an earlier record."""
         same = (digest, self._recipe.digest, file.output, "")
         if (known.sha256, known.recipe, known.output, known.problem) != same:
             return False

@@ -1,4 +1,4 @@
-"""Several workers on Ray Data: on the cluster that RAY_ADDRESS names, else on one of this process's own."""
+"""Several workers by Ray Data, on the cluster at RAY_ADDRESS or else on a private one."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from drdd.intake.streaming import cause, here_if_local, settle_ray_data
 
 
 class _Actor:
-    """A BatchRestorer as Ray Data's actors hold it."""
+    """A BatchRestorer as an actor of Ray Data."""
 
     def __init__(self, *arguments: Any) -> None:
         self._restorer = BatchRestorer(*arguments)
@@ -31,12 +31,12 @@ def records(
     workers: int,
     arguments: tuple[Recipe, str, Mapping[str, Record], int, int],
 ) -> Iterator[Record]:
-    """One record a file, in the order in which they are done.
+    """Yield one record per file, in order of completion.
 
-    share: files that a worker is given at once; arguments: of each BatchRestorer.
+    share: number of files in a share of a worker; arguments: of each BatchRestorer.
     """
     recipe, output, _, _, threads = arguments
-    # Else Ray says on stderr, of every pool of Ray Data's own making, that it might lose its arguments.
+    # Without this, Ray warns on stderr about the arguments of each actor pool of Ray Data.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with ray_cluster(cpus=workers * threads):
         settle_ray_data(in_order=False)

@@ -13,10 +13,10 @@ LINE = 24
 
 
 def contact_sheet(tiles: Sequence[tuple[Pixels, str]], columns: int = 6) -> Image.Image:
-    """`columns` tiles a row, in the given order; the same tiles give the same pixels.
+    """Draw `columns` tiles per row, in order; the same tiles give the same pixels.
 
-    tiles: (H, W, 3) uint8 and a label each, cut to what fits below the tile. A picture is shown
-    whole: scaled down to TILE where it is larger, at its own resolution where it is not.
+    tiles: (H, W, 3) uint8 with a label, which is cut to fit below the tile. Pictures larger than TILE are
+    scaled down.
     """
     shown = max(1, min(columns, len(tiles)))
     rows = ceil(len(tiles) / shown)
@@ -37,7 +37,7 @@ def contact_sheet(tiles: Sequence[tuple[Pixels, str]], columns: int = 6) -> Imag
 
 
 def _cut(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The label, or as much of its beginning as fits below a tile."""
+    """The label, cut to fit below a tile."""
     if font.getlength(label) <= TILE[0]:
         return label
     kept = next(n for n in range(len(label), -1, -1) if font.getlength(f"{label[:n]}…") <= TILE[0])

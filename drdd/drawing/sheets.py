@@ -10,7 +10,7 @@ from drdd.pictures.pixels import Pixels
 
 CELL = (300, 220)
 GAP, LABEL, HEADING, CAPTION = 8, 110, 34, 24
-LETTERS = 11  # of a row's name, a line
+LETTERS = 11  # per line of a row's name
 INK, FAINT, PAPER = "#1c2330", "#66707f", "#ffffff"
 
 Cell = tuple[Pixels, str]  # (H, W, 3), and the caption below it
@@ -19,9 +19,9 @@ Cell = tuple[Pixels, str]  # (H, W, 3), and the caption below it
 def sheet(
     columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], size: tuple[int, int] = CELL
 ) -> Image.Image:
-    """Rows of a name and as many cells as there are columns; the same rows give the same pixels.
+    """Draw rows of a name and one cell per column; the same rows give the same pixels.
 
-    size: (width, height) of a cell, which shows the middle of its picture, see `cover`.
+    size: (width, height) of a cell, which shows the centre of its picture, see `cover`.
     """
     step = size[0] + GAP, size[1] + CAPTION + GAP
     drawn = Image.new("RGB", (LABEL + len(columns) * step[0], HEADING + len(rows) * step[1]), PAPER)
@@ -41,9 +41,9 @@ def sheet(
 
 
 def cover(pixels: Pixels, size: tuple[int, int]) -> Image.Image:
-    """The middle of a picture at its own resolution, scaled up only if it is smaller than `size`.
+    """The centre of a picture at its own resolution, scaled up only if it is smaller than `size`.
 
-    Noise and fine detail would vanish in a scaled-down picture.
+    Scaling down would remove noise and fine detail.
     """
     image = Image.fromarray(pixels)
     scale = max(1.0, size[0] / image.width, size[1] / image.height)

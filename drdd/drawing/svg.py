@@ -1,4 +1,4 @@
-"""Plots by matplotlib as SVG: the same figure gives the same bytes; a page's style decides the colours."""
+"""Plots by matplotlib as SVG, with reproducible bytes and colours from the style of the page."""
 
 import io
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-# What is drawn in these colours takes those of the page's variables where it is part of a page.
+# On a page, these colours are replaced by variables of its style.
 COLOURS = {
     "#5d6675": "--faint",
     "#e2e3df": "--line",
@@ -21,7 +21,7 @@ COLOURS = {
 FAINT, LINE, INK, ACCENT, OTHER, PAPER = COLOURS
 SVG = "http://www.w3.org/2000/svg"
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text
+    "svg.fonttype": "none",  # keep text as text
     "text.parse_math": False,  # a name may hold a $
     "font.sans-serif": ["DejaVu Sans", "sans-serif"],
     "font.size": 12,
@@ -40,14 +40,14 @@ for _prefix, _uri in (("", SVG), ("xlink", "http://www.w3.org/1999/xlink")):
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure; sizes and places in pixels, which are points here."""
+    """An empty figure, with sizes and positions in pixels (one point is one pixel)."""
     drawn = Figure(figsize=(width / 72, height / 72), dpi=72)
     drawn.patch.set_visible(False)
     return drawn
 
 
 def number(value: float, _: int | None = None) -> str:
-    """As an axis shows it."""
+    """The label of a value on an axis."""
     text = f"{value:,.0f}" if abs(value) >= 10 or value == 0 else f"{round(value, 9):g}"
     return text.replace("-", "\N{MINUS SIGN}")
 
@@ -56,12 +56,12 @@ NUMBERS = FuncFormatter(number)
 
 
 def ticks(count: int, whole: bool = False) -> MaxNLocator:
-    """About `count` round values: 1, 2 or 5 times a power of ten apart."""
+    """About `count` round values, in steps of 1, 2 or 5 times a power of ten."""
     return MaxNLocator(count + 1, steps=[1, 2, 5, 10], integer=whole)
 
 
 def whole_file(drawn: Figure, label: str) -> bytes:
-    """A picture of its own, on white; label: for who cannot see it."""
+    """The SVG as a file of its own, on white. label: text for screen readers."""
     root = _drawn(drawn, label, {})
     for side in ("width", "height"):  # in pixels
         root.set(side, root.get(side, "").removesuffix("pt"))
@@ -75,10 +75,10 @@ def inline(
     titles: Mapping[str, str] | None = None,
     hidden: bool = False,
 ) -> str:
-    """An element of a page. kind: its class; titles: what is said where the pointer rests, by gid.
+    """The SVG as an element of a page. kind: its class; titles: tooltips by gid.
 
-    label: for who cannot see it, another for each figure of a page; hidden: from them, where it only
-    repeats what stands beside it.
+    label: text for screen readers, different for each figure of a page; hidden: whether screen readers skip
+    the figure because it repeats the text beside it.
     """
     root = _drawn(drawn, label, titles or {})
     if hidden:
@@ -94,7 +94,7 @@ def inline(
 
 
 def _drawn(drawn: Figure, label: str, titles: Mapping[str, str]) -> ElementTree.Element:
-    """Names of parts (gid) become classes: an id may be there once a page."""
+    """The SVG tree, with names of parts (gid) as classes, since ids must be unique on a page."""
     buffer = io.BytesIO()
     with rc_context({**STYLE, "svg.hashsalt": label}):
         drawn.savefig(buffer, format="svg", metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""Pixels to picture files."""
+"""Encode and write picture files."""
 
 import io
 from pathlib import Path
@@ -15,14 +15,14 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def png(pixels: Pixels) -> bytes:
-    """(H, W, 3) uint8 -> a PNG file, packed lightly: the time matters more than the bytes."""
+    """(H, W, 3) uint8 -> a PNG file with light compression, since time matters more than size."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1, compress_type=Z_RLE)
     return buffer.getvalue()
 
 
 def covering(pixels: Pixels, shape: tuple[int, ...]) -> Pixels:
-    """The picture at the height and width of `shape`: scaled in proportion, then cropped evenly."""
+    """Scale the picture in proportion and centre-crop it to the height and width of `shape`."""
     height, width = shape[:2]
     if pixels.shape[:2] == (height, width):
         return pixels
@@ -39,14 +39,14 @@ def check_format(path: Path) -> str:
 
 
 def write_picture(path: Path, pixels: Pixels) -> None:
-    """In the format of the suffix. Raises UserError for a suffix that is none of FORMATS."""
+    """Write a picture in the format of the suffix. Raises UserError for a suffix not in FORMATS."""
     write_bytes(path, encoded(pixels, check_format(path)))
 
 
 def encoded(pixels: Pixels, format_: str) -> bytes:
     """(H, W, 3) uint8 -> a picture file; format_: PNG, JPEG or WEBP, as Pillow calls them.
 
-    What loses anything does so at quality 95 and in full colour. Raises UserError for a picture that
+    Lossy formats use quality 95 and no chroma subsampling. Raises UserError for a picture that
     is too large for the format: a side beyond 65,500 pixels in JPEG, 16,383 in WebP.
     """
     if format_ == "PNG":

@@ -1,4 +1,4 @@
-"""A picture as the project keeps it: pixels, the file that encodes them, and what is known of both."""
+"""A picture: its pixels, the file that encodes them, and its statistics."""
 
 import io
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ Pixels = NDArray[np.uint8]
 
 THUMBNAIL = 16
 VALUES = np.arange(256.0)
-SAMPLED = 128  # rows or columns that thumbnail and channel statistics look at
+SAMPLED = 128  # rows or columns sampled for thumbnail and channel statistics
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A verified picture and what is known of it.
+    """A verified picture and its statistics.
 
-    id: SHA-256 of `content`; content: a picture file whose pixels, in RGB, are the picture, upright
-    and within the limits: the source's own bytes where they already are that, else a PNG.
+    id: SHA-256 of `content`; content: a file that encodes the upright RGB picture within the
+    limits: the bytes of the source if they do so already, else a PNG.
     original: (width, height) before scaling; thumbnail: (16, 16, 3) uint8;
     mean, mean_square: of each channel, of values in [0, 255].
     """
@@ -40,7 +40,7 @@ class Picture:
 def described(
     name: str, content: bytes, image: Image.Image, original: tuple[int, int] | None = None
 ) -> Picture:
-    """The picture that `content` encodes; image: its pixels, RGB."""
+    """Make a Picture. image: the pixels that `content` encodes, RGB."""
     sample = _sampled(image)
     counts = np.array(sample.histogram(), np.float64).reshape(3, 256) / sample.width / sample.height
     return Picture(

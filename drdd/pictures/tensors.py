@@ -13,6 +13,6 @@ def to_tensor(pixels: Pixels) -> Tensor:
 
 
 def to_pixels(x: Tensor) -> Pixels:
-    """(3, H, W), about [-1, 1] -> (H, W, 3) uint8: clamped, rounded; what is NaN becomes grey."""
+    """(3, H, W), about [-1, 1] -> (H, W, 3) uint8: clamped and rounded; NaN becomes grey."""
     scaled = x.float().nan_to_num(0.0).clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
     return np.ascontiguousarray(scaled.permute(1, 2, 0).cpu().numpy())
