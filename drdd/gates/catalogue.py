@@ -1,4 +1,4 @@
-"""The gates, in the order in which a person reads their verdicts; their bounds as sections of params."""
+"""All gates, in the order of the report, and their bounds as sections of params."""
 
 from drdd.gates import max_drop_vs_champion, max_latency_p95, min_psnr_gain
 from drdd.gates.gate import Gate, RunGate, TaskGate
@@ -13,14 +13,14 @@ RUN_GATES: dict[str, RunGate] = {gate.name: gate for gate in (max_latency_p95.GA
 
 
 class TaskBounds(MaxDropVsChampion, MinPsnrGain):
-    """What each entry of tasks may ask for; pydantic takes the fields of the last base first."""
+    """The bounds in an entry of tasks; pydantic orders fields from the last base class on."""
 
 
 class RunBounds(MaxLatencyP95):
-    """What the section gates may ask for."""
+    """The bounds in the section gates."""
 
 
 def gate_of(name: str) -> Gate:
-    """Of a gate that is not registered, such as of an older version: its name."""
+    """The gate called `name`. One that is not registered, as of an older version, has its name as label."""
     known = TASK_GATES.get(name) or RUN_GATES.get(name)
     return known or Gate(name=name, label=name.replace("_", " "), bound="at least")

@@ -1,4 +1,4 @@
-"""What a gate is: something that a model must reach before the alias moves to it."""
+"""The interface of a gate: a requirement that a model must meet before the alias moves to it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from drdd.gates.judgement import TaskResult
 
 @dataclass(frozen=True)
 class Verdict:
-    """value: as measured, None where it must not be in metrics.json; said: a sentence for a person."""
+    """value: as measured, None if it must not be in metrics.json; said: a sentence for the user."""
 
     value: float | None
     passed: bool
@@ -20,7 +20,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class TaskEvidence:
-    """champion: the version that the task is compared with, None for none."""
+    """The measurements of a task. champion: the version of the comparison, or None."""
 
     task: str
     result: TaskResult
@@ -29,16 +29,16 @@ class TaskEvidence:
 
 @dataclass(frozen=True)
 class RunEvidence:
-    """latency_p95: seconds that 95 % of the pictures took at most."""
+    """The measurements of a run. latency_p95: 95th percentile of the latency of pictures, in seconds."""
 
     latency_p95: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """name: its key in params, which holds the bound; label: what is bounded, for a person.
+    """name: the key of its bound in params; label: the bounded quantity, for the user.
 
-    missed: the word for a task that misses it.
+    missed: the verdict of a task that misses the gate.
     """
 
     name: str
@@ -48,16 +48,16 @@ class Gate:
     missed: str = "missed"
 
     def needed(self, section: BaseModel) -> float | None:
-        """The bound that a section of params sets; None where it asks for nothing."""
+        """The bound in a section of params; None if it is not set."""
         found: float | None = getattr(section, self.name)
         return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskGate(Gate):
-    """Asked of each task whose pairs show the same scenes.
+    """A gate for each task with aligned pairs.
 
-    judge: (evidence, bound) -> the verdict; None where there is nothing to judge.
+    judge: (evidence, bound) -> the verdict, or None when there is nothing to judge.
     """
 
     judge: Callable[[TaskEvidence, float], Verdict | None]
@@ -65,11 +65,11 @@ class TaskGate(Gate):
 
 @dataclass(frozen=True, kw_only=True)
 class RunGate(Gate):
-    """Asked once. judge: as of a TaskGate."""
+    """A gate for the whole run. judge: as in TaskGate."""
 
     judge: Callable[[RunEvidence, float], Verdict | None]
 
 
 def telling_digits(value: float, bound: float) -> int:
-    """Two, or four where two would show a missed bound as if it were met."""
+    """The number of decimals: two, or four if two would make a missed bound look met."""
     return 2 if value == bound or f"{value:z.2f}" != f"{bound:z.2f}" else 4

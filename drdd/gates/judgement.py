@@ -1,6 +1,6 @@
-"""results/metrics.json: what a model reaches on the held-out pictures, and whether that is enough.
+"""The schema of results/metrics.json: metrics on the held-out pictures, and the results of the gates.
 
-judge writes it; the report, the card, the registry's tables, the flow and the service read it.
+The judge stage writes it; the report, the card, the registry's tables, the flow and the service read it.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Scores = dict[str, float]
-"""By metric; of several pictures: the mean."""
+"""Values by metric; means over several pictures."""
 
 Ends = tuple[float, float] | None
-"""Of a 95 % interval; None where there are too few pictures for one."""
+"""The ends of a 95 % interval; None if there are too few pictures."""
 
 
 class _Part(BaseModel):
@@ -25,10 +25,10 @@ class Intervals(_Part):
 
 
 class Comparison(_Part):
-    """Of a task with the champion: PSNR in dB, RGB, on the pictures that both restored.
+    """The comparison of a task with the champion: PSNR in dB, RGB, on pictures that both restored.
 
-    drop: below the champion, negative for a rise; interval: of the drop; allowance: how far it may drop;
-    verdict: "kept", "fell", or why there is no comparison, and then no numbers.
+    drop: below the champion, negative for a gain; interval: of the drop; allowance: maximum drop; verdict:
+    "kept", "fell", or why there is no comparison (and no numbers).
     """
 
     before: float | None = None
@@ -41,9 +41,11 @@ class Comparison(_Part):
 
 
 class TaskResult(_Part):
-    """gain: output less input; held_out: a digest of the held-out pairs; sets: by part (input, output).
+    """The results of a task.
 
-    gated: false where input and target show different scenes, so that PSNR means nothing.
+    gain: output minus input; held_out: a digest of the held-out pairs; sets: by part (input, output).
+
+    gated: false if input and target show different scenes, so that PSNR is meaningless.
     """
 
     images: int
@@ -58,7 +60,7 @@ class TaskResult(_Part):
 
 
 class GateResult(_Part):
-    """task: None for a gate of the whole run; value: None where it is measured, not reproduced."""
+    """task: None for a gate of the whole run; value: None if it is not reproducible, such as a latency."""
 
     gate: str
     task: str | None
@@ -70,7 +72,7 @@ class GateResult(_Part):
 
 
 class Means(_Part):
-    """Over tasks, of the metrics that all of them have."""
+    """Means over tasks, of the metrics that all tasks have."""
 
     input: Scores = {}
     output: Scores = {}
@@ -80,8 +82,8 @@ class Means(_Part):
 class Judgement(_Part):
     """The whole of metrics.json.
 
-    protocol: how the metrics are computed; not_computed: the others, with the reason; against: the
-    champion's version; notes: what a person must know of the comparison.
+    protocol: how the metrics are computed; not_computed: metrics without values, with reasons;
+    against: the champion's version; notes: remarks on the comparison for the user.
     """
 
     protocol: dict[str, Any] = {}
@@ -95,19 +97,19 @@ class Judgement(_Part):
 
     @classmethod
     def of(cls, content: object) -> "Judgement | None":
-        """From the content of a metrics.json; None when it is none that can be read."""
+        """Parse the content of a metrics.json; None if it is not valid."""
         try:
             return cls.model_validate(content)
         except ValidationError:
             return None
 
     def content(self) -> dict[str, Any]:
-        """As metrics.json holds it."""
+        """The content of metrics.json."""
         return self.model_dump(mode="json")
 
     @property
     def missed(self) -> list[str]:
-        """Why the alias must stay, a sentence a gate; [] when every gate is passed."""
+        """A sentence for each missed gate; [] when all gates are passed."""
         return [gate.said for gate in self.gates if not gate.passed]
 
     def gates_of(self, task: str) -> list[GateResult]:
@@ -115,5 +117,5 @@ class Judgement(_Part):
 
 
 def published(about: Mapping[str, Any]) -> Judgement | None:
-    """Of a published version, from its manifest; None where it has none that can be read."""
+    """The judgement in the manifest of a published version; None without a valid one."""
     return Judgement.of(about.get("metrics"))

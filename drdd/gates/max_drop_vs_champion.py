@@ -1,4 +1,4 @@
-"""max_drop_vs_champion: RGB PSNR may be so far below the champion's, on the pictures that both restored."""
+"""max_drop_vs_champion: the maximum drop of RGB PSNR below the champion, on pictures both restored."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ class MaxDropVsChampion(BaseModel):
 
 
 def judge(evidence: TaskEvidence, bound: float) -> Verdict | None:
-    """None where the task was not compared."""
+    """The verdict; None if the task was not compared."""
     found, champion = evidence.result.champion, evidence.champion
     if found is None or found.drop is None or champion is None:
         return None
@@ -23,7 +23,7 @@ def judge(evidence: TaskEvidence, bound: float) -> Verdict | None:
 
 
 def in_words(task: str, drop: float, version: str, bound: float) -> str:
-    """Such as "rain fell 0.61 dB below 1a2b3c (allowance 0.50)". drop: dB, negative for a rise."""
+    """Such as "rain fell 0.61 dB below 1a2b3c (allowance 0.50)". drop: dB, negative for a gain."""
     digits = telling_digits(drop, bound)
     if round(drop, digits) == 0:
         way = "is level with"

@@ -1,6 +1,6 @@
-"""max_latency_p95: 95 % of the held-out pictures must be restored within so many seconds.
+"""max_latency_p95: the maximum 95th percentile of the latency of held-out pictures, in seconds.
 
-A verdict without a number: metrics.json must be the same for the same model.
+Its verdict has no number, because metrics.json must be the same for the same model.
 """
 
 from typing import Annotated

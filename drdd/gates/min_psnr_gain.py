@@ -1,4 +1,4 @@
-"""min_psnr_gain: the mean gain in RGB PSNR over the degraded input must reach it."""
+"""min_psnr_gain: the minimum mean gain of RGB PSNR over the degraded input."""
 
 from pydantic import BaseModel, Field
 
@@ -18,7 +18,7 @@ def judge(evidence: TaskEvidence, bound: float) -> Verdict:
 
 
 def in_words(task: str, gain: float, bound: float) -> str:
-    """Such as "rain gained 1.32 dB of the 1.50 needed"; more digits where two would not tell them apart."""
+    """Such as "rain gained 1.32 dB of the 1.50 needed"; more digits if two would make them look equal."""
     digits = telling_digits(gain, bound)
     return f"{task} gained {gain:z.{digits}f} dB of the {bound:.{digits}f} needed"
 

@@ -1,7 +1,7 @@
-"""Harmonization measured: how the distances between domains, and between the input and the target
-of each task, fall as Gaussian noise rises. Images in [-1, 1] become x + s eps, for each level s.
+"""Measure how Gaussian noise reduces the distances between domains and between input and target of tasks.
 
-Every distance is a share (distances.py): relative to the spread of the noisy sets themselves.
+Images in [-1, 1] become x + s eps, for each level s. Every distance is a share (distances.py): it is
+relative to the spread of the noisy sets.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ COLUMNS = ["level", "kind", "name", "space", "distance", "value", "relative"]
 KINDS = {"domains": "between domains", "task": "between input and target"}
 SPACES = {"features": "in the feature space", "pixels": "on pixels"}
 DISTANCES = {"energy": energy_share, "frechet": frechet_share}
-TOGETHER = 1e-3  # a share of the distance below this is within what chance gives
+TOGETHER = 1e-3  # a share below this is within random variation
 HALF = 0.5
 
 Embedding = Callable[[Tensor], Tensor]
@@ -29,7 +29,7 @@ Set = tuple[str, str, str]  # kind, name, and for a task "input" or "target"
 
 @dataclass(frozen=True)
 class Suggestion:
-    """level: a noise level for diffusion.noise_level; why: sentences for a person."""
+    """level: for diffusion.noise_level; why: an explanation for the user."""
 
     level: float
     why: str
@@ -46,9 +46,9 @@ def harmonize(
     """One row for each (level, pair of domains or task, space, distance), in COLUMNS.
 
     domains: (N, 3, H, W) in [-1, 1] each. pairs: a task's (input, target), the same shape, rows
-    aligned. features: (B, 3, H, W) -> (B, D). progress: told (images embedded, of).
-    value: the share; relative: value / value at level 0 (always measured), NaN where the sets are
-    together without noise already (value below TOGETHER).
+    aligned. features: (B, 3, H, W) -> (B, D). progress: (images embedded, total) -> None.
+    value: the share; relative: value / value at level 0 (always measured), NaN if the sets coincide even
+    without noise (value below TOGETHER).
     eps is keyed by (seed, set, row): independent between the sets, the same at every level.
     """
     sets: dict[Set, Tensor] = {("domains", name, ""): x for name, x in domains.items()}
@@ -83,15 +83,15 @@ def harmonize(
 
 
 def medians(table: pd.DataFrame) -> "pd.Series[float]":
-    """By level: the median relative energy distance in the feature space, over both kinds."""
+    """The median relative energy distance in the feature space over both kinds, by level."""
     rows = table[(table["space"] == "features") & (table["distance"] == "energy")]
     return rows.groupby("level")["relative"].median()
 
 
 def suggest(table: pd.DataFrame) -> Suggestion:
-    """The smallest level whose median (see `medians`) is at most half; else that of the lowest.
+    """The smallest level whose median (see `medians`) is at most one half, else the level of the lowest.
 
-    Raises UserError where no relative distance exists.
+    Raises UserError when there is no relative distance.
     """
     fall = medians(table).drop(0.0).dropna()
     if fall.empty:
@@ -115,7 +115,7 @@ def suggest(table: pd.DataFrame) -> Suggestion:
 def _compared(
     domains: Sequence[str], tasks: Sequence[str]
 ) -> dict[tuple[str, str], tuple[Set, Set]]:
-    """(kind, name) -> the two sets whose distance it is."""
+    """(kind, name) -> the two sets to compare."""
     between: dict[tuple[str, str], tuple[Set, Set]] = {
         ("domains", f"{a} - {b}"): (("domains", a, ""), ("domains", b, ""))
         for a, b in combinations(domains, 2)
@@ -144,7 +144,7 @@ def _with_relative(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves(table: pd.DataFrame, space: str, distance: str) -> dict[str, "pd.Series[float]"]:
-    """name -> relative by level, without what has no relative."""
+    """The relative distances by level of each name, without names that have none."""
     rows = table[(table["space"] == space) & (table["distance"] == distance)].dropna()
     return {
         str(name): curve.set_index("level")["relative"].sort_index()

@@ -1,4 +1,4 @@
-"""The plot of a harmonization: what is left of each distance as noise rises."""
+"""The plot of a harmonization: relative distances over noise levels."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ from drdd.drawing.svg import FAINT, INK, STYLE, figure, whole_file
 from drdd.harmonize.measure import KINDS, SPACES, curves, suggest
 
 PANEL, LABELS, LEFT, TOP, GAP = (330, 200), 140, 58, 108, 76  # pixels
-HIGHEST = 1.5  # of a panel; the label of a curve that leaves it says where it ends
+HIGHEST = 1.5  # maximum of the y axis; labels of curves above it name their last value
 SPACING = 15  # pixels between labels
 COLOURS = ("#2457c5", "#c2410c", "#137a4a", "#8b2fc9", "#b08900", "#0e7490", "#be185d", "#57534e")
 LINES: dict[str, Any] = {
@@ -23,7 +23,7 @@ LINES: dict[str, Any] = {
 
 
 def plot(table: pd.DataFrame) -> bytes:
-    """A whole SVG file: a panel for each space (rows) and kind (columns), x the noise level, y relative."""
+    """An SVG file with a panel for each space (rows) and kind (columns), x the noise level, y relative."""
     kinds = [kind for kind in KINDS if kind in set(table["kind"])]
     width = LEFT + len(kinds) * (PANEL[0] + LABELS + GAP) - GAP + 10
     height = TOP + len(SPACES) * (PANEL[1] + GAP)
@@ -56,7 +56,7 @@ def _panel(axes: Axes, table: pd.DataFrame, space: str, level: float) -> None:
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.grid(axis="y")
-    # What is above HIGHEST is cut off; a little below 0, where chance puts some, is not.
+    # Values above HIGHEST are cut off; small negative values, from random variation, are not.
     axes.set(xlim=(0, levels[-1]), ylim=(-0.04, HIGHEST), yticks=[0, 0.5, 1, 1.5])
     axes.set_xticks(_apart_enough(levels), [f"{x:g}" for x in _apart_enough(levels)])
     axes.set_xlabel("noise level s", color=FAINT)
@@ -79,7 +79,7 @@ def _panel(axes: Axes, table: pd.DataFrame, space: str, level: float) -> None:
 
 
 def _apart_enough(levels: Sequence[float], pixels: float = 28) -> list[float]:
-    """The levels whose numbers do not overlap on the axis."""
+    """The levels whose labels do not overlap on the axis."""
     kept: list[float] = []
     for level in levels:
         if not kept or (level - kept[-1]) * PANEL[0] / levels[-1] >= pixels:
@@ -88,7 +88,7 @@ def _apart_enough(levels: Sequence[float], pixels: float = 28) -> list[float]:
 
 
 def spread_out(places: Sequence[float], lowest: float, gap: float) -> list[float]:
-    """The places moved so that any two are `gap` apart and none is below `lowest`."""
+    """Move the places so that they are at least `gap` apart and none is below `lowest`."""
     order = sorted(range(len(places)), key=lambda i: -places[i])
     moved = list(places)
     for above, i in pairwise(order):

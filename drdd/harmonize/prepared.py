@@ -1,6 +1,6 @@
-"""Harmonization of the prepared data: crops of each corpus and task, measured over noise levels.
+"""Measure the harmonization of the prepared data: crops of each corpus and task over noise levels.
 
-Not a stage of dvc.yaml: nothing depends on it. `drdd harmonize` calls it.
+This is not a stage of dvc.yaml, because nothing depends on it. `drdd harmonize` calls it.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,12 +29,12 @@ from drdd.training.order import crop_alike, item_of
 TABLE, PLOT = Path("results/harmonization.csv"), Path("results/harmonization.svg")
 LEVELS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 COUNT, CROP = 256, 64
-FEWEST = 8  # of a set; the estimates need some tens, and should have some hundreds
+FEWEST = 8  # minimum size of a set; the estimates need tens, better hundreds
 
 
 @dataclass(frozen=True)
 class Harmonization:
-    """What was measured, as harmonization.COLUMNS; it lies in TABLE and PLOT too."""
+    """The measurements, with columns COLUMNS; they are also written to TABLE and PLOT."""
 
     table: pd.DataFrame
     suggestion: Suggestion

@@ -1,6 +1,6 @@
-"""The model card: what a published model is, for a person who finds its folder.
+"""The model card, which describes a published model to its users.
 
-YAML front matter, as model hubs read it, then Markdown.
+It is Markdown with YAML front matter for model hubs.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The comparison with the champion: picture by picture, on what both restored."""
+"""The comparison with the champion, on the pictures that both restored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +11,15 @@ from drdd.gates.judgement import Comparison, Judgement, TaskResult
 from drdd.report.means import MAIN, interval_of, rounded
 
 PAIR = ["input_id", "target_id"]
-# What the numbers of PSNR depend on, in a protocol.
+# The parts of a protocol that PSNR depends on.
 COMPARABLE = ("pixels", "rgb", "psnr_cap_db", "crop_border")
-ENOUGH = 0.5  # of the candidate's pictures must be the champion's too, to be compared
-COMPARED = ("kept", "fell")  # the verdicts of a task whose pictures the champion restored too
+ENOUGH = 0.5  # minimum share of the candidate's pictures that the champion must have restored
+COMPARED = ("kept", "fell")  # the verdicts of tasks that were compared
 
 
 @dataclass(frozen=True)
 class ChampionRecord:
-    """The model that the alias points to. metrics: None where it has none that can be read;
-    scores: as the candidate's, None where it has none.
-    """
+    """The model to which the alias points. metrics: None if not valid; scores: None if missing."""
 
     version: str
     metrics: Judgement | None
@@ -36,7 +34,7 @@ def compare(
     champion: ChampionRecord,
     protocol: Mapping[str, Any],
 ) -> Comparison:
-    """rows: of images.parquet, of the task; allowance: dB; protocol: of the candidate's metrics."""
+    """Compare a task. rows: of images.parquet; allowance: dB; protocol: of the candidate's metrics."""
 
     def without(reason: str) -> Comparison:
         return Comparison(allowance=allowance, verdict=reason)
@@ -73,7 +71,7 @@ def compare(
 
 
 def notes(tasks: Mapping[str, TaskResult], champion: ChampionRecord) -> list[str]:
-    """What a person must know of the comparison."""
+    """Remarks on the comparison for the user."""
     said = []
     for task, result in tasks.items():
         one = result.champion

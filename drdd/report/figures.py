@@ -1,4 +1,4 @@
-"""Pictures for the report: data URIs at a sane size, and details at the picture's own resolution."""
+"""Pictures for the report: scaled-down data URIs, and details at full resolution."""
 
 import base64
 import io
@@ -14,13 +14,13 @@ from drdd.pictures.pixels import Pixels
 
 WIDE, NARROW = 520, 400  # pixels in width, of the first pictures and of the worst
 DETAIL = 128  # side of a detail, pixels of the picture
-STATES = 12  # at most this many of a trajectory are shown
+STATES = 12  # maximum number of states to show
 QUALITY = 82
 
 
 @dataclass(frozen=True)
 class Figure:
-    """part: "residual", "noise" or "", the part of the model that a state belongs to."""
+    """A picture of the report. part: "residual", "noise" or "", the part of the model of this state."""
 
     name: str
     uri: str
@@ -31,7 +31,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Shown:
-    """A trajectory, ready for the page. details: all states from the input to the target, one window."""
+    """A trajectory for the page. details: all states from input to target, cropped to the same window."""
 
     trajectory: Trajectory
     input: Figure
@@ -59,9 +59,9 @@ def shown(one: Trajectory) -> Shown:
 
 
 def detail(output: Pixels, target: Pixels, side: int = DETAIL) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of the square where the output is furthest from the target.
+    """(left, top, right, bottom) of the square with the largest error of the output.
 
-    Smaller than `side` where the picture is.
+    It is smaller than `side` if the picture is.
     """
     error = ((output.astype(np.float64) - target) ** 2).sum(axis=2)
     height, width = (min(side, length) for length in error.shape)
@@ -84,7 +84,7 @@ def _figure(name: str, image: Image.Image, part: str = "") -> Figure:
 
 
 def _fitted(pixels: Pixels, width: int) -> Image.Image:
-    """At most `width` pixels in width."""
+    """The picture, scaled down to at most `width` pixels in width."""
     image = Image.fromarray(pixels)
     if image.width > width:
         height = max(1, round(image.height * width / image.width))
@@ -98,7 +98,7 @@ def _cut(pixels: Pixels, box: tuple[int, int, int, int]) -> Image.Image:
 
 
 def _spread(states: Sequence[tuple[str, Pixels]]) -> list[tuple[str, Pixels]]:
-    """STATES of them, evenly, with the first and the last."""
+    """At most STATES states, evenly spaced, with the first and the last."""
     kept = np.linspace(0, len(states) - 1, min(STATES, len(states))).round().astype(int)
     return [states[index] for index in kept]
 

@@ -1,4 +1,4 @@
-"""What a report tells, gathered: verdicts, numbers, trajectories, where all comes from."""
+"""The content of a report: verdicts, metrics, trajectories and provenance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Findings:
     trajectories: by task; curves: by stage in words, columns images (seen) and loss;
     corpora: the card.json of each with its counts in the split (train, holdout, leaked);
     tasks: the card.json of each prepare; params_diff: (dotted key, the champion's value, this one's),
-    "" where a side has no such key; provenance: what is listed at the end; params: params.yaml's text.
+    "" if a side lacks the key; provenance: the list at the end; params: text of params.yaml.
     """
 
     metrics: Judgement

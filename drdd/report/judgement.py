@@ -1,6 +1,6 @@
-"""From one row a picture to metrics.json: means with their intervals, the champion beside, the gates.
+"""Compute metrics.json from the scores of pictures: means, intervals, comparison with the champion, gates.
 
-Everything here is a pure function of its arguments; metrics.json holds no time of day and no latency.
+All functions are pure; metrics.json has no times and no latencies.
 """
 
 from collections import Counter
@@ -28,15 +28,15 @@ from drdd.report.means import (
 )
 
 Bounds = Mapping[str, float | None]
-"""What is asked for, by gate; None: nothing."""
+"""The bound of each gate, or None."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What evaluation must find for one task, and what the task must reach.
+    """The pairs that evaluation must have of a task, and the bounds of its gates.
 
-    pairs: (input id, target id) of its held-out pairs, once each; bounds: of TASK_GATES;
-    gated: false where input and target show different scenes, so that PSNR means nothing.
+    pairs: (input id, target id) of its held-out pairs, without repetition; bounds: of TASK_GATES;
+    gated: false if input and target show different scenes, so that PSNR is meaningless.
     """
 
     pairs: Sequence[tuple[str, str]]
@@ -54,9 +54,8 @@ def judgement(
 ) -> Judgement:
     """metrics.json. scores: images.parquet; measured: sets.json (protocol, not_computed, tasks).
 
-    A mean, and a gain, is over the pictures whose input and output both have a value; PSNR must have one
-    for each. Raises UserError when a held-out pair or its PSNR is missing, or a pair is there twice: a hole
-    must not become a better mean.
+    Means and gains are over the pictures whose input and output both have a value. Raises UserError when a
+    held-out pair or its PSNR is missing, or a pair occurs twice: missing pictures must not improve a mean.
     """
     metrics = metrics_of(scores)
     tasks = {}
@@ -104,7 +103,7 @@ def judgement(
 
 
 def headline(judged: Judgement) -> dict[str, Any]:
-    """The few numbers of metrics.json that `dvc metrics show` puts side by side."""
+    """The main numbers of metrics.json, for `dvc metrics show`."""
     shown = {m.summary: m.name for m in METRICS.values() if isinstance(m, PictureMetric)}
     shown.pop("", None)
     return {
@@ -121,14 +120,14 @@ def headline(judged: Judgement) -> dict[str, Any]:
 
 
 def held_out_digest(pairs: Iterable[tuple[str, str]]) -> str:
-    """SHA-256 of a task's held-out pairs, by their pictures' ids, in whatever order."""
+    """SHA-256 over the ids of a task's held-out pairs, independent of their order."""
     return sha256("".join(sorted(f"{a} {b}\n" for a, b in pairs)).encode()).hexdigest()
 
 
 def _task_gates(
     tasks: Mapping[str, TaskResult], expected: Mapping[str, Expected], against: str | None
 ) -> list[GateResult]:
-    """Gate by gate, each task in turn: the order in which a person reads them."""
+    """The results of task gates, ordered by gate, then by task, as in the report."""
     found = []
     for gate in TASK_GATES.values():
         for task, result in tasks.items():

@@ -1,4 +1,4 @@
-"""Means over pictures, with their intervals, from one row a picture."""
+"""Means over pictures with intervals, from a table with one row per picture."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,19 +8,19 @@ import pandas as pd
 from drdd.gates.judgement import Ends, Intervals, Scores, TaskResult
 from drdd.report.statistics import interval
 
-DIGITS = 4  # the last ones of a difference are float noise
+DIGITS = 4  # further digits of a difference are rounding noise
 PARTS = ("input", "output")
-MAIN = "psnr_rgb"  # what every picture must have
+MAIN = "psnr_rgb"  # the metric that every picture must have
 
 
 def metrics_of(scores: pd.DataFrame) -> list[str]:
-    """By name, those that have a column of the outputs."""
+    """The names of metrics with a column for outputs."""
     names = (str(column) for column in scores.columns)
     return sorted(name.removeprefix("output_") for name in names if name.startswith("output_"))
 
 
 def means(rows: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Scores]:
-    """Of each part and of the gain; a metric that no picture has is left out."""
+    """Means of each part and of the gain, without metrics that no picture has."""
     of: dict[str, Scores] = {part: {} for part in (*PARTS, "gain")}
     for metric in metrics:
         kept = rows[known(rows, metric)]
@@ -33,7 +33,7 @@ def means(rows: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Scores]:
 
 
 def intervals(rows: pd.DataFrame, metrics: Sequence[str]) -> Intervals:
-    """Of the means of the output and of the gain, over the same pictures as these."""
+    """Intervals of the means of output and gain, over the same pictures."""
     output: dict[str, Ends] = {}
     gain: dict[str, Ends] = {}
     for metric in metrics:
@@ -46,7 +46,7 @@ def intervals(rows: pd.DataFrame, metrics: Sequence[str]) -> Intervals:
 
 
 def known(rows: pd.DataFrame, metric: str) -> "pd.Series[bool]":
-    """Which pictures have a value for the input and for the output."""
+    """Whether each picture has a value for both input and output."""
     return rows[[f"{part}_{metric}" for part in PARTS]].apply(np.isfinite).all(axis=1)
 
 
@@ -56,7 +56,7 @@ def interval_of(values: "pd.Series[float]", rows: pd.DataFrame) -> Ends:
 
 
 def holes(scores: pd.DataFrame, tasks: Mapping[str, TaskResult]) -> list[str]:
-    """Which means are not of all pictures, in words."""
+    """Sentences on means that do not include all pictures."""
     single = [task for task, result in tasks.items() if result.images == 1]
     said = "one held-out picture each, so no intervals and no distances of sets"
     notes = [f"{', '.join(single)}: {said}"] if single else []
@@ -69,7 +69,7 @@ def holes(scores: pd.DataFrame, tasks: Mapping[str, TaskResult]) -> list[str]:
 
 
 def mean_over(rows: Sequence[Scores]) -> Scores:
-    """Of the metrics that all rows have."""
+    """Means over rows, of the metrics that all rows have."""
     shared = [m for m in rows[0] if all(m in row for row in rows)]
     return {m: rounded(float(np.mean([row[m] for row in rows]))) for m in shared}
 

@@ -1,4 +1,4 @@
-"""The plots of a report: loss curves, how values are distributed, a mean with its interval."""
+"""The plots of a report: loss curves, distributions, and means with intervals."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -28,12 +28,12 @@ WIDTH, HEIGHT = 420, 230
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 42
 MARK = (150, 22)  # width and height of an interval's drawing, pixels
 BARS = 14
-DOTS = 60  # pictures, at most, that are drawn one by one
+DOTS = 60  # maximum number of pictures drawn as dots
 SIDES = ((ACCENT, "ours"), (OTHER, "theirs"))
 
 
 def loss_curve(curve: pd.DataFrame, label: str) -> str:
-    """The raw points faint, a running mean over them. curve: columns images (seen) and loss, not empty."""
+    """Plot faint raw points and a running mean. curve: columns images (seen) and loss, not empty."""
     images, losses = curve["images"].astype(float), curve["loss"].astype(float)
     smooth = losses.rolling(max(1, len(losses) // 12), min_periods=1, center=True).mean()
     with rc_context(STYLE):
@@ -47,10 +47,10 @@ def loss_curve(curve: pd.DataFrame, label: str) -> str:
 def distribution(
     rows: Mapping[str, ArrayLike], label: str, axis: str, marks: Sequence[float] = ()
 ) -> str:
-    """One or two named rows of values, one a picture in the same order; NaN where there is none.
+    """Plot one or two named rows of values, one value per picture in the same order, NaN if missing.
 
-    Few pictures are dots, those of one picture joined by a line; many are a histogram. A dashed line stands
-    at 0 where it is in range, a solid one at each of `marks`.
+    Few pictures are shown as dots, with a line between those of one picture; many as a histogram. A
+    dashed line marks 0 if it is in range; solid lines mark `marks`.
     """
     values = {name: np.asarray(row, np.float64) for name, row in rows.items()}
     edges = bins(np.concatenate([row[np.isfinite(row)] for row in values.values()]))
@@ -68,13 +68,13 @@ def distribution(
 
 
 def bins(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Edges of about BARS bins of one round width that cover all values, the last one included."""
+    """Edges of about BARS bins of equal round width that cover all values, including the largest."""
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-6 * max(abs(low), abs(high), 1.0):
         low, high = low - 0.5, high + 0.5
     edges = np.asarray(ticks(BARS).tick_values(low, high), np.float64)
     width = edges[1] - edges[0]
-    before, after = edges[:1] - width, edges[-1:] + width  # what a rounded tick has left out
+    before, after = edges[:1] - width, edges[-1:] + width  # outside of the outermost ticks
     return np.concatenate([before[edges[:1] > low], edges, after[edges[-1:] < high]])
 
 
@@ -86,9 +86,9 @@ def interval_mark(
     other: float | None,
     span: tuple[float, float],
 ) -> str:
-    """A dot at the mean on the line of its interval; a tick at what is needed, a ring at `other`.
+    """Plot a dot at the mean on the line of its interval, a tick at `needed`, a ring at `other`.
 
-    label: another for each mark; span: the values at the left and right edge, the same in a column.
+    label: unique for each mark; span: the values at the left and right edge, the same in a column.
     """
     drawn = figure(*MARK)
     axes = drawn.add_axes((0, 0, 1, 1))
@@ -109,13 +109,13 @@ def interval_mark(
 
 
 def span_of(values: Iterable[float | None]) -> tuple[float, float]:
-    """From the least to the most of the values that are there and of 0."""
+    """The range of the values that are not None, extended to 0."""
     known = [0.0, *(value for value in values if value is not None)]
     return min(known), max(known) if max(known) > min(known) else min(known) + 1.0
 
 
 def _dots(axes: Axes, rows: Mapping[str, NDArray[np.float64]]) -> dict[str, str]:
-    """One line of dots a row, the last row below."""
+    """Plot one line of dots per row, the last row at the bottom."""
     heights = np.linspace(1, 0, 2 * len(rows) + 1)[1::2] - 0.03
     for (upper, above), (lower, below) in pairwise(zip(heights, rows.values(), strict=True)):
         for a, b in zip(above, below, strict=True):
@@ -133,7 +133,7 @@ def _dots(axes: Axes, rows: Mapping[str, NDArray[np.float64]]) -> dict[str, str]
 def _bars(
     axes: Axes, rows: Sequence[NDArray[np.float64]], edges: NDArray[np.float64]
 ) -> dict[str, str]:
-    """How many pictures have a value in each bin; of a second row the outline."""
+    """Plot a histogram; a second row is shown as an outline."""
     titles = {}
     ours, *others = (np.histogram(row[np.isfinite(row)], edges)[0] for row in rows)
     for place, (low, high, count) in enumerate(zip(edges, edges[1:], ours, strict=False)):

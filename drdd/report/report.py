@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, verdicts first."""
+"""The report: a self-contained HTML file, with verdicts first."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -17,7 +17,7 @@ from drdd.report.tables import baseline, champion_row, gate_rows, with_gains
 
 
 def write_report(path: Path, findings: Findings) -> None:
-    """The same findings give the same bytes; but for the latencies, a rerun gives the same findings."""
+    """Write the report. The same findings give the same bytes; a rerun changes only latencies."""
     write_bytes(path, _page(findings).encode())
 
 

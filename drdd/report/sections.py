@@ -1,4 +1,4 @@
-"""The sections of a report as its template reads them."""
+"""The sections of a report for its template."""
 
 from hashlib import sha256
 from typing import Any
@@ -16,17 +16,17 @@ from drdd.report.findings import Findings
 from drdd.report.plots import distribution, interval_mark, span_of
 from drdd.report.tables import metric_rows, output_means
 
-LISTED = 2000  # rows of the table of all pictures
+LISTED = 2000  # maximum rows in the table of all pictures
 
 
 def headline(metrics: Judgement) -> list[tuple[Metric, str]]:
-    """Each metric that is listed and its mean change over all tasks."""
+    """Each listed metric with its mean change over all tasks."""
     gains = metrics.mean.gain
     return [(m, m.change(gains[name])) for name, m in listed_metrics().items() if name in gains]
 
 
 def tasks(findings: Findings, scores: pd.DataFrame, theirs: pd.DataFrame) -> list[dict[str, Any]]:
-    """What the page says of each task that has pictures.
+    """The content of the page for each task with pictures.
 
     scores: as of tables.with_gains; theirs: the champion's, as of tables.baseline.
     """
@@ -70,7 +70,7 @@ def tasks(findings: Findings, scores: pd.DataFrame, theirs: pd.DataFrame) -> lis
 
 
 def latency(scores: pd.DataFrame) -> dict[str, Any]:
-    """Seconds a picture; the one part of the page that differs from run to run."""
+    """Seconds per picture, the only part of the page that differs between runs."""
     seconds = scores["seconds"].dropna()
     if seconds.empty:
         return {}
@@ -90,7 +90,7 @@ def latency(scores: pd.DataFrame) -> dict[str, Any]:
 
 
 def listed(scores: pd.DataFrame) -> dict[str, Any]:
-    """The table of all pictures: its metrics and, for each picture, its cells as text."""
+    """The table of all pictures: its metrics, and the text of the cells of each picture."""
     metrics = {n: m for n, m in listed_metrics().items() if f"output_{n}" in scores}
     champion = scores["champion_gain"].notna().any()
     return {
@@ -130,7 +130,7 @@ def _change(result: TaskResult, metric: str) -> str:
 
 
 def _trajectories(findings: Findings, task: str) -> dict[str, list[Any]]:
-    """Those to show, and the worst ones that are among the first already."""
+    """The trajectories to show, and the worst ones that are already among the first."""
     first, worst = (
         [one for one in findings.trajectories.get(task, ()) if one.kind == kind]
         for kind in (FIRST, WORST)
@@ -148,7 +148,7 @@ def _identity(one: Trajectory) -> tuple[str, bytes]:
 
 
 def _plots(task: str, rows: pd.DataFrame) -> list[tuple[str, Markup]]:
-    """How the PSNR gains of a task's pictures lie beside the champion's, and the PSNR itself."""
+    """The distributions of a task's PSNR and PSNR gains, beside those of the champion."""
     gains = {"this version": rows["gain"]}
     if rows["champion_gain"].notna().any():
         gains["champion"] = rows["champion_gain"]

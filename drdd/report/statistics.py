@@ -1,15 +1,15 @@
-"""How sure a mean over pictures is: bootstrap intervals, of means and of paired differences.
+"""Confidence intervals of means over pictures and of paired differences, by the bootstrap.
 
-Pictures that share a target (variants of one photograph) say the same thing more than once, so targets
-are drawn anew, each with all its pictures (the cluster bootstrap; Davison & Hinkley 1997, 3.8).
+Pictures that share a target (variants of one photograph) are not independent, so targets are resampled,
+each with all its pictures (the cluster bootstrap; Davison & Hinkley 1997, 3.8).
 
 The interval is the expanded percentile interval (Hesterberg, Am. Stat. 69, 2015, 4.1): percentiles of
-the resampled means, taken so far out that the interval is as wide as Student's for as few pictures.
-Plain percentiles are too narrow by sqrt((n - 1) / n) and by z / t: at four pictures they would hold the
-true mean in four cases of five.
+the resampled means, adjusted to the width of Student's interval for the number of pictures. Plain
+percentiles are too narrow by sqrt((n - 1) / n) and by z / t: with four pictures they would contain the
+true mean in only 80 % of cases.
 
-No resampled mean lies beyond the values themselves, so for fewer than eight targets even these are too
-narrow: docs/evaluation.md has the coverage measured.
+Resampled means never exceed the range of the values, so with fewer than eight targets even these
+intervals are too narrow: docs/evaluation.md has the measured coverage.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,9 @@ Interval = tuple[float, float]
 
 
 def interval(values: Sequence[float], clusters: Sequence[str], seed: int = 0) -> Interval | None:
-    """Of the mean of `values`; clusters: what each belongs to. The same arguments, the same interval.
+    """The interval of the mean of `values`, a pure function. clusters: the cluster of each value.
 
-    None for fewer than two clusters: one picture says nothing of others. Raises ValueError for values
-    that are no finite numbers.
+    None for fewer than two clusters. Raises ValueError for non-finite values.
     """
     x = np.asarray(values, dtype=np.float64)
     if len(x) != len(clusters) or not np.isfinite(x).all():
@@ -48,7 +47,7 @@ def interval(values: Sequence[float], clusters: Sequence[str], seed: int = 0) ->
 def _resampled(
     sums: NDArray[np.float64], counts: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64]:
-    """RESAMPLES means, each of as many clusters as there are, drawn with replacement."""
+    """RESAMPLES means, each over as many clusters as given, drawn with replacement."""
     drawn = _drawn(len(counts), seed, RESAMPLES)
     means: NDArray[np.float64] = (drawn @ sums) / (drawn @ counts)
     return means

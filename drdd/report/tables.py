@@ -1,4 +1,4 @@
-"""The numbers of a report as its tables show them: with intervals, verdicts, the champion's beside."""
+"""The tables of a report: metrics with intervals, verdicts and the champion's values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ KEYS = ["task", "input_id", "target_id"]  # of a row of images.parquet
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric of a task. change: output less input; verdict: "better", "worse", or "" when
-    the interval of the change holds 0 or there is nothing to compare.
+    """One metric of a task. change: output minus input; verdict: "better", "worse", or "" when
+    the interval of the change contains 0 or there is nothing to compare.
     """
 
     metric: Quantity
@@ -33,9 +33,9 @@ class MetricRow:
 
 
 def metric_rows(task: TaskResult, champion: Mapping[str, float]) -> list[MetricRow]:
-    """champion: the means of the champion's outputs, by metric.
+    """The rows of metrics of pictures and of sets, in the order of METRICS.
 
-    In the order of METRICS, those of single pictures and those of whole sets alike.
+    champion: the means of the champion's outputs, by metric.
     """
     before, after = (
         {**own, **task.sets.get(part, {})}
@@ -88,7 +88,7 @@ def _verdict(metric: Quantity, gain: float | None, ends: Ends) -> str:
 
 
 def gate_rows(gates: Sequence[GateResult]) -> list[dict[str, Any]]:
-    """What each gate asks, of what, what came, what was needed, in words; the missed ones first."""
+    """The text of each gate: name, task, value and bound; missed gates first."""
     rows = []
     for result in sorted(gates, key=lambda result: result.passed):
         gate = gate_of(result.gate)
@@ -108,7 +108,7 @@ def gate_rows(gates: Sequence[GateResult]) -> list[dict[str, Any]]:
 
 
 def champion_row(one: Comparison) -> dict[str, str]:
-    """A task's comparison with the champion; change: dB, above 0 where this version is better."""
+    """A task's comparison with the champion; change: dB, above 0 if this version is better."""
     ends = one.interval
     return {
         "verdict": one.verdict,
@@ -124,7 +124,7 @@ def champion_row(one: Comparison) -> dict[str, str]:
 def baseline(
     metrics: Judgement, scores: pd.DataFrame, champion: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """The champion's rows that stand beside ours: of tasks that were compared, of pictures in scores."""
+    """The champion's rows for the compared tasks and the pictures in `scores`."""
     if champion is None:
         return scores.head(0)
     compared = [
@@ -137,15 +137,16 @@ def baseline(
 
 
 def output_means(rows: pd.DataFrame) -> dict[str, float]:
-    """By metric, of the outputs of some pictures; {} of none."""
+    """Means of the outputs by metric; {} without rows."""
     if rows.empty:
         return {}
     return {m: float(rows[f"output_{m}"].mean()) for m in METRICS if f"output_{m}" in rows}
 
 
 def with_gains(scores: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
-    """scores with two more columns in dB: gain over the input, and champion_gain, NaN where
-    `theirs`, as of `baseline`, has no such picture.
+    """Add two columns in dB: gain over the input, and champion_gain, NaN if `theirs` lacks the picture.
+
+    theirs: as of `baseline`.
     """
     champion = theirs.assign(champion_gain=_gain(theirs))[[*KEYS, "champion_gain"]]
     return scores.assign(gain=_gain(scores)).merge(champion, on=KEYS, how="left")

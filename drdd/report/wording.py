@@ -1,4 +1,4 @@
-"""What metrics.json says, in words: one place for the terminal, the flow, the report and the card."""
+"""The wording of metrics.json, shared by the terminal, the flow, the report and the card."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def needed(judged: Judgement, task: str) -> str:
 
 
 def verdict(judged: Judgement, task: str) -> str:
-    """Of all the gates of a task: "passed", "not gated", or the word of the last gate that it missed."""
+    """The verdict of a task: "passed", "not gated", or `missed` of the last gate that it missed."""
     if not judged.tasks[task].gated:
         return "not gated"
     failed = [gate_of(g.gate).missed for g in judged.gates_of(task) if not g.passed]
@@ -22,7 +22,7 @@ def verdict(judged: Judgement, task: str) -> str:
 
 
 def outcome(judged: Judgement, alias: str, reasons: Sequence[str]) -> str:
-    """One line for a person. reasons: why the alias did not move."""
+    """A line for the user. reasons: why the alias did not move."""
     said = f"alias {alias} moved"
     if reasons:
         what = "gate missed" if judged.missed else "not promoted"
