@@ -1,4 +1,4 @@
-"""Failures that a person is told about: what went wrong, of which kind, and what to do."""
+"""Errors for the user: what went wrong, its kind, and what to do."""
 
 import errno
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Kind = Literal["user", "transient", "interrupted", "unexpected"]
 
 
 class _ToldError(Exception):
-    """An error whose text is one sentence, followed by what to do, if that is known."""
+    """An error whose text is a sentence, followed by a remedy if one is known."""
 
     def __init__(self, sentence: str, remedy: str = "") -> None:
         super().__init__(sentence)
@@ -21,19 +21,19 @@ class _ToldError(Exception):
 
 
 class UserError(_ToldError):
-    """Something the user can put right: bad params, bad data, a taken port.
+    """An error that the user can correct: bad params, bad data, a port in use.
 
-    The text says what was wrong, where, and what to do. Retrying without a change cannot help.
+    The text says what was wrong, where, and what to do. A retry without a change cannot help.
     """
 
 
 class TransientError(_ToldError):
-    """Something that may pass by itself, such as a store that is down; retrying can help."""
+    """A temporary error, such as a store that is down; a retry may help."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something failed. kind "unexpected": an error that nobody foresaw; remedy: "" when unknown."""
+    """The description of an error. kind: "unexpected" for all other errors; remedy: "" when unknown."""
 
     kind: Kind
     sentence: str
@@ -41,7 +41,7 @@ class Failure:
 
     @property
     def retry(self) -> bool:
-        """Whether trying again without a change may help."""
+        """Whether a retry without a change may help."""
         return self.kind in ("transient", "unexpected")
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class Failure:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The kind of an error, and the remedy that it carries or that its type suggests."""
+    """The kind of an error, and its own remedy or one for its type."""
     sentence = str(error) or type(error).__name__
     match error:
         case UserError():
@@ -61,7 +61,7 @@ def failure_of(error: BaseException) -> Failure:
         case OSError() if error.errno in FULL:
             remedy = "make room and run it again (docs/versions.md: `dvc gc` clears DVC's cache)"
             return Failure("user", sentence, remedy)
-    # OutOfMemoryError is torch's and Ray's, which need not be imported here.
+    # OutOfMemoryError of torch and Ray, compared by name to avoid their import.
     if isinstance(error, MemoryError) or "OutOfMemoryError" in type(error).__name__:
         return Failure("unexpected", sentence, OUT_OF_MEMORY)
     return Failure("unexpected", sentence)

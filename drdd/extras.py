@@ -1,11 +1,11 @@
-"""Which extra of the package brings a module that is not installed."""
+"""Find the extra of the package that installs a missing module."""
 
 import re
 from importlib.metadata import requires
 
 from drdd.errors import UserError
 
-# Of modules with another name.
+# Packages whose modules have another name.
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "skimage": "scikit-image",
@@ -16,7 +16,7 @@ _OF_AN_EXTRA = re.compile(r"""(?!drdd\[)([A-Za-z0-9._-]+).*extra == ["'](\w+)["'
 
 
 def missing(error: ModuleNotFoundError) -> Exception:
-    """A UserError that names the extra to install; `error` itself if no extra brings the module."""
+    """A UserError that names the extra to install; `error` itself if no extra has the module."""
     module = (error.name or "").partition(".")[0]
     wanted = _normal(DISTRIBUTIONS.get(module, module))
     for requirement in requires("drdd") or []:

@@ -1,4 +1,4 @@
-"""The one way a file is written: under a temporary name, flushed to disk, then renamed."""
+"""Write files atomically: under a temporary name, flushed to disk, then renamed."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes `path` when the block ends, and is gone if it fails."""
+    """A temporary path, renamed to `path` when the block ends, and deleted if the block fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -30,15 +30,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Indented, in the given key order; a NaN is refused rather than written as no JSON."""
+    """Write indented JSON in the given key order. Raises ValueError for NaN, which is not valid JSON."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder to fill; it becomes `path`, in place of an old one, when the block ends.
+    """A new folder to fill, which replaces `path` when the block ends.
 
-    If the block fails, `path` is as it was. What a killed process left behind is cleared away.
+    If the block fails, `path` is unchanged. Leftovers of killed processes are deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.tmp"):

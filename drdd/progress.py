@@ -1,7 +1,7 @@
-"""Progress of long work: a bar with an ETA on a terminal, a line now and then elsewhere, and a file.
+"""Progress of long work: a bar with an ETA on a terminal, otherwise occasional lines, and a status file.
 
-The file, .drdd/progress/<stage>.json, is the one way by which a flow or a watching shell sees a stage of
-another process: how far it is, which Ray job it has, what it said, how it ended.
+The file, .drdd/progress/<stage>.json, is how a flow or another shell follows a stage of another process:
+its progress, Ray job, messages and outcome.
 """
 
 import json
@@ -26,11 +26,11 @@ KEPT_SENTENCES = 20
 
 @dataclass(frozen=True)
 class Status:
-    """state: running, done or failed; eta_s: seconds to go, None when unknown; note: last word.
+    """state: running, done or failed; eta_s: remaining seconds, None if unknown; note: the last remark.
 
-    updated: Unix time of the last change; began: of the process's start; ray_job: the number of the
-    stage's job on a shared Ray cluster; said: the last sentences for a person; failure: why it failed;
-    outcome: how its outputs came to be in DVC's cache (flows.reproduce), "" until they are there.
+    updated: Unix time of the last change; began: Unix time of the process's start; ray_job: number of the
+    stage's job on a shared Ray cluster; said: the last messages for the user; failure: why it failed;
+    outcome: how its outputs got to DVC's cache (flows.reproduce), "" until then.
     """
 
     stage: str
@@ -49,7 +49,7 @@ class Status:
 
 
 class Reporter:
-    """Call `update`; the first call's position is where this process began (a resumed run)."""
+    """Reports by `update`. The position of the first call is where this process began or resumed."""
 
     def __init__(self, stage: str, root: Path = Path()) -> None:
         self._root = root
@@ -73,7 +73,7 @@ class Reporter:
         self._show(now)
 
     def say(self, sentence: str) -> None:
-        """A line for a person, which stays above the bar."""
+        """Print a message for the user, above the bar."""
         line = f"{self._status.stage}: {sentence}"
         self._console.print(line, markup=False, soft_wrap=True, highlight=False)
         said = (*self._status.said, sentence)[-KEPT_SENTENCES:]
@@ -94,7 +94,7 @@ class Reporter:
         self._write()
 
     def _write(self) -> None:
-        """What nobody can be shown, because the disk is full, is no reason to stop the work."""
+        """Write the status file. A full disk does not stop the work."""
         with suppress(OSError):
             write_status(self._status, self._root)
 
@@ -118,7 +118,7 @@ class Reporter:
 
 
 class _Bar(Progress):
-    """The note stands below: beside the bar, the bar and the ETA would have no room."""
+    """A bar with the note below it, because beside it there is not enough space."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
@@ -140,7 +140,7 @@ def describe(status: Status) -> str:
 
 
 def read_status(stage: str, root: Path = Path()) -> Status | None:
-    """The last status a stage wrote, None when there is none (yet)."""
+    """The last status of a stage, or None."""
     try:
         found = json.loads(_path(stage, root).read_text())
         failure = found.pop("failure")
@@ -151,12 +151,12 @@ def read_status(stage: str, root: Path = Path()) -> Status | None:
 
 
 def write_status(status: Status, root: Path = Path()) -> None:
-    """Stamped with the present time. Raises OSError, such as on a full disk."""
+    """Write the status with the present time. Raises OSError, such as on a full disk."""
     write_json(_path(status.stage, root), asdict(replace(status, updated=time.time())))
 
 
 def clear_status(stage: str, root: Path = Path()) -> None:
-    """Before a stage is tried: what is found afterwards is of this try."""
+    """Delete the status before a stage is run, so that a later one is of this run."""
     _path(stage, root).unlink(missing_ok=True)
 
 
@@ -175,7 +175,7 @@ def report_ray_job(number: str) -> None:
 
 @contextmanager
 def reporting(stage: str) -> Iterator[Reporter]:
-    """A reporter whose file ends in "done" or "failed", whatever happens in the block."""
+    """A reporter whose status is "done" or "failed" after the block."""
     global _current
     reporter = _current = Reporter(stage)
     try:

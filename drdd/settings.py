@@ -1,4 +1,4 @@
-"""What sections of settings are made of: the base class, names, numbers."""
+"""Building blocks of settings: the base class of sections, and types of names and numbers."""
 
 from typing import Annotated
 

@@ -1,9 +1,9 @@
-"""Zip and tar archives as random-access collections of files; nothing is unpacked by a member's name.
+"""Random access to the files in zip and tar archives; nothing is unpacked to paths named by the archive.
 
-A zip is read through its directory. A tar has none, so one pass over its headers gives each member's
-position and length, by which any process can read it later. In a compressed tar no position can be
-sought: it is listed in one pass as a stream and, before members are read, decompressed once per
-machine into a scratch file that all processes share.
+A zip is read by its directory. A tar has none, so one pass over its headers finds the position and length
+of each member, with which any process can read it later. A compressed tar does not allow seeking: it is
+listed as a stream in one pass and, before members are read, decompressed once per machine into a shared
+scratch file.
 """
 
 import errno
@@ -26,7 +26,7 @@ from typing import BinaryIO, Protocol, cast
 from drdd.errors import UserError
 from drdd.files import atomic_path
 
-LARGEST = 2 * 1024**3  # bytes; no image that intake accepts comes near, a decompression bomb does
+LARGEST = 2 * 1024**3  # bytes; far above any accepted image, to stop decompression bombs
 CHUNK = 4 * 1024**2
 COMPRESSED = (".tar.gz", ".tgz")
 SUFFIXES = (".zip", ".tar", *COMPRESSED)
@@ -41,7 +41,7 @@ DAMAGE = (
     EOFError,
     IndexError,
     OverflowError,
-    RuntimeError,  # also zipfile's for an encrypted member and for an unknown compression
+    RuntimeError,  # also raised by zipfile for encrypted members and unknown compression
 )
 
 
@@ -49,8 +49,8 @@ DAMAGE = (
 class Member:
     """A file in an archive; picklable.
 
-    path: as the archive spells it; start, size: where a tar's decompressed bytes hold it, size bytes
-    of content from start on (start is 0 in a zip); refusal: why it is not to be read, if not empty.
+    path: as in the archive; start, size: position and length of its content in the decompressed tar
+    (start is 0 in a zip); refusal: the reason not to read it, if not empty.
     """
 
     path: str
@@ -60,13 +60,13 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The path with "/" between its parts, whatever packed it, and without "." parts."""
+        """The path with "/" between its parts and without "." parts, for any packing software."""
         return str(PurePosixPath(self.path.replace("\\", "/")))
 
 
 class Archive(Protocol):
     def members(self) -> Iterator[Member]:
-        """All files; of several with one name the last, as in unpacking. Raises one of DAMAGE."""
+        """All files. Of several with one name the last counts, as in unpacking. Raises one of DAMAGE."""
 
     def read(self, member: Member) -> bytes:
         """Raises ValueError with a reason when this member is damaged, encrypted or too large."""
@@ -91,7 +91,7 @@ class Zip:
 
 
 class Tar:
-    """Of a file that holds an uncompressed tar, or of a stream that gives one, which is only listed."""
+    """A tar: an uncompressed file, or a stream, which can only be listed."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -107,7 +107,7 @@ class Tar:
                 tar.members.clear()  # type: ignore[attr-defined] # it would keep the header of every member
                 if not info.isdir():
                     found[info.name] = _member_of_tar(info, found)
-            # tarfile takes a header that it cannot read for the end, which would lose what follows.
+            # tarfile treats an unreadable header as the end, which would lose the rest.
             self._file.seek(tar.offset)
             if self._file.read(tarfile.BLOCKSIZE).strip(b"\0"):
                 raise tarfile.ReadError(f"no header at byte {tar.offset}")
@@ -127,12 +127,15 @@ def is_archive(name: str) -> bool:
 
 
 def is_compressed(name: str) -> bool:
-    """Whether its members can be read only from a decompressed copy."""
+    """Whether members can only be read from a decompressed copy."""
     return name.lower().endswith(COMPRESSED)
 
 
 def archive(name: str, file: BinaryIO) -> Archive:
-    """Of the kind that the name says; a compressed one can only be listed. Raises one of DAMAGE."""
+    """Open an archive of the kind of its name; a compressed tar can only be listed.
+
+    Raises one of DAMAGE.
+    """
     if is_compressed(name):
         return Tar(gunzipped(file))
     return Zip(file) if name.lower().endswith(".zip") else Tar(file)
@@ -144,7 +147,7 @@ def gunzipped(file: BinaryIO) -> BinaryIO:
 
 @contextmanager
 def in_words(name: str) -> Iterator[None]:
-    """UserError when the archive as a whole cannot be read."""
+    """Raise UserError when the archive as a whole cannot be read."""
     try:
         yield
     except (*DAMAGE, ValueError) as error:
@@ -161,11 +164,11 @@ def in_words(name: str) -> Iterator[None]:
 def shared_copy(
     identity: str, write: Callable[[BinaryIO], None], scratch: Path
 ) -> Iterator[BinaryIO]:
-    """A scratch file of what `write` writes, shared by all processes of this machine.
+    """A scratch file with the content of `write`, shared by all processes of this machine.
 
-    identity: of the content, such as its origin, size and time of change. The first process writes
-    while the others wait, the last one to leave deletes; what killed processes left is deleted by the
-    next. Raises UserError when it cannot be written.
+    identity: identifies the content, such as by origin, size and time of change. The first process writes
+    while others wait; the last one to leave deletes the file; leftovers of killed processes are deleted
+    by the next. Raises UserError when the file cannot be written.
     """
     path = scratch / f"{sha256(identity.encode('utf-8', 'surrogateescape')).hexdigest()}.tmp"
     try:
@@ -204,7 +207,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _opened_or_written(path: Path, write: Callable[[BinaryIO], None]) -> BinaryIO:
-    """Never reopened after writing: another process may have deleted it by then."""
+    """Open or write the file. It is not reopened after writing, since another process may delete it."""
     with suppress(FileNotFoundError):
         return path.open("rb")
     with atomic_path(path) as temporary:
@@ -225,7 +228,7 @@ def decompress(file: BinaryIO, target: BinaryIO) -> None:
 
 def _member_of_tar(info: tarfile.TarInfo, earlier: dict[str, Member]) -> Member:
     refusal = _refusal(info.name)
-    if info.islnk() and info.linkname in earlier:  # a second name of an earlier member's content
+    if info.islnk() and info.linkname in earlier:  # a hard link to an earlier member
         first = earlier[info.linkname]
         return Member(info.name, first.start, first.size, refusal or first.refusal)
     if not info.isreg() or info.issparse():

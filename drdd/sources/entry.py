@@ -1,8 +1,8 @@
-"""Where images come from: a folder, an s3:// prefix, an archive, a list or a table of files.
+"""The sources of images: a folder, an s3:// prefix, an archive, a list or a table of files.
 
-What counts: every cell of a list or table; elsewhere the files with an image's suffix, except below
-names that begin with a dot and below __MACOSX. A folder that symbolic links lead to is part of the
-source, each folder once however many links lead to it, so that links in a circle end.
+Every cell of a list or table is an entry; other sources have the files with an image suffix, except below
+names that begin with a dot and below __MACOSX. Symbolic links to folders are followed, but each folder is
+listed only once, so that circular links end.
 """
 
 import errno
@@ -36,14 +36,14 @@ from drdd.storage.filesystems import explained, open_filesystem
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 SCRATCH = Path(".drdd/scratch")
-BLOCK = 1024**2  # bytes by which a remote archive is read
-# Local failures that say nothing of the file: a full table, a network folder that is away.
+BLOCK = 1024**2  # bytes per read of a remote archive
+# Local failures not caused by the file: too many open files, an unreachable network folder.
 PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 
 
 @dataclass(frozen=True)
 class Blob:
-    """One file of a source: `name` is its path below the source, without regard to the store."""
+    """The content of a file. name: its path below the source, independent of the store."""
 
     name: str
     content: bytes
@@ -51,7 +51,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A file or a pair that was set aside, and why."""
+    """A rejected file or pair, and the reason."""
 
     name: str
     reason: str
@@ -59,11 +59,11 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a source that has not been read yet; picklable.
+    """A file of a source, not yet read; picklable.
 
-    name: its path below the source, "/"-separated (in a list or table: as it stands there), in which
-    bytes that are no UTF-8 read "\\xff"; where: the absolute path or s3:// URI of the file, or of the
-    archive that holds it as `member`; refusal: why it is not to be read, if not empty.
+    name: its path below the source, "/"-separated (in a list or table: as written there), with bytes
+    that are not UTF-8 as "\\xff"; where: the absolute path or s3:// URI of the file, or of the
+    archive that holds it as `member`; refusal: the reason not to read it, if not empty.
     """
 
     name: str
@@ -75,8 +75,8 @@ class Entry:
 def entries(source: str, include: str | None = None, column: str = "image") -> list[Entry]:
     """The files of a source whose names match `include` (re.search), in order of name.
 
-    The order of a list or table is its own. Names are unique: what is named again is an entry of its
-    own, refused. What is refused is there whatever `include` says, so that nothing is lost unsaid.
+    A list or table keeps its own order. Names are unique: a repeated name becomes a refused entry. Refused
+    entries are listed regardless of `include`, so that every loss is reported.
     Raises UserError when the source is missing, refused, damaged or without an image file,
     TransientError when its store does not answer.
     """
@@ -91,7 +91,7 @@ def entries(source: str, include: str | None = None, column: str = "image") -> l
 
 
 def listed(source: str, column: str = "image") -> list[Entry]:
-    """As `entries`, but what a list or table repeats is repeated: a target may serve many inputs."""
+    """`entries`, but with the repetitions of a list or table, since several inputs may share a target."""
     where = _where(source)
     if is_list(where) and not _is_folder(where):
         found = [entry for (entry,) in rows(source, (column,))]
@@ -103,9 +103,9 @@ def listed(source: str, column: str = "image") -> list[Entry]:
 
 
 def rows(source: str, columns: Sequence[str]) -> list[tuple[Entry, ...]]:
-    """The files that a list or table names, row by row in its order, repetitions included.
+    """The files in a list or table, row by row in its order, with repetitions.
 
-    columns: of a table; a .txt has one, whatever it is called. Paths are relative to the folder of
+    columns: of a table; a .txt has one column, which may have any name. Paths are relative to the folder of
     the list, absolute, or s3:// URIs. Raises UserError and TransientError as `entries` does.
     """
     where = _where(source)
@@ -118,10 +118,10 @@ def rows(source: str, columns: Sequence[str]) -> list[tuple[Entry, ...]]:
 
 
 class Fetcher:
-    """Reads entries, each store and each archive being opened once. For one thread at a time."""
+    """Reads entries and opens each store and archive once. Use it in one thread at a time."""
 
     def __init__(self, scratch: Path = SCRATCH) -> None:
-        """scratch: a folder for what compressed archives hold; it is empty again afterwards."""
+        """scratch: a folder for decompressed archives, which is emptied at the end."""
         self._scratch = scratch
         self._opened = ExitStack()
         self._remote: Any = None
@@ -135,7 +135,7 @@ class Fetcher:
         self._opened.close()
 
     def fetch(self, entry: Entry) -> Blob | Rejected:
-        """Rejected when this file cannot be had.
+        """Read a file. Returns Rejected when it cannot be read.
 
         Raises UserError when its whole archive cannot be read, TransientError when retrying may help.
         """
@@ -156,7 +156,7 @@ class Fetcher:
         return Rejected(entry.name, printable(reason))
 
     def read(self, where: str) -> bytes:
-        """The whole of a file. Raises what its store raises, ValueError when it is no regular file."""
+        """Read a whole file. Raises the errors of its store, ValueError when it is not a regular file."""
         if not _is_remote(where):
             with self.open(where) as file:
                 refuse_if_too_large(os.fstat(file.fileno()).st_size)
@@ -191,7 +191,7 @@ class Fetcher:
         return self._archives[where]
 
     def _state(self, where: str) -> tuple[int, object]:
-        """Differs when the file is another than before."""
+        """A value that changes when the file changes."""
         if _is_remote(where):
             info = self._store(where).info(where)
             return info["size"], info.get("ETag")
@@ -204,7 +204,7 @@ class Fetcher:
 
 
 def package_file(name: str) -> Path:
-    """The path of a file that an installed package bundles, given as "package/path/in/it.png"."""
+    """The path of a file in an installed package, given as "package/path/in/it.png"."""
     package, _, inner = name.partition("/")
     spec = find_spec(package)
     if spec is None or spec.origin is None:
@@ -216,7 +216,7 @@ def package_file(name: str) -> Path:
 
 
 def _where(source: str) -> str:
-    """The absolute path or the URI; workers have other current folders."""
+    """The absolute path or the URI, since workers have other current folders."""
     if not _is_remote(source):
         return os.path.abspath(source)  # noqa: PTH100
     if not source.startswith("s3://"):
@@ -275,7 +275,7 @@ def _counts(name: str) -> bool:
 
 
 def _named(cell: str, where: str, row: int) -> Entry:
-    """The file that a list at `where` names."""
+    """The entry of a cell in the list at `where`."""
     if not cell:
         return Entry(f"row {row}", where, refusal="the list names no file here")
     if _is_remote(cell):

@@ -1,4 +1,4 @@
-"""Local folders and files as they are found: links in circles, pipes, names that are no UTF-8."""
+"""List local folders safely: circular links, pipes, names that are not UTF-8."""
 
 import heapq
 import os
@@ -10,14 +10,14 @@ from typing import BinaryIO
 
 @dataclass(frozen=True)
 class Found:
-    """below: path below the folder searched; refusal: why it cannot be searched, if a folder."""
+    """below: path below the root; refusal: for a folder, why it cannot be listed."""
 
     below: str
     refusal: str = ""
 
 
 def files_below(root: str) -> Iterator[Found]:
-    """All files, and the folders that cannot be listed, in no order; hidden ones are passed over.
+    """Yield all files, and folders that cannot be listed, in any order, without hidden ones.
 
     Links to folders are followed, each folder being listed once: under its own path if that is below
     `root`, else under the path with the fewest links, the first by name. Raises OSError when the
@@ -52,12 +52,12 @@ def files_below(root: str) -> Iterator[Found]:
 def _is_folder(item: os.DirEntry[str]) -> bool:
     try:
         return item.is_dir()
-    except OSError:  # links in a circle: reading it will say so
+    except OSError:  # circular links: reading the file will report it
         return False
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a part of the path is what file managers hide or add."""
+    """Whether a part of the path is hidden or added by file managers."""
     parts = name.split("/")
     return any(
         part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in parts
@@ -65,7 +65,7 @@ def is_hidden(name: str) -> bool:
 
 
 def open_regular(path: str) -> BinaryIO:
-    """To be read. Raises OSError, ValueError when it is no regular file."""
+    """Open for reading. Raises OSError, and ValueError when it is not a regular file."""
     # Without O_NONBLOCK, opening a pipe waits for a writer.
     try:
         file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
@@ -78,5 +78,5 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def printable(text: str) -> str:
-    """With "\\xff" for each byte that is no UTF-8, which os.fsdecode leaves as a surrogate."""
+    """Replace surrogates, from bytes that are not UTF-8, by text such as "\\xff"."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

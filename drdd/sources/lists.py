@@ -1,4 +1,4 @@
-"""Files that name other files: a path a line (.txt), or columns of a table (.csv, .parquet)."""
+"""Lists of files: a path per line (.txt), or columns of a table (.csv, .parquet)."""
 
 import csv
 import io
@@ -24,11 +24,11 @@ def is_table(source: str) -> bool:
 
 
 def cells(content: bytes, source: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
-    """What the list or table called `source` says, row by row, one text for each of `columns`.
+    """The rows of the list or table called `source`, with one text for each of `columns`.
 
-    A .txt has a single column, whatever it is called; its blank lines and those that begin with "#"
-    are passed over. An empty cell is "". Bytes that are no UTF-8 become surrogates, as in the names
-    of files (os.fsdecode). Raises UserError when it is no such file or lacks a column.
+    A .txt has a single column of any name; blank lines and lines that begin with "#" are skipped. An
+    empty cell is "". Bytes that are not UTF-8 become surrogates, as in file names (os.fsdecode). Raises
+    UserError when the file is not a valid list or lacks a column.
     """
     if source.lower().endswith(".parquet"):
         return _of_parquet(content, source, columns)

@@ -1,7 +1,7 @@
-"""Which degraded image belongs to which clean one: by stem, by row, by regular expressions, by a table.
+"""Match degraded and clean images: by stem, by row, by regular expressions, or by a table.
 
-A pair's key is what both names have in common, so long as that tells the pairs apart; where several
-inputs share a target it is the input's path below its source without suffix, or with it if need be.
+The key of a pair is the common part of both names if it is unique. If several inputs share a target, it
+is the path of the input below its source, without suffix if that is unique.
 """
 
 import re
@@ -23,7 +23,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class PairEntry:
-    """One pair, not read yet; its key is unique among the pairs of its corpus."""
+    """A pair, not yet read. Its key is unique in its corpus."""
 
     key: str
     input: Entry
@@ -32,7 +32,7 @@ class PairEntry:
 
 @dataclass(frozen=True)
 class Matching:
-    """alone: the files without a partner; each reason says the side and the key that was looked for."""
+    """alone: files without a partner; each reason names the missing side and key."""
 
     pairs: list[PairEntry]
     alone: list[Rejected]
@@ -40,7 +40,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class _Side:
-    """all: the files of the source; files: those that belong to the side; keys: one for each of them."""
+    """all: files of the source; files: those of this side; keys: one for each of `files`."""
 
     name: str
     source: str
@@ -56,7 +56,7 @@ class _Side:
 
 @dataclass(frozen=True)
 class _Pair:
-    """key: what both sides have in common; several pairs may share one."""
+    """key: the common part of both names, which several pairs may share."""
 
     key: str
     input: Entry
@@ -64,23 +64,22 @@ class _Pair:
 
 
 _Pairing = tuple[list[str], list[_Pair]]
-"""What is wrong, and the pairs."""
+"""(errors, pairs)."""
 
 
 def match(paired: Paired, name: str) -> Matching:
     """The pairs of a paired corpus, in the order of its inputs.
 
     stem: the keys are the file stems if no two files of a side share one, else the paths below the
-    source without suffix. row: the n-th input and the n-th target, in order of name, in a list in its
-    own order. Regular expressions: what their groups capture, joined by "/"; a file that matches
-    neither is no part of the corpus. One table on both sides: its rows. If not aligned, keys do not
-    count: each input gets the target whose name's hash is its own or the next on the ring of hashes, so
-    another input changes no pair, another target only the pairs that it takes over, and a target may
-    serve many inputs or none.
+    source without suffix. row: the n-th input and the n-th target, by name, or in a list by its own order.
+    Regular expressions: the captured groups, joined by "/"; files that match neither are not part of the
+    corpus. One table on both sides: its rows. If not aligned, keys are ignored: consistent hashing of names
+    assigns a target to each input. So a new input changes no pair, a new target changes only its own pairs,
+    and a target may serve several inputs or none.
 
-    name: the corpus's, for errors. Raises UserError, which says all that is wrong, when a source
-    cannot be listed, a key has two targets, an input occurs twice, a file would be its own partner or
-    no pair is found; TransientError when a store does not answer.
+    name: of the corpus, for error messages. Raises UserError, which lists all errors, when a source
+    cannot be listed, a key has two targets, an input occurs twice, a file would be its own partner or no
+    pair is found; TransientError when a store does not answer.
     """
     inputs, targets = _sides(paired, name)
     by_row = _is_one_table(paired) or (paired.aligned and paired.match == "row")
@@ -101,7 +100,7 @@ def match(paired: Paired, name: str) -> Matching:
 
 
 def _sides(paired: Paired, name: str) -> tuple[_Side, _Side]:
-    """Raises UserError when a source cannot be listed, of both at once."""
+    """List both sides. Raises UserError, for both at once, when a source cannot be listed."""
     inputs, targets = _listings(paired, name)
     if isinstance(paired.match, Match) and not _is_one_table(paired):
         return (
@@ -189,7 +188,7 @@ def _repeated(inputs: _Side) -> list[str]:
 
 
 def _their_own(pairs: Sequence[_Pair], allowed: bool) -> list[str]:
-    """allowed: a row may say that an image needs no mending, but not all of them."""
+    """Errors of images that are their own partner. allowed: for single rows of a table, but not for all."""
     own = [pair.input.name for pair in pairs if _place(pair.input) == _place(pair.target)]
     if not own or (allowed and len(own) < len(pairs)):
         return []
@@ -197,7 +196,7 @@ def _their_own(pairs: Sequence[_Pair], allowed: bool) -> list[str]:
 
 
 def _alone(inputs: _Side, targets: _Side, aligned: bool) -> list[Rejected]:
-    """Files of a side without a partner, and what of the sources could not even be looked into."""
+    """Files without a partner, and folders of the sources that could not be listed."""
     alone = []
     for side, other in ((inputs, targets), (targets, inputs)):
         partners = set(other.keys)
@@ -213,7 +212,7 @@ def _alone(inputs: _Side, targets: _Side, aligned: bool) -> list[Rejected]:
 
 
 def _unique_keys(pairs: Sequence[_Pair]) -> list[str]:
-    """The keys; if some are equal, the inputs' paths without suffix; if these are, with suffix."""
+    """The keys; if not unique, the paths of inputs without suffix; if still not unique, with suffix."""
     keys = [pair.key for pair in pairs]
     for kind in (_without_suffix, _name):
         if len(set(keys)) < len(keys):
