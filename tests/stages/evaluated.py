@@ -18,6 +18,7 @@ from drdd.stages.paths import (
     CANDIDATE,
     CORPORA,
     GRID,
+    LATENCY,
     METRICS,
     PAIRS,
     SETS,
@@ -85,7 +86,7 @@ def evaluate(weights: bytes, quality: Mapping[str, float]) -> None:
             restoration = Restoration(output, states)
             pair = _pair(task, image)
             results.add(Restored(task, pair, degraded, target, restoration, 0.25, 1))
-    results.write(SCORES, SETS, TRAJECTORIES, GRID)
+    results.write(SCORES, LATENCY, SETS, TRAJECTORIES, GRID)
 
 
 def metrics() -> dict[str, object]:
