@@ -1,4 +1,4 @@
-"""What the Prefect server does by itself: it tells a webhook how runs end."""
+"""The Prefect automation that calls a webhook when a run ends."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from flows.lost import FLOW
 
 NOTIFICATIONS = "drdd: notifications"
-BLOCK = "drdd"  # the Webhook block that is told how runs end
+BLOCK = "drdd"  # the Webhook block, which holds the URL
 ENDS = ("GateMissed", "Completed", "Failed", "Crashed", "Cancelled", "TimedOut")
 PAYLOAD = {
     "text": "drdd {{ flow_run.name }}: {{ flow_run.state.name }}. {{ flow_run.state.message }}",
@@ -25,7 +25,7 @@ PAYLOAD = {
 
 
 def notify(client: SyncPrefectClient, url: str) -> None:
-    """POST a JSON of PAYLOAD's fields to `url` when a run ends. The URL is kept as a secret, in a block."""
+    """POST a JSON of PAYLOAD's fields to `url` when a run ends. The URL is a secret of a Prefect block."""
     silence(client)
     block: Any = Webhook(url=SecretStr(url)).save(BLOCK, overwrite=True)
     ended = EventTrigger.model_validate(

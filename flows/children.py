@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-ENDING = threading.Event()  # this process ends: nothing is to be started, or tried again
+ENDING = threading.Event()  # this process ends: start nothing, retry nothing
 GRACE_S = 7.0  # for a last checkpoint; a cancelled run is over within ten seconds
 
 
@@ -24,7 +24,7 @@ def stopping_children() -> Iterator[None]:
 def stop(pids: Iterable[int]) -> None:
     """End these processes and all that they started.
 
-    They are asked first, so that Ray jobs end and checkpoints stay whole, and killed if they stay.
+    They get SIGTERM first, so that Ray jobs end and checkpoints stay whole, and SIGKILL after GRACE_S.
     """
     processes = []
     for pid in pids:

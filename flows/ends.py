@@ -1,4 +1,4 @@
-"""What must be true before a run may say that it is completed."""
+"""The checks that a run must pass before it is Completed."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def verify_outputs(names: Iterable[str]) -> None:
 
 
 def is_unpublished() -> bool:
-    """Whether the version that publish left word of is not whole in the registry."""
+    """Whether the version that publish noted in PUBLISHED is not complete in the registry."""
     published = json.loads(PUBLISHED.read_text())
     with reachable(published["registry"]):
         registry = Registry.open(published["registry"])
@@ -57,5 +57,5 @@ def not_promoted() -> list[str]:
 
 
 def serves_here() -> bool:
-    """Whether the service is this stack's own, and not one that looks after itself."""
+    """Whether the service belongs to this stack, and does not follow aliases by itself."""
     return "DRDD_SERVE_PORT" in os.environ

@@ -1,7 +1,7 @@
-"""What a run has made, as a DVC experiment: a commit on no branch, which `dvc exp show` lists.
+"""The result of a run as a DVC experiment: a commit on no branch, which `dvc exp show` lists.
 
-It is written beside DVC rather than by `dvc exp save`, which needs every output in the workspace and
-keeps notes in refs that all worktrees of a repository share, so that two runs could not end at once.
+The commit and its ref are written with git, not by `dvc exp save`: that needs every output in the
+workspace, and uses refs that all worktrees of a repository share: two runs could not end at once.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from flows.graph import LOCK
 
 
 def save(workspace: Path, baseline: str, name: str) -> str | None:
-    """The experiment's name; another's that is the same; None when nothing differs from the commit."""
+    """The experiment's name, or that of an identical one; None when nothing differs from the commit."""
     tree = worktree_tree(workspace)
     if tree == git(workspace, "rev-parse", f"{baseline}^{{tree}}"):
         return None
@@ -33,7 +33,7 @@ def save(workspace: Path, baseline: str, name: str) -> str | None:
 
 
 def resume(workspace: Path, baseline: str) -> None:
-    """Begin with what a run from the same files has made already, if there was one: its dvc.lock."""
+    """Take the dvc.lock of the newest experiment that began with the same files, if there is one."""
     tree = worktree_tree(workspace)
     for _, commit in _known(workspace, baseline):
         changed = git(workspace, "diff-tree", "-r", "--name-only", tree, f"{commit}^{{tree}}")

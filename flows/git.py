@@ -1,4 +1,4 @@
-"""The few things that runs ask of git."""
+"""Calls of git."""
 
 import os
 import subprocess

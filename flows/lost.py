@@ -1,7 +1,7 @@
-"""Runs whose process is gone: their machine died, or the process was killed. They are started again.
+"""Restarts runs whose process is gone, because it was killed or its machine died.
 
-A run tells the server that it lives, every HEARTBEAT_S. `flows.worker` looks after those that do not;
-where a plain worker of Prefect's runs, `python -m flows.lost` does.
+A run sends the server a heartbeat every HEARTBEAT_S. `flows.worker` restarts the runs that stopped doing
+so; beside Prefect's own worker, `python -m flows.lost` does.
 """
 
 import logging
@@ -33,15 +33,17 @@ from prefect.types import DateTime
 FLOW = "drdd"
 HEARTBEAT, HEARTBEAT_S = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", 30  # where flows run
 SILENCE_S = 3.0 * HEARTBEAT_S + 5
-OLD = timedelta(days=1)  # a crash that nobody waits for any more
+OLD = timedelta(days=1)  # an older crash is left alone
 LOOK_EVERY_S = 10.0
-LOOKED = Path(gettempdir()) / "drdd-looked"  # its time tells a probe that this process works
+LOOKED = (
+    Path(gettempdir()) / "drdd-looked"
+)  # touched at each check: a liveness probe reads its time
 WORD = "its process was lost; it goes on where it stopped"
 log = logging.getLogger("drdd.lost")
 
 
 def look_after() -> None:
-    """For ever. Time in which the server did not answer is no silence of anybody's."""
+    """Runs for ever. Outages of the server are not counted as missed heartbeats."""
     answered = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
@@ -55,9 +57,9 @@ def look_after() -> None:
 
 
 def take_up(client: SyncPrefectClient, watched_s: float) -> list[str]:
-    """The names of the runs that are to be started again, or are over.
+    """Restart lost runs, and end lost runs that were being cancelled; the names of both.
 
-    watched_s: for how long the server has answered; who is silent for no longer may be alive.
+    watched_s: for how long the server has answered; a run that was silent for no longer may be alive.
     """
     taken = []
     for run in _unfinished(client):
@@ -91,7 +93,7 @@ def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
 
 
 def _lives(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Whether anything was heard of it lately."""
+    """Whether it changed its state or sent a heartbeat in the last SILENCE_S."""
     now = DateTime.now("UTC")
     since = now.subtract(seconds=SILENCE_S)
     if run.state is not None and run.state.timestamp > since:

@@ -90,9 +90,9 @@ def pipeline(
 
 
 def _run(listed: Sequence[graph.Stage], policy: RunPolicy) -> dict[str, str]:
-    """What it took with each stage; all that they make is there afterwards, the version too.
+    """The outcome of each stage; all outputs are there afterwards, and the published version is complete.
 
-    Raises what the first stage that failed raised.
+    Raises the error of the first stage that failed.
     """
     done: dict[str, Any] = {}
     for stage in listed:
@@ -112,7 +112,7 @@ def _run(listed: Sequence[graph.Stage], policy: RunPolicy) -> dict[str, str]:
 
 
 def _push(policy: RunPolicy) -> None:
-    """DVC's remote has what was made; each stage tried to push its own while others ran."""
+    """Wait for the pushes that run beside later stages, and repeat those that failed."""
     again = replace(policy, current=frozenset(), keep=frozenset(), force=False)
     for stage in processes.unpushed():
         run_stage.submit(stage, again, {}, pushed=True).result()

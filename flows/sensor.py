@@ -1,4 +1,4 @@
-"""The deployment `drdd-watch/watch`: new data and new params start a run, once per change."""
+"""The deployment `drdd-watch/watch`: starts one run for each change of data or params."""
 
 import json
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ def watch(
     branch: str = "",
     deployment: str = "full-pipeline",
 ) -> State[None]:
-    """Compare what is there with what was there. A change must hold still from one look to the next, so an
-    upload of many objects starts one run; the first look of all starts none.
+    """Compare the present state with the last. A change starts a run when two checks in a row find it, so
+    an upload of many objects starts one run; the first check of all starts none.
 
     Args:
         prefixes: What to watch on S3, s3://bucket/prefix. Empty: every source in params that is there.
