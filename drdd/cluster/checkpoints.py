@@ -66,13 +66,13 @@ class Checkpoints:
     """One run's, at `uri`: a folder of its own, or an s3:// prefix.
 
     Every method raises UserError when the store refuses or is full, TransientError when it does not
-    answer. said: what the last `newest` had to skip, in sentences.
+    answer. warnings: what the last `newest` had to skip, in sentences.
     """
 
     def __init__(self, uri: str, keep: int) -> None:
         """keep: how many of the newest outlive a save, at least 1; the best one does besides."""
         self.uri, self._store, self._keep = uri, Store(uri), keep
-        self.said: list[str] = []
+        self.warnings: list[str] = []
 
     def marks(self) -> list[Mark]:
         """Of the complete checkpoints, oldest first; their data are there, but not read."""
@@ -118,7 +118,7 @@ class Checkpoints:
             except _DamagedError as error:
                 damaged.append((_images(name), str(error)))
         then = f"going on from image {found[1].images}" if found else "no other is whole"
-        self.said = [
+        self.warnings = [
             f"checkpoint at image {images} in {self.uri} is damaged ({reason}); {then}"
             for images, reason in damaged
         ]

@@ -1,4 +1,4 @@
-"""Run the loop in Ray Train: resources, checkpoints, recovery, what is told meanwhile."""
+"""Run the training loop in Ray Train: resources, checkpoints, recovery, messages to the caller."""
 
 import logging
 import os
@@ -27,10 +27,10 @@ VARIABLE = "DRDD_CHECKPOINTS"
 
 
 class Watcher(Protocol):
-    """Whom training is shown to, while it runs."""
+    """Shows training to somebody while it runs."""
 
     def begin(self, history: Sequence[Point]) -> None:
-        """Training begins, or goes on, after these points; what was shown after them was not saved."""
+        """Training begins, or resumes, after these points; what was shown after them is undone."""
 
     def report(self, progress: Progress) -> None: ...
 
@@ -39,11 +39,11 @@ class Watcher(Protocol):
 
 @contextmanager
 def fitted(job: Job, name: str, folder: Path, watcher: Watcher) -> Iterator[Trained]:
-    """Train on a Ray cluster; a run of the same `name` that was interrupted goes on.
+    """Train on a Ray cluster; an interrupted run of the same `name` resumes.
 
-    folder: where checkpoints live until the block, which makes the results safe, ends without an error;
-    DRDD_CHECKPOINTS, a folder or an s3:// prefix, has precedence, and those of a cluster of several nodes
-    live in DVC's remote, from which its workers read the shards.
+    folder: for checkpoints, which are deleted when the block, which writes the results, ends without an
+    error. DRDD_CHECKPOINTS, a folder or an s3:// prefix, has precedence; a cluster of several nodes keeps
+    them in DVC's remote, from which its workers read the shards.
     Raises UserError when the cluster cannot hold the workers, a picture or the store is no good, or too
     many losses are not finite; TransientError when workers were lost too often or a store does not answer.
     """
@@ -56,7 +56,7 @@ def fitted(job: Job, name: str, folder: Path, watcher: Watcher) -> Iterator[Trai
         found = checkpoints.newest()
     if found is None:
         raise TransientError(
-            f"{checkpoints.uri}: the last checkpoint cannot be read ({' '.join(checkpoints.said)})"
+            f"{checkpoints.uri}: the last checkpoint cannot be read ({' '.join(checkpoints.warnings)})"
         )
     state, _ = found
     yield Trained(state["learner"]["ema"], [reproducible(point) for point in state["points"]])
@@ -64,7 +64,7 @@ def fitted(job: Job, name: str, folder: Path, watcher: Watcher) -> Iterator[Trai
 
 
 def _store_of(job: Job, folder: Path) -> str:
-    """What the nodes of a cluster have in common is DVC's remote; the shards are there afterwards."""
+    """A folder or s3:// prefix that all nodes reach; several nodes find the shards in DVC's remote."""
     import ray
 
     given = os.environ.get(VARIABLE)
@@ -167,7 +167,7 @@ def _in_thread(function: Callable[[], Any]) -> Future[Any]:
 
 
 def _diagnosis(error: Exception, stage: str, settings: TrainStage) -> Exception:
-    """What may pass, as itself; else that workers were lost too often."""
+    """The TransientError of a worker, if there is one; else one that says that workers were lost."""
     failures = getattr(error, "worker_failures", {})
     causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
     for cause in causes:
