@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from drdd.data.library import Library, Pictures
-from drdd.intake.ingestion import Ledger, Twins
+from drdd.intake.ingestion import Deduplicator, IngestResult
 from drdd.params import load
 from drdd.sources.entry import entries, package_file
 from drdd.stages.corpora import into_shards
@@ -95,7 +95,7 @@ def intake(kind: str, count: int) -> dict[str, Any]:
             print(f"\r{kind} intake {done}/{count} ", end="", file=sys.stderr, flush=True)
 
     with memory_watch() as peak:
-        ledger = take_in_all(source, folder, progress)
+        result = ingest_all(source, folder, progress)
     after = decoding_rate(source)
     warm = next(mark for mark in marks if mark[1] >= count // 5)
     rate = (marks[-1][1] - warm[1]) / (marks[-1][0] - warm[0])
@@ -103,7 +103,7 @@ def intake(kind: str, count: int) -> dict[str, Any]:
     return {
         "kind": kind,
         "pictures": count,
-        "kept": len(ledger.ids),
+        "kept": len(result.ids),
         "decoding alone": alone,
         "intake": rate,
         "ratio": rate / alone,
@@ -112,11 +112,11 @@ def intake(kind: str, count: int) -> dict[str, Any]:
     }
 
 
-def take_in_all(source: Path, folder: Path, progress: Callable[[int], None]) -> Ledger:
+def ingest_all(source: Path, folder: Path, progress: Callable[[int], None]) -> IngestResult:
     """What the ingest stage does."""
     settings = load(overrides=[f"ingest.max_side={MAX_SIDE}"]).ingest
-    twins = Twins(settings.near_duplicates)
-    return into_shards(entries(str(source)), settings, folder, twins, progress)
+    deduplicator = Deduplicator(settings.near_duplicates)
+    return into_shards(entries(str(source)), settings, folder, deduplicator, progress)
 
 
 def decoding_rate(source: Path) -> float:

@@ -22,7 +22,7 @@ from drdd.params import Diffusion, TimestepSampling, TrainNoise, TrainResidual
 from drdd.pictures.pixels import Pixels
 from drdd.training.history import Point, Progress
 from drdd.training.learner import Worker
-from drdd.training.loop import Outside, train
+from drdd.training.loop import TrainerCallback, train
 from drdd.training.samples import PairSamples
 from drdd.training.specs import StageSpec, stage_spec
 
@@ -78,7 +78,7 @@ def steps(case: str, batch: int, compiled: bool, device: torch.device) -> list[P
     return kept.points
 
 
-class _Kept(Outside):
+class _Kept(TrainerCallback):
     def __init__(self) -> None:
         self.points: list[Point] = []
 

@@ -32,7 +32,7 @@ from drdd.pictures.pixels import Pixels
 from drdd.stages.prepared import paired, unpaired, whereabouts
 from drdd.training.history import Progress
 from drdd.training.learner import Worker
-from drdd.training.loop import Outside, train
+from drdd.training.loop import TrainerCallback, train
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.settings import method_of, networks_of, sampling_of, stage_settings
 from drdd.training.specs import stage_spec
@@ -170,7 +170,7 @@ def trained(params: Params, stage: str, share: float) -> Path:
     return kept
 
 
-class _Shown(Outside):
+class _Shown(TrainerCallback):
     def report(self, progress: Progress) -> None:
         said = f"\r{progress.images}/{progress.total} images, {note(progress.point)} "
         print(said, end="", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ from benchmarks.bare import LAP, Bare
 from drdd.training.history import Progress
 from drdd.training.job import Job, build_spec, settings_of
 from drdd.training.learner import Worker
-from drdd.training.loop import Outside, train
+from drdd.training.loop import TrainerCallback, train
 
 NICE = 15  # what Ray adds to the nice value of its workers
 
@@ -73,7 +73,7 @@ def bare(job: Job, connection: Connection) -> None:
 
 
 def looped(job: Job, connection: Connection) -> None:
-    """Ours, with nobody outside."""
+    """Our loop, with a callback that only waits between laps."""
     train(build_spec(job), settings_of(job), Worker(), _Paused(connection, settings_of(job).batch))
 
 
@@ -83,7 +83,7 @@ def niced(job: Job, connection: Connection) -> None:
     looped(job, connection)
 
 
-class _Paused(Outside):
+class _Paused(TrainerCallback):
     """Waits after each point until the next lap is asked for."""
 
     def __init__(self, connection: Connection, batch: int) -> None:

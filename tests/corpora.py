@@ -5,16 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from drdd.data.pairs import Pair, write_pairs
 from drdd.data.shards import table_of, writing
 from drdd.pictures.files import png
-from drdd.pictures.pixels import Picture, described
+from drdd.pictures.pixels import Picture, Pixels, described
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, UNPAIRED, UNPAIRED_HELD_OUT
-
-Pixels = NDArray[np.uint8]
 
 
 def encoded(image: Image.Image, format_: str, **options: object) -> bytes:

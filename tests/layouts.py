@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from drdd.degradations.catalogue import SCHEMAS
 from drdd.degradations.chain import Chain, degrade
+from drdd.pictures.pixels import Pixels
 from drdd.sources.entry import package_file
 
-Pixels = NDArray[np.uint8]
 Build = Callable[[Path], None]
 SIDE = 48
 TRAIN, TEST = range(3), range(3, 6)

@@ -45,7 +45,7 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/metrics/fidelity.py": {*LEARN, *JUDGE},
     "drdd/degradations/weather.py": {"prepare@haze", "prepare@noise"},
     "drdd/degradations/corruption.py": {"prepare@haze", "prepare@noise", *TRAIN},
-    "drdd/intake/likeness.py": {*INGEST, "split"},
+    "drdd/intake/near_duplicates.py": {*INGEST, "split"},
     "drdd/sources/archives.py": {"photographs", *INGEST, "split"},
     "drdd/stages/prepare.py": {"prepare@haze", "prepare@noise"},
 }

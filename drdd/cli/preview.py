@@ -20,7 +20,7 @@ from drdd.degradations.chain import degrade
 from drdd.drawing.contact import TILE, contact_sheet
 from drdd.drawing.sheets import cover
 from drdd.errors import UserError
-from drdd.intake.ingestion import Ledger
+from drdd.intake.ingestion import IngestResult
 from drdd.intake.pairing import both_sides, pair_up
 from drdd.intake.split import hold_out
 from drdd.intake.streaming import outcome
@@ -153,7 +153,8 @@ def _matched(intake: _Intake, corpus: str) -> Iterator[Example]:
             continue
         ids = {one.name: one.id for one in (target, input_)}
         sizes = {one.name: one.original for one in (target, input_)}
-        pair_up(corpus, [pairs[key]], Ledger(ids, sizes), paired.aligned)  # refuses unequal sizes
+        # Refuses unequal sizes.
+        pair_up(corpus, [pairs[key]], IngestResult(ids, sizes), paired.aligned)
         sides = pixels_of(target.content), (pixels_of(input_.content),)
         yield Example(f"{corpus}/{key}", *sides, paired.aligned)
 

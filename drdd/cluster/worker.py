@@ -23,7 +23,7 @@ from drdd.training.clock import Lap
 from drdd.training.history import NonFiniteLossError, Point, Progress
 from drdd.training.job import Job, build_spec, settings_of
 from drdd.training.learner import Learner, State, Worker
-from drdd.training.loop import Outside, train
+from drdd.training.loop import TrainerCallback, train
 
 POLL_S = 0.1
 PREEMPTION_STEPS = 10  # between two questions whether a node is about to be taken away
@@ -54,12 +54,12 @@ def _train(job: Job, control: Control, uri: str) -> None:
     if world > 1:
         worker = Worker(rank, world, device, _wrapped, dist.all_reduce, _gathered)
     checkpoints = Checkpoints(uri, settings.keep)
-    outside = _RankZero(job.stage, checkpoints, control) if rank == 0 else _OtherRank(checkpoints)
-    train(build_spec(job), settings, worker, outside)
-    outside.finish()
+    callback = _RankZero(job.stage, checkpoints, control) if rank == 0 else _OtherRank(checkpoints)
+    train(build_spec(job), settings, worker, callback)
+    callback.finish()
 
 
-class _OtherRank(Outside):
+class _OtherRank(TrainerCallback):
     """For every worker but the first. It resumes from where the first one does."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:

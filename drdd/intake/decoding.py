@@ -40,7 +40,7 @@ class Limits:
     max_pixels: int
 
 
-def take_in(blob: Blob, limits: Limits) -> Picture:
+def decode_and_verify(blob: Blob, limits: Limits) -> Picture:
     """Decode all of it and verify it. Raises ValueError with the reason why it is no picture."""
     image = _load(blob, limits)
     upright = _upright(image)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from drdd.data.pairs import Pair
 from drdd.errors import UserError
-from drdd.intake.ingestion import Ledger
+from drdd.intake.ingestion import IngestResult
 from drdd.sources.entry import Entry, Rejected
 from drdd.sources.matching import PairEntry
 
@@ -31,7 +31,7 @@ def files_of(matched: Sequence[PairEntry]) -> list[Entry]:
 
 
 def pair_up(
-    name: str, matched: Sequence[PairEntry], ledger: Ledger, aligned: bool
+    name: str, matched: Sequence[PairEntry], result: IngestResult, aligned: bool
 ) -> tuple[list[Pair], list[Rejected]]:
     """The pairs of corpus `name`, and those that are none, with the reason.
 
@@ -42,11 +42,11 @@ def pair_up(
     unequal: list[str] = []
     for pair in matched:
         sides = (pair.input.name, pair.target.name)
-        if lost := [side for side in sides if side not in ledger.ids]:
+        if lost := [side for side in sides if side not in result.ids]:
             rejected.append(Rejected(f"pair {pair.key}", f"{' and '.join(lost)} set aside"))
             continue
-        input_, target = (ledger.ids[side] for side in sides)
-        first, second = (ledger.sizes[side] for side in sides)
+        input_, target = (result.ids[side] for side in sides)
+        first, second = (result.sizes[side] for side in sides)
         if aligned and first != second:
             said = " and ".join(
                 f"{s} is {w} x {h}" for s, (w, h) in zip(sides, (first, second), strict=True)

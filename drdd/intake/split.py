@@ -1,4 +1,4 @@
-"""Which pictures are held out, and what leaks: by name or content, never by order."""
+"""Split pictures into training and held-out ones, by name or content, and find leaks between them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,13 +6,13 @@ from pathlib import PurePosixPath
 
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair
 from drdd.errors import UserError
-from drdd.intake.likeness import Likeness
+from drdd.intake.near_duplicates import NearDuplicates
 from drdd.pictures.pixels import Pixels
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A training picture that shows what a held-out one shows; difference: as in likeness, 0 if equal."""
+    """A training picture that duplicates a held-out one; difference: as in near_duplicates, 0 if equal."""
 
     training: Pair
     held_out: Pair
@@ -20,11 +20,11 @@ class Leak:
 
 
 def hold_out(pairs: Sequence[Pair], holdout: Sequence[str] | float, key: str) -> list[Pair]:
-    """The pairs with their side of the split; `holdout` is a list of names or stems, or a fraction.
+    """Return the pairs with their side of the split set.
 
-    With a fraction the side follows the target's own content hash: adding pictures never moves an old
-    one, and what shares a target stays together. key: of params, for the error.
-    Raises UserError when a name is not there.
+    holdout: a list of names or stems, or a fraction. With a fraction the hash of the target's content
+    decides: adding pictures moves none of the earlier ones, and pairs of one target stay together.
+    key: of params, for the error message. Raises UserError when a listed name does not exist.
     """
     if isinstance(holdout, float | int):
         return [_on_side(pair, int(pair.target[:8], 16) / 16**8 < holdout) for pair in pairs]
@@ -46,22 +46,23 @@ def _on_side(pair: Pair, held: bool) -> Pair:
 def leaks(
     pairs: Iterable[Pair], thumbnails: Mapping[str, Pixels], near_duplicates: float
 ) -> list[Leak]:
-    """Every training pair whose target is, or nearly is, that of a held-out one of any corpus.
+    """Every training pair whose target equals or nearly equals a held-out target of any corpus.
 
-    thumbnails: (16, 16, 3) of each target; near_duplicates: the likeness threshold, 0 for equal ids.
+    thumbnails: (16, 16, 3) of each target; near_duplicates: the largest difference of near duplicates,
+    0 to compare ids only.
     """
     every = list(pairs)
     held = list({pair.target: pair for pair in every if pair.split == HOLDOUT}.values())
     by_id = {pair.target: pair for pair in held}
-    likeness = Likeness(near_duplicates)
+    index = NearDuplicates(near_duplicates)
     for pair in held:
-        likeness.add(thumbnails[pair.target])
+        index.add(thumbnails[pair.target])
     found = []
     for pair in every:
         if pair.split == HOLDOUT:
             continue
         if pair.target in by_id:
             found.append(Leak(pair, by_id[pair.target], 0.0))
-        elif near_duplicates and (like := likeness.nearest(thumbnails[pair.target])):
-            found.append(Leak(pair, held[like.index], like.difference))
+        elif near_duplicates and (match := index.nearest(thumbnails[pair.target])):
+            found.append(Leak(pair, held[match.index], match.difference))
     return found

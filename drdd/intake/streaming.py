@@ -11,7 +11,7 @@ import pyarrow as pa
 from drdd.cluster.session import ray_cluster
 from drdd.data.shards import SCHEMA, table_of
 from drdd.errors import TransientError, UserError
-from drdd.intake.decoding import Limits, take_in
+from drdd.intake.decoding import Limits, decode_and_verify
 from drdd.pictures.pixels import Picture
 from drdd.sources.entry import Entry, Fetcher, Rejected
 
@@ -22,7 +22,7 @@ WORTH_A_CLUSTER = 400
 OUTCOME = SCHEMA.append(pa.field("reason", pa.string()))
 
 
-def taken_in(
+def decoded_files(
     entries: Sequence[Entry], limits: Limits, by_ray: bool | None = None
 ) -> Iterator[pa.Table]:
     """One row a file, in the order of `entries`, as OUTCOME.
@@ -41,7 +41,7 @@ def taken_in(
 
 
 def outcomes(entries: Sequence[Entry], fetcher: Fetcher, limits: Limits) -> pa.Table:
-    """As `taken_in`, of a few files."""
+    """As `decoded_files`, of a few files."""
     results = [outcome(entry, fetcher, limits) for entry in entries]
     pictures = [result for result in results if isinstance(result, Picture)]
     good = table_of(pictures).append_column(
@@ -70,7 +70,7 @@ def outcome(entry: Entry, fetcher: Fetcher, limits: Limits) -> Picture | str:
     if isinstance(blob, Rejected):
         return blob.reason
     try:
-        return take_in(blob, limits)
+        return decode_and_verify(blob, limits)
     except ValueError as error:
         return str(error)
 
@@ -81,7 +81,7 @@ def _by_ray(entries: Sequence[Entry], limits: Limits) -> Iterator[pa.Table]:
     settle_ray_data(in_order=True)
     items = ray.data.from_items(list(entries), override_num_blocks=-(-len(entries) // BLOCK))
     stream = items.map_batches(
-        partial(_taken_in_by_a_worker, limits=limits),
+        partial(_decoded_by_a_worker, limits=limits),
         batch_size=None,
         num_cpus=1,
         label_selector=here_if_local(entry.where for entry in entries),
@@ -112,7 +112,7 @@ def here_if_local(places: Iterable[str]) -> dict[str, str] | None:
     return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
 
 
-def _taken_in_by_a_worker(batch: dict[str, Any], limits: Limits) -> pa.Table:
+def _decoded_by_a_worker(batch: dict[str, Any], limits: Limits) -> pa.Table:
     return outcomes(list(batch["item"]), _fetcher(), limits)
 
 

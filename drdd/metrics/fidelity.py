@@ -10,6 +10,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from drdd.pictures.pixels import Pixels
+
 PSNR_CAP = 100.0
 
 PROTOCOL = {
@@ -20,7 +22,6 @@ PROTOCOL = {
     "psnr_cap_db": PSNR_CAP,
 }
 
-Pixels = NDArray[np.uint8]
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255
 _SIDE = 11
 

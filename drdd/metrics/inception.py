@@ -13,7 +13,7 @@ from torch import Tensor
 
 from drdd.errors import UserError
 from drdd.metrics.distances import frechet
-from drdd.metrics.fidelity import Pixels
+from drdd.pictures.pixels import Pixels
 
 
 class Inception:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from drdd.checkpoints.reading import check_weights, read_checkpoint, under
 from drdd.errors import UserError
-from drdd.metrics.fidelity import Pixels
 from drdd.metrics.perception import unit
+from drdd.pictures.pixels import Pixels
 
 SIDE = 64  # a smaller picture vanishes in the network
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)

@@ -17,8 +17,9 @@ from drdd.metrics.catalogue import (
     SetDistance,
     SetMetric,
 )
-from drdd.metrics.fidelity import Pixels, check_pair
+from drdd.metrics.fidelity import check_pair
 from drdd.metrics.observed import Observed
+from drdd.pictures.pixels import Pixels
 
 FEWEST = 2  # pictures of a set
 Scores = dict[str, float]

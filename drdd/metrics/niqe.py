@@ -20,7 +20,8 @@ from scipy.ndimage import correlate
 from scipy.special import gamma
 from torch import Tensor
 
-from drdd.metrics.fidelity import Pixels, luma
+from drdd.metrics.fidelity import luma
+from drdd.pictures.pixels import Pixels
 
 BLOCK = 96
 REACH = 3  # pixels of the kernel that halves, before a pair

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from drdd.metrics.features import SIDE, efficientnet
-from drdd.metrics.fidelity import Pixels
 from drdd.metrics.observed import Observed
+from drdd.pictures.pixels import Pixels
 
 # The last blocks at strides 2, 4, 8, 16 and 32.
 BLOCKS = (0, 2, 4, 10, 15)

@@ -5,23 +5,23 @@ from pathlib import Path
 from zlib import Z_RLE
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from drdd.errors import UserError
 from drdd.files import write_bytes
+from drdd.pictures.pixels import Pixels
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
-def png(pixels: NDArray[np.uint8]) -> bytes:
+def png(pixels: Pixels) -> bytes:
     """(H, W, 3) uint8 -> a PNG file, packed lightly: the time matters more than the bytes."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1, compress_type=Z_RLE)
     return buffer.getvalue()
 
 
-def covering(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def covering(pixels: Pixels, shape: tuple[int, ...]) -> Pixels:
     """The picture at the height and width of `shape`: scaled in proportion, then cropped evenly."""
     height, width = shape[:2]
     if pixels.shape[:2] == (height, width):
@@ -38,12 +38,12 @@ def check_format(path: Path) -> str:
     return format_
 
 
-def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+def write_picture(path: Path, pixels: Pixels) -> None:
     """In the format of the suffix. Raises UserError for a suffix that is none of FORMATS."""
     write_bytes(path, encoded(pixels, check_format(path)))
 
 
-def encoded(pixels: NDArray[np.uint8], format_: str) -> bytes:
+def encoded(pixels: Pixels, format_: str) -> bytes:
     """(H, W, 3) uint8 -> a picture file; format_: PNG, JPEG or WEBP, as Pillow calls them.
 
     What loses anything does so at quality 95 and in full colour. Raises UserError for a picture that

@@ -57,7 +57,7 @@ def described(
 
 
 def thumbnail(sample: Image.Image) -> Pixels:
-    """(16, 16, 3): what likeness compares; much the same at any size of the picture."""
+    """(16, 16, 3) uint8: near_duplicates compares these; it hardly depends on the size of the picture."""
     side = (THUMBNAIL, THUMBNAIL)
     return np.asarray(sample.resize(side, Image.Resampling.BILINEAR))
 

@@ -10,8 +10,8 @@ from drdd.data.pairs import Pair, write_pairs
 from drdd.data.shards import read_known, writing
 from drdd.intake.card import QUARANTINE, card_of, write_card
 from drdd.intake.decoding import Limits
-from drdd.intake.ingestion import Known, Ledger, store
-from drdd.intake.streaming import taken_in
+from drdd.intake.ingestion import IngestResult, Known, store
+from drdd.intake.streaming import decoded_files
 from drdd.params import Ingest
 from drdd.params.data import Origin
 from drdd.sources.entry import Entry, Rejected
@@ -29,13 +29,13 @@ def into_shards(
     files: Sequence[Entry],
     settings: Ingest,
     folder: Path,
-    twins: Callable[[Sequence[Known]], list[str | None]],
+    deduplicate: Callable[[Sequence[Known]], list[str | None]],
     progress: Callable[[int], None],
-) -> Ledger:
+) -> IngestResult:
     """progress: called with files done."""
-    # BLAS's threads would spin between the small products of likeness, on cores that decode.
+    # The products of near_duplicates are small: BLAS threads would spin on cores that decode files.
     with writing(folder) as writer, threadpool_limits(limits=1, user_api="blas"):
-        return store(taken_in(files, limits(settings)), writer, twins, progress)
+        return store(decoded_files(files, limits(settings)), writer, deduplicate, progress)
 
 
 def describe(

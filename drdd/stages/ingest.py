@@ -5,7 +5,7 @@ import sys
 from drdd.data.pairs import Pair
 from drdd.errors import UserError
 from drdd.files import atomic_folder
-from drdd.intake.ingestion import Twins
+from drdd.intake.ingestion import Deduplicator
 from drdd.params import Params
 from drdd.progress import Reporter
 from drdd.sources.entry import entries
@@ -22,14 +22,14 @@ def ingest(params: Params, reporter: Reporter, name: str) -> None:
         reporter.update(done, len(files), "files")
 
     with atomic_folder(CORPORA / name) as folder:
-        twins = Twins(params.ingest.near_duplicates)
-        ledger = into_shards(files, params.ingest, folder, twins, progress)
-        if not ledger.ids:
+        deduplicator = Deduplicator(params.ingest.near_duplicates)
+        result = into_shards(files, params.ingest, folder, deduplicator, progress)
+        if not result.ids:
             raise UserError(
-                f"corpora.{name}: none of {len(files)} files is usable ({some(ledger.rejected)})"
+                f"corpora.{name}: none of {len(files)} files is usable ({some(result.rejected)})"
             )
-        pictures = [Pair(name, file, id_) for file, id_ in ledger.ids.items()]
-        said = describe(folder, name, corpus, [corpus.source], pictures, ledger.rejected)
+        pictures = [Pair(name, file, id_) for file, id_ in result.ids.items()]
+        said = describe(folder, name, corpus, [corpus.source], pictures, result.rejected)
     reporter.finish("done", said)
 
 

@@ -4,7 +4,7 @@ import sys
 
 from drdd.errors import UserError
 from drdd.files import atomic_folder
-from drdd.intake.ingestion import each_counts
+from drdd.intake.ingestion import keep_all
 from drdd.intake.pairing import both_sides, files_of, pair_up
 from drdd.params import Params
 from drdd.progress import Reporter
@@ -24,9 +24,9 @@ def ingest_pairs(params: Params, reporter: Reporter, name: str) -> None:
         reporter.update(done, len(files), "files")
 
     with atomic_folder(CORPORA / name) as folder:
-        ledger = into_shards(files, params.ingest, folder, each_counts, progress)
-        pairs, unpaired = pair_up(name, matched, ledger, paired.aligned)
-        rejected = [*ledger.rejected, *unpaired, *matching.alone]
+        result = into_shards(files, params.ingest, folder, keep_all, progress)
+        pairs, unpaired = pair_up(name, matched, result, paired.aligned)
+        rejected = [*result.rejected, *unpaired, *matching.alone]
         if not pairs:
             raise UserError(
                 f"paired.{name}: none of {len(matched)} pairs is usable ({some(rejected)})"

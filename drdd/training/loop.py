@@ -1,4 +1,4 @@
-"""The one training loop. It knows neither Ray nor files: an `Outside` loads, saves and reports."""
+"""The training loop. It knows neither Ray nor files: a `TrainerCallback` loads, saves and reports."""
 
 import math
 from collections.abc import Sequence
@@ -19,29 +19,29 @@ from drdd.training.optimisation import learning_rate_factor
 from drdd.training.specs import Drawing, StageSpec
 
 
-class Outside:
-    """How the loop meets the outside; this one is nobody."""
+class TrainerCallback:
+    """What the loop calls to load, save and report. This base class does nothing."""
 
     def load(self, net: nn.Module) -> State | None:
-        """The state to go on from, which must be one of this network."""
+        """The saved state to resume from, or None. It must belong to this network."""
         return None
 
     def begin(self, history: Sequence[Point]) -> None:
-        """Training begins, or goes on, after these points."""
+        """Called once before the first step, with the points of the run so far."""
 
     def measure(self, learner: Learner, lap: Lap) -> Point:
-        """How fast the steps of a lap were, as history.TIMED; asked of the first worker alone."""
+        """Speed of the steps of a lap, with the keys history.TIMED. Called on worker 0 only."""
         return {}
 
     def report(self, progress: Progress) -> None:
-        """There is a new point."""
+        """Called after each new point."""
 
     def asked(self) -> bool:
-        """Whether to save after this step, whatever the plan says."""
+        """Whether to save after this step, in addition to the planned checkpoints."""
         return False
 
     def save(self, state: State, images: int, psnr: float | None) -> None:
-        """psnr: of a validation after these images, if there was one. The state changes afterwards."""
+        """Save `state`, which later steps change in place. psnr: of a validation at `images`, or None."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ class Plan:
 
 
 def train(
-    spec: StageSpec, settings: TrainStage, worker: Worker, outside: Outside | None = None
+    spec: StageSpec, settings: TrainStage, worker: Worker, callback: TrainerCallback | None = None
 ) -> Trained:
     """Train `spec` for its budget, going on from the last state if there is one.
 
     Raises NonFiniteLossError.
     """
     torch.set_num_threads(settings.threads)
-    outside = outside or Outside()
+    callback = callback or TrainerCallback()
     plan, batch = Plan.of(settings), settings.batch
     learner = Learner(spec, settings, worker)
     window, clock = MetricAccumulator(spec.groups, worker.device), Clock(settings.minutes, worker)
@@ -94,12 +94,12 @@ def train(
         "points": points,
     }
     first = 0
-    if state := outside.load(learner.net):
+    if state := callback.load(learner.net):
         first = state["step"]
         for name, part in parts.items():
             part.load(state[name])
     learner.join()
-    outside.begin(points.history)
+    callback.begin(points.history)
 
     steps = range(first, plan.steps)
     drawings = ahead(partial(_draw, spec, worker, batch), steps)
@@ -118,18 +118,18 @@ def train(
             closed, lap = window.close(), clock.lap()
             over = over or clock.spent >= 1
             validates = plan.validation and (over or done % plan.validation == 0)
-            timed = outside.measure(learner, lap) if worker.rank == 0 else {}
+            timed = callback.measure(learner, lap) if worker.rank == 0 else {}
             shown = points.make(images, rate, closed, timed, bool(validates))
             point = points.history[-1]
             share = 1.0 if over else max(done / plan.steps, clock.spent)
-            outside.report(Progress(images, round(images / share), point, shown))
+            callback.report(Progress(images, round(images / share), point, shown))
             points.refuse(closed)
             psnr = point.get("psnr")
             clock.start()
         better = psnr is not None and psnr > best
-        if outside.asked() or over or better or done % plan.checkpoint == 0:
+        if callback.asked() or over or better or done % plan.checkpoint == 0:
             state = {"step": done} | {name: part.state() for name, part in parts.items()}
-            outside.save(state, images, psnr)
+            callback.save(state, images, psnr)
         if over:
             break
     curve = [reproducible(point) for point in points.history]

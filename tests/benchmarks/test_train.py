@@ -16,7 +16,7 @@ from benchmarks.train_tables import overheads, scaling
 from benchmarks.turns import ratio
 from drdd.training.history import Progress
 from drdd.training.learner import Worker
-from drdd.training.loop import Outside, Plan, train
+from drdd.training.loop import Plan, TrainerCallback, train
 from drdd.training.specs import StageSpec
 from tests.conftest import ROOT
 from tests.training.tiny import noise, residual, settings
@@ -102,7 +102,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) ->
     tried = []
 
     def fits_eight(
-        spec: object, settings: gpu.TrainNoise, worker: Worker, outside: Outside
+        spec: object, settings: gpu.TrainNoise, worker: Worker, callback: TrainerCallback
     ) -> None:
         tried.append((settings.batch, settings.compile))
         if settings.batch > 8:
@@ -114,7 +114,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) ->
                 "utilisation": 0.5,
                 "memory_gib": 3,
             }
-            outside.report(Progress(n, 3, point))
+            callback.report(Progress(n, 3, point))
 
     monkeypatch.setattr(gpu, "train", fits_eight)
     monkeypatch.setattr(torch.compiler, "reset", lambda: None)  # imports all of TorchDynamo

@@ -1,4 +1,4 @@
-"""An outside of the loop that remembers."""
+"""A callback of the training loop that records every call."""
 
 import copy
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from drdd.cluster.speed import Speedometer
 from drdd.training.clock import Lap
 from drdd.training.history import Point, Progress
 from drdd.training.learner import Learner, State
-from drdd.training.loop import Outside
+from drdd.training.loop import TrainerCallback
 
 
-class Recorded(Outside):
-    """Keeps what the loop tells it. start: the state to go on from; stop: after which images to ask."""
+class Recorded(TrainerCallback):
+    """Records the calls. start: the state to resume from; ask_after: images after which to save."""
 
     def __init__(self, start: State | None = None, ask_after: int = -1) -> None:
         self.start, self._ask_after, self._images = start, ask_after, 0

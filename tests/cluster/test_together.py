@@ -33,9 +33,9 @@ def _work(rank: int, port: int, folder: str) -> None:
     changes: dict[str, Any] = {"batch": 6, "images": 120}
     for name, more in (("one_pass", {}), ("accumulated", {"micro_batch": 1})):
         of = settings(**changes, **more, checkpoint_every=42)
-        outside = Recorded()
-        whole = train(residual(), of, worker, outside)
-        state, images, _ = outside.states[0]
+        callback = Recorded()
+        whole = train(residual(), of, worker, callback)
+        state, images, _ = callback.states[0]
         assert images == 42
         resumed = train(residual(), of, worker, Recorded(state))
         torch.save((whole.weights, whole.curve), f"{folder}/{name}-whole-{rank}.pt")

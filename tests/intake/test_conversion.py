@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from drdd.intake.decoding import Limits, take_in
+from drdd.intake.decoding import Limits, decode_and_verify
 from drdd.pictures.pixels import Picture, pixels_of
 from drdd.sources.entry import Blob
 from tests.corpora import Pixels, encoded, scene
@@ -25,7 +25,7 @@ def _png(pixels: Pixels, **options: object) -> bytes:
 
 
 def _taken(content: bytes) -> Picture:
-    return take_in(Blob("x", content), Limits(min_side=8, max_side=64, max_pixels=10_000))
+    return decode_and_verify(Blob("x", content), Limits(min_side=8, max_side=64, max_pixels=10_000))
 
 
 def _pixels(content: bytes) -> Pixels:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from drdd.intake.decoding import Limits, decode, take_in
+from drdd.intake.decoding import Limits, decode, decode_and_verify
 from drdd.pictures.pixels import Picture, pixels_of
 from drdd.sources.entry import Blob
 from tests.corpora import Pixels, encoded
@@ -28,7 +28,7 @@ def _png(pixels: Pixels, **options: object) -> bytes:
 
 
 def _taken(content: bytes, limits: Limits = LIMITS) -> Picture:
-    return take_in(Blob("x", content), limits)
+    return decode_and_verify(Blob("x", content), limits)
 
 
 def _pixels(content: bytes, limits: Limits = LIMITS) -> Pixels:
@@ -117,7 +117,7 @@ BAD = {
 @pytest.mark.parametrize("name", sorted(BAD))
 def test_a_bad_file_is_refused_with_its_reason(name: str) -> None:
     content, reason = BAD[name]
-    for reader in (take_in, decode):
+    for reader in (decode_and_verify, decode):
         with pytest.raises(ValueError, match=reason):
             reader(Blob(name, content), LIMITS)
 
@@ -199,7 +199,7 @@ def test_damage_gives_a_picture_or_a_reason_never_another_error(data: st.DataObj
         content[place] = data.draw(st.integers(0, 255))
     blob = Blob(kind, bytes(content))
     try:
-        taken = take_in(blob, LIMITS)
+        taken = decode_and_verify(blob, LIMITS)
     except ValueError:
         return
     assert np.array_equal(pixels_of(taken.content), decode(blob, LIMITS))

@@ -10,8 +10,8 @@ import pytest
 
 from drdd.data.shards import table_of
 from drdd.errors import TransientError, UserError
-from drdd.intake.decoding import Limits, take_in
-from drdd.intake.streaming import BATCH, OUTCOME, taken_in
+from drdd.intake.decoding import Limits, decode_and_verify
+from drdd.intake.streaming import BATCH, OUTCOME, decoded_files
 from drdd.pictures.files import png
 from drdd.sources.archives import Member
 from drdd.sources.entry import Blob, Entry, entries
@@ -44,7 +44,7 @@ def _all(tables: Iterator[pa.Table]) -> pa.Table:
 
 
 def test_there_is_a_row_for_each_file_in_its_order(files: list[Entry]) -> None:
-    table = _all(taken_in(files, LIMITS))
+    table = _all(decoded_files(files, LIMITS))
     assert table.schema == OUTCOME
     assert table["name"].to_pylist() == [entry.name for entry in files]
     reasons = dict(zip(table["name"].to_pylist(), table["reason"].to_pylist(), strict=True))
@@ -54,11 +54,14 @@ def test_there_is_a_row_for_each_file_in_its_order(files: list[Entry]) -> None:
 
 
 def test_rows_are_what_intake_makes_of_each_file(files: list[Entry]) -> None:
-    table = _all(taken_in(files, LIMITS))
+    table = _all(decoded_files(files, LIMITS))
     for row in table.to_pylist():
         if row["reason"] is None:
             blob = Blob(row["name"], GOOD[row["name"]])
-            assert {**table_of([take_in(blob, LIMITS)]).to_pylist()[0], "reason": None} == row
+            assert {
+                **table_of([decode_and_verify(blob, LIMITS)]).to_pylist()[0],
+                "reason": None,
+            } == row
         else:
             assert {value for name, value in row.items() if name not in ("name", "reason")} == {
                 None
@@ -68,14 +71,14 @@ def test_rows_are_what_intake_makes_of_each_file(files: list[Entry]) -> None:
 @pytest.mark.parametrize("kept", [[], list(GOOD)[:3], list(BAD), ["00.jpg"]])
 def test_any_mix_of_good_and_bad_is_a_table(files: list[Entry], kept: list[str]) -> None:
     some = [entry for entry in files if entry.name in kept]
-    names = [name for table in taken_in(some, LIMITS) for name in table["name"].to_pylist()]
+    names = [name for table in decoded_files(some, LIMITS) for name in table["name"].to_pylist()]
     assert sorted(names) == sorted(kept)
 
 
 def test_files_are_read_only_as_far_as_they_are_asked_for(files: list[Entry]) -> None:
     """A source of any size goes through: what lies ahead has not even been opened."""
     missing = replace(files[0], where="/nowhere.zip", member=Member("a.png", 0, 1))
-    tables = taken_in([*files[:BATCH], missing], LIMITS)
+    tables = decoded_files([*files[:BATCH], missing], LIMITS)
     assert len(next(tables)) == BATCH
     with pytest.raises(UserError, match=r"/nowhere\.zip does not exist"):
         next(tables)
@@ -92,12 +95,12 @@ def dead_store(monkeypatch: pytest.MonkeyPatch) -> Entry:
 
 def test_a_store_that_does_not_answer_loses_no_file_unsaid(dead_store: Entry) -> None:
     with pytest.raises(TransientError, match="does not answer"):
-        list(taken_in([dead_store], LIMITS))
+        list(decoded_files([dead_store], LIMITS))
 
 
 @pytest.mark.slow
 def test_a_cluster_gives_the_same_table(files: list[Entry]) -> None:
-    here, there = (_all(taken_in(files, LIMITS, by_ray)) for by_ray in (False, True))
+    here, there = (_all(decoded_files(files, LIMITS, by_ray)) for by_ray in (False, True))
     assert there.equals(here)
 
 
@@ -105,6 +108,6 @@ def test_a_cluster_gives_the_same_table(files: list[Entry]) -> None:
 def test_what_a_worker_raises_arrives_as_itself(files: list[Entry], dead_store: Entry) -> None:
     missing = replace(files[0], where="/nowhere.zip", member=Member("a.png", 0, 1))
     with pytest.raises(UserError, match=r"^/nowhere\.zip does not exist"):
-        list(taken_in([*files, missing], LIMITS, by_ray=True))
+        list(decoded_files([*files, missing], LIMITS, by_ray=True))
     with pytest.raises(TransientError, match=r"^s3://bucket/a\.png at .* does not answer"):
-        list(taken_in([*files, dead_store], LIMITS, by_ray=True))
+        list(decoded_files([*files, dead_store], LIMITS, by_ray=True))

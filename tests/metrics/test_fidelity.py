@@ -16,8 +16,7 @@ from drdd.metrics.fidelity import (
     ssim_rgb,
     ssim_y,
 )
-
-Pixels = NDArray[np.uint8]
+from drdd.pictures.pixels import Pixels
 
 
 def _pair(noise: float = 20.0) -> tuple[Pixels, Pixels]:

@@ -164,7 +164,7 @@ def test_a_source_without_a_usable_picture_is_refused(source: Path) -> None:
     assert list(CORPORA.iterdir()) == []
 
 
-def test_the_threshold_of_likeness_is_a_setting(source: Path) -> None:
+def test_the_threshold_of_near_duplicates_is_a_setting(source: Path) -> None:
     _ingest(near_duplicates=0.0)
     taken = {member.name for member in read_pairs(FOLDER / MEMBERS)}
     assert {"32 nearly.jpg", "33 half.png"} <= taken

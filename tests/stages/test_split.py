@@ -138,7 +138,7 @@ def test_the_card_counts_each_corpus(corpora: None) -> None:
     }
 
 
-def test_without_likeness_only_equal_pictures_leak(corpora: None) -> None:
+def test_without_near_duplicates_only_equal_pictures_leak(corpora: None) -> None:
     content = _content()
     content["ingest"]["near_duplicates"] = 0.0
     assert "1 kept out of training" in _split(content)

@@ -93,9 +93,9 @@ def test_the_network_and_its_ema_both_begin_from_the_model(workspace: Path) -> N
     """With a learning rate of nothing, both end where they began."""
     params = _params(learning_rate=1e-30, images=40, batch=4, crop=16)
     _publish(params, 1)
-    outside = Recorded()
-    trained = train(_spec(_job(params)), params.train.residual, Worker(), outside)
-    learner = outside.states[-1][0]["learner"]
+    callback = Recorded()
+    trained = train(_spec(_job(params)), params.train.residual, Worker(), callback)
+    learner = callback.states[-1][0]["learner"]
     for name, value in _weights(params, 1)["residual"].items():
         assert torch.equal(trained.weights[name], value)
         assert torch.equal(learner["net"][name], value)

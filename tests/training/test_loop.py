@@ -38,23 +38,23 @@ def _same(a: Trained, b: Trained) -> bool:
 def test_a_resumed_run_ends_with_the_same_bytes(make: Any, optimizer: str) -> None:
     """From every checkpoint, those that were asked for between two points of the curve included."""
     changes: dict[str, Any] = {"optimizer": optimizer, "checkpoint_every": 28}
-    outside = Recorded(ask_after=52)
-    whole = train(make(), settings(**changes), ALONE, outside)
-    assert [images for _, images, _ in outside.states] == [28, 52, 56, 84, 112, 140, 160]
-    for state, images, _ in outside.states:
+    callback = Recorded(ask_after=52)
+    whole = train(make(), settings(**changes), ALONE, callback)
+    assert [images for _, images, _ in callback.states] == [28, 52, 56, 84, 112, 140, 160]
+    for state, images, _ in callback.states:
         again = Recorded(state)
         assert _same(whole, train(make(), settings(**changes), ALONE, again))
         assert [point["images"] for point in again.began[0]] == list(range(40, images + 1, 40))
 
 
 def test_training_learns_and_reports_in_images() -> None:
-    outside = Recorded()
+    callback = Recorded()
     changes: dict[str, Any] = {"images": 1200, "learning_rate": 3e-3}
-    trained = train(residual(**changes), settings(**changes), ALONE, outside)
-    assert [progress.images for progress in outside.seen] == [40 * (i + 1) for i in range(30)]
-    assert {progress.total for progress in outside.seen} == {1200}
-    assert trained.curve == [reproducible(progress.point) for progress in outside.seen]
-    for progress in outside.seen:  # tasks take turns, so their means are the whole's
+    trained = train(residual(**changes), settings(**changes), ALONE, callback)
+    assert [progress.images for progress in callback.seen] == [40 * (i + 1) for i in range(30)]
+    assert {progress.total for progress in callback.seen} == {1200}
+    assert trained.curve == [reproducible(progress.point) for progress in callback.seen]
+    for progress in callback.seen:  # tasks take turns, so their means are the whole's
         point = progress.point
         assert (point["loss/dark"] + point["loss/flat"]) / 2 == pytest.approx(
             point["loss"], rel=1e-5
@@ -63,7 +63,7 @@ def test_training_learns_and_reports_in_images() -> None:
         assert point["grad_norm"] > 0
         assert point["utilisation"] > 0
         assert point["memory_gib"] > 0
-    losses = [progress.point["loss"] for progress in outside.seen]
+    losses = [progress.point["loss"] for progress in callback.seen]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
 
 
@@ -147,35 +147,35 @@ def _breaking(spec: StageSpec, *bad: int) -> StageSpec:
 
 
 def test_a_step_whose_loss_is_no_number_changes_no_weight_and_is_counted() -> None:
-    outside = Recorded()
+    callback = Recorded()
     saved = settings(checkpoint_every=4, ema=0.0)
-    train(_breaking(noise(), 22, 49), saved, ALONE, outside)
-    nets = [state["learner"]["net"] for state, _, _ in outside.states]
+    train(_breaking(noise(), 22, 49), saved, ALONE, callback)
+    nets = [state["learner"]["net"] for state, _, _ in callback.states]
     still = [i for i, (a, b) in enumerate(itertools.pairwise(nets), start=2) if _equal(a, b)]
     assert still == [6, 13]  # the steps of samples 20 to 23 and 48 to 51
-    assert [progress.point["skipped"] for progress in outside.seen] == [1, 2, 2, 2]
-    for progress in outside.seen:
+    assert [progress.point["skipped"] for progress in callback.seen] == [1, 2, 2, 2]
+    for progress in callback.seen:
         assert np.isfinite(list(progress.point.values())).all()
 
 
 def test_skipped_steps_are_remembered_by_a_checkpoint() -> None:
-    spec, outside = _breaking(noise(), 42), Recorded(ask_after=52)
-    whole = train(spec, settings(), ALONE, outside)
-    middle = next(state for state, images, _ in outside.states if images == 52)
+    spec, callback = _breaking(noise(), 42), Recorded(ask_after=52)
+    whole = train(spec, settings(), ALONE, callback)
+    middle = next(state for state, images, _ in callback.states if images == 52)
     resumed = train(spec, settings(), ALONE, Recorded(middle))
     assert _same(whole, resumed)
     assert resumed.curve[-1]["skipped"] == 1
 
 
 def test_too_many_skipped_steps_stop_the_run_with_a_diagnosis() -> None:
-    outside = Recorded()
+    callback = Recorded()
     with pytest.raises(NonFiniteLossError) as error:
-        train(_breaking(noise(), 22, 49, 50), settings(max_skipped=1), ALONE, outside)
+        train(_breaking(noise(), 22, 49, 50), settings(max_skipped=1), ALONE, callback)
     assert "at 2 step(s) of the noise stage, more than train.noise.max_skipped = 1" in str(
         error.value
     )
     assert "last at step 12, where the loss of sample 49, 50 was not" in str(error.value)
-    good = outside.states[-1][0]
+    good = callback.states[-1][0]
     assert all(torch.isfinite(value).all() for value in good["learner"]["net"].values())
 
 
@@ -194,12 +194,12 @@ def _validated(scores: dict[int, float]) -> tuple[StageSpec, list[Tensor]]:
 
 def test_validations_see_the_averaged_weights_and_disturb_nothing() -> None:
     spec, given = _validated({80: 20.0, 160: 21.0})
-    outside = Recorded()
-    validated = train(spec, settings(validate_every=80), ALONE, outside)
+    callback = Recorded()
+    validated = train(spec, settings(validate_every=80), ALONE, callback)
     plain = train(noise(), settings(), ALONE)
     assert _equal(validated.weights, plain.weights)
     assert torch.equal(given[-1], torch.cat([v.flatten() for v in validated.weights.values()]))
-    points = {progress.images: progress for progress in outside.seen}
+    points = {progress.images: progress for progress in callback.seen}
     assert [points[n].point.get("psnr") for n in (40, 80, 120, 160)] == [None, 21.0, None, 22.0]
     assert points[80].point["psnr/other"] == 22.0
     assert [points[n].shown for n in (40, 80)] == [(), (SHOWN,)]
@@ -207,9 +207,9 @@ def test_validations_see_the_averaged_weights_and_disturb_nothing() -> None:
 
 def test_a_better_validation_is_saved_at_once_with_its_psnr() -> None:
     spec, _ = _validated({40: 20.0, 80: 19.0, 120: 23.0, 160: 18.0})
-    outside = Recorded()
-    train(spec, settings(validate_every=40, checkpoint_every=160), ALONE, outside)
-    assert [(images, psnr) for _, images, psnr in outside.states] == [
+    callback = Recorded()
+    train(spec, settings(validate_every=40, checkpoint_every=160), ALONE, callback)
+    assert [(images, psnr) for _, images, psnr in callback.states] == [
         (40, 21.0),
         (120, 24.0),
         (160, 19.0),
@@ -217,15 +217,15 @@ def test_a_better_validation_is_saved_at_once_with_its_psnr() -> None:
 
 
 def test_a_budget_of_minutes_ends_the_run_at_a_learning_rate_near_zero() -> None:
-    outside = Recorded()
+    callback = Recorded()
     short = settings(images=40_000, minutes=0.05, checkpoint_every=40_000)
-    trained = train(noise(images=40_000), short, ALONE, outside)
-    last = outside.seen[-1]
+    trained = train(noise(images=40_000), short, ALONE, callback)
+    last = callback.seen[-1]
     assert last.images < 40_000
-    assert last.images == last.total == outside.states[-1][1]
+    assert last.images == last.total == callback.states[-1][1]
     rates = [point["learning_rate"] for point in trained.curve]
     assert rates[-1] < max(rates)
-    again = train(noise(images=40_000), short, ALONE, Recorded(outside.states[-1][0]))
+    again = train(noise(images=40_000), short, ALONE, Recorded(callback.states[-1][0]))
     assert len(again.curve) <= len(trained.curve) + 1  # what was spent is remembered
 
 

@@ -1,8 +1,8 @@
-"""Near duplicates: pictures that show the same thing, but for recompression, scaling, a slight crop.
+"""Near duplicates: the same picture after recompression, scaling or a slight crop.
 
-Two pictures differ by d = |a - b| / max(|a - mean(a)|, |b - mean(b)|), Euclidean norms of their
-thumbnails (16, 16, 3): the share of their contrast. Recompressed, scaled or trimmed by a pixel or two
-in a hundred, d is mostly below 0.1; of different photographs it is about 1.
+The difference of two pictures is d = |a - b| / max(|a - mean(a)|, |b - mean(b)|), with Euclidean norms
+of their thumbnails a and b, (16, 16, 3): the distance relative to their contrast. Recompression, scaling
+and a trim of one or two percent mostly give d below 0.1; different photographs give about 1.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Like:
-    """index: of the picture that is nearest, in order of addition; difference: d."""
+class NearMatch:
+    """index: of the nearest picture, in order of addition; difference: d."""
 
     index: int
     difference: float
 
 
-class Likeness:
-    """The pictures seen so far, searched for the nearest to a new one."""
+class NearDuplicates:
+    """An index of thumbnails, searched for the nearest to a new one."""
 
     def __init__(self, threshold: float) -> None:
-        """threshold: the largest d of pictures that count as one."""
+        """threshold: the largest d at which two pictures count as duplicates."""
         self._threshold = threshold
         self._count = 0
         self._seen = _Vectors.of(np.empty((0, THUMBNAIL, THUMBNAIL, 3), np.uint8))
@@ -37,29 +37,29 @@ class Likeness:
         """thumbnail: (16, 16, 3) uint8."""
         self._append(_Vectors.of(thumbnail[None]))
 
-    def nearest(self, thumbnail: Pixels) -> Like | None:
-        """The most alike of the pictures added, None when none is within the threshold."""
+    def nearest(self, thumbnail: Pixels) -> NearMatch | None:
+        """The nearest of the added pictures, or None when none is within the threshold."""
         one = _Vectors.of(thumbnail[None])
         return self._best(one, 0, np.flatnonzero(self._candidates(one)[0]))
 
-    def sift(self, thumbnails: Pixels) -> list[Like | None]:
-        """As `nearest` of each of (B, 16, 16, 3), in turn; those without a like are added."""
+    def match_or_add(self, thumbnails: Pixels) -> list[NearMatch | None]:
+        """Find the `nearest` of each of (B, 16, 16, 3) in turn, and add each that has no match."""
         batch, before = _Vectors.of(thumbnails), self._count
         candidates = self._candidates(batch)
         found = []
         for row in range(len(thumbnails)):
             added = np.arange(before, self._count)
-            like = self._best(batch, row, np.append(np.flatnonzero(candidates[row]), added))
-            if like is None:
+            match = self._best(batch, row, np.append(np.flatnonzero(candidates[row]), added))
+            if match is None:
                 self._append(batch.at(slice(row, row + 1)))
-            found.append(like)
+            found.append(match)
         return found
 
     def _candidates(self, batch: "_Vectors") -> NDArray[np.bool_]:
-        """(B, pictures seen): whether they may be within reach.
+        """(B, pictures added) bool: whether they may be within the threshold.
 
-        Averaging blocks never lengthens a difference, so the coarse vectors lose no candidate; the
-        margin is for rounding.
+        Averaging blocks never lengthens a difference, so the coarse vectors miss no candidate; a margin
+        allows for rounding.
         """
         seen = self._seen.at(slice(0, self._count))
         squares = (seen.coarse**2).sum(axis=1) + (batch.coarse**2).sum(axis=1)[:, None]
@@ -68,7 +68,7 @@ class Likeness:
         result: NDArray[np.bool_] = distances <= reach**2 + 1e-5 * squares + 1
         return result
 
-    def _best(self, batch: "_Vectors", row: int, candidates: NDArray[np.intp]) -> Like | None:
+    def _best(self, batch: "_Vectors", row: int, candidates: NDArray[np.intp]) -> NearMatch | None:
         if not len(candidates):
             return None
         distances = np.linalg.norm(self._seen.fine[candidates] - batch.fine[row], axis=1)
@@ -77,7 +77,7 @@ class Likeness:
         best = int(np.argmin(differences))
         if differences[best] > self._threshold:
             return None
-        return Like(int(candidates[best]), float(differences[best]))
+        return NearMatch(int(candidates[best]), float(differences[best]))
 
     def _append(self, one: "_Vectors") -> None:
         if self._count == len(self._seen.contrast):
@@ -89,8 +89,10 @@ class Likeness:
 
 @dataclass(frozen=True)
 class _Vectors:
-    """Of n pictures. fine: (n, 768); coarse: (n, 48), block means, scaled so that their distances are
-    bounds of the fine ones'; contrast: (n,).
+    """The vectors of n pictures.
+
+    fine: (n, 768), the pixels; coarse: (n, 48), block means, scaled so that their distances are lower
+    bounds of the fine distances; contrast: (n,).
     """
 
     fine: Vectors

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from drdd.intake.decoding import Limits, take_in
-from drdd.intake.likeness import Like, Likeness
+from drdd.intake.decoding import Limits, decode_and_verify
+from drdd.intake.near_duplicates import NearDuplicates, NearMatch
 from drdd.sources.entry import Blob, package_file
 from tests.corpora import Pixels, encoded
 
@@ -25,23 +25,25 @@ PHOTOGRAPHS = {name: _photograph(name) for name in NAMES}
 
 
 def _thumbnail(image: Image.Image, format_: str = "PNG", **options: object) -> Pixels:
-    return take_in(Blob("x", encoded(image, format_, **options)), LIMITS).thumbnail
+    return decode_and_verify(Blob("x", encoded(image, format_, **options)), LIMITS).thumbnail
 
 
-def _seen(*thumbnails: Pixels, threshold: float = 0.15) -> Likeness:
-    likeness = Likeness(threshold)
+def _seen(*thumbnails: Pixels, threshold: float = 0.15) -> NearDuplicates:
+    index = NearDuplicates(threshold)
     for thumbnail in thumbnails:
-        likeness.add(thumbnail)
-    return likeness
+        index.add(thumbnail)
+    return index
 
 
 @pytest.fixture(scope="module")
-def seen() -> Likeness:
+def seen() -> NearDuplicates:
     return _seen(*(_thumbnail(image) for image in PHOTOGRAPHS.values()))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_recompressed_scaled_and_trimmed_pictures_are_found(seen: Likeness, name: str) -> None:
+def test_recompressed_scaled_and_trimmed_pictures_are_found(
+    seen: NearDuplicates, name: str
+) -> None:
     image = PHOTOGRAPHS[name]
     half = image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
     trims = [(2, 0, image.width, image.height), (1, 2, image.width - 2, image.height - 1)]
@@ -53,9 +55,9 @@ def test_recompressed_scaled_and_trimmed_pictures_are_found(seen: Likeness, name
         *(_thumbnail(image.crop(box)) for box in trims),
     ]
     for thumbnail in variants:
-        like = seen.nearest(thumbnail)
-        assert like is not None
-        assert NAMES[like.index] == name
+        match = seen.nearest(thumbnail)
+        assert match is not None
+        assert NAMES[match.index] == name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,17 +78,17 @@ def _grain(level: int, seed: int) -> Pixels:
 @pytest.mark.parametrize("level", [3, 128, 252])
 def test_plain_and_dark_pictures_are_alike_only_where_their_detail_is(level: int) -> None:
     """The night sky twice is two pictures."""
-    likeness = _seen(*(_grain(level, seed) for seed in range(5)))
-    assert likeness.nearest(_grain(level, 99)) is None
-    assert likeness.nearest(_grain(level, 3)) == Like(3, 0.0)
+    index = _seen(*(_grain(level, seed) for seed in range(5)))
+    assert index.nearest(_grain(level, 99)) is None
+    assert index.nearest(_grain(level, 3)) == NearMatch(3, 0.0)
 
 
 def test_flat_pictures_are_alike_only_if_equal() -> None:
     flat = [np.full((16, 16, 3), level, np.uint8) for level in (0, 1, 200)]
-    likeness = _seen(flat[0], flat[2])
-    assert likeness.nearest(flat[0]) == Like(0, 0.0)
-    assert likeness.nearest(flat[1]) is None
-    assert likeness.nearest(flat[2]) == Like(1, 0.0)
+    index = _seen(flat[0], flat[2])
+    assert index.nearest(flat[0]) == NearMatch(0, 0.0)
+    assert index.nearest(flat[1]) is None
+    assert index.nearest(flat[2]) == NearMatch(1, 0.0)
 
 
 def _difference(one: Pixels, other: Pixels) -> float:
@@ -116,10 +118,10 @@ SEEDS, THRESHOLDS = st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.1, 0.5])
 def test_the_nearest_is_that_of_a_search_through_all(seed: int, threshold: float) -> None:
     """What is compared coarsely first loses nothing."""
     many = _neighbours(seed, threshold)
-    likeness = Likeness(threshold)
+    index = NearDuplicates(threshold)
     for n, new in enumerate(many):
         differences = [_difference(new, old) for old in many[:n]]
-        found = likeness.nearest(new)
+        found = index.nearest(new)
         nearest = min(differences, default=float("inf"))
         if nearest > threshold * (1 + 1e-5):
             assert found is None
@@ -127,7 +129,7 @@ def test_the_nearest_is_that_of_a_search_through_all(seed: int, threshold: float
             assert found is not None
             assert found.difference == pytest.approx(nearest, abs=1e-5)
             assert differences[found.index] == pytest.approx(nearest, abs=1e-5)
-        likeness.add(new)
+        index.add(new)
 
 
 @given(SEEDS, THRESHOLDS, st.integers(1, 70))
@@ -136,28 +138,28 @@ def test_a_batch_is_sifted_as_its_pictures_are_in_turn(
     seed: int, threshold: float, size: int
 ) -> None:
     many = np.stack(_neighbours(seed, threshold))
-    batchwise, one_by_one = Likeness(threshold), Likeness(threshold)
+    batchwise, one_by_one = NearDuplicates(threshold), NearDuplicates(threshold)
     found = [
-        like
+        match
         for first in range(0, len(many), size)
-        for like in batchwise.sift(many[first : first + size])
+        for match in batchwise.match_or_add(many[first : first + size])
     ]
-    for new, like in zip(many, found, strict=True):
-        assert like == one_by_one.nearest(new)
-        if like is None:
+    for new, match in zip(many, found, strict=True):
+        assert match == one_by_one.nearest(new)
+        if match is None:
             one_by_one.add(new)
 
 
 def test_it_goes_on_beyond_its_first_thousand() -> None:
     generator = np.random.default_rng(0)
     many = generator.integers(0, 256, (2500, 16, 16, 3), dtype=np.uint8)
-    likeness = _seen(*many)
+    index = _seen(*many)
     for n in (0, 1023, 1024, 2047, 2048, 2499):
-        assert likeness.nearest(many[n]) == Like(n, 0.0)
-    assert likeness.nearest(255 - many[7]) is None
+        assert index.nearest(many[n]) == NearMatch(n, 0.0)
+    assert index.nearest(255 - many[7]) is None
 
 
 def test_of_equal_pictures_the_first_is_named() -> None:
     one, other = (np.random.default_rng(n).integers(0, 256, (16, 16, 3), np.uint8) for n in (0, 1))
-    assert _seen(other, one, one).nearest(one) == Like(1, 0.0)
-    assert Likeness(0.1).nearest(one) is None
+    assert _seen(other, one, one).nearest(one) == NearMatch(1, 0.0)
+    assert NearDuplicates(0.1).nearest(one) is None
