@@ -35,7 +35,7 @@ lint: setup ## ruff and mypy
 	@ruff format --check .
 	@mypy drdd flows infra tests benchmarks
 
-bench-method: setup ## DRDD beside its rivals on the prepared data: hours at the default budget
+bench-method: setup ## DRDD beside its baselines on the prepared data: hours at the default budget
 	@python -m benchmarks.method
 
 bench-model: setup ## speed of the networks beside a plain implementation of them

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.bare import LAP
+from benchmarks.baseline_loop import LAP
 from drdd.diffusion.process import Conditioning
 from drdd.methods.drdd import Implementation as Drdd
 from drdd.methods.method import Sampling

@@ -99,7 +99,7 @@ def throughput(replies: Sequence[Reply], warm: int, batch: int) -> float:
 
 
 @dataclass(frozen=True)
-class Served:
+class LoadSummary:
     """p50, p95, p99: seconds of the answers with a picture, NaN for fewer than two.
 
     answered, refused, failed: shares with a picture, with 503, and with anything else.
@@ -114,13 +114,13 @@ class Served:
     failed: float
 
 
-def summary(replies: Sequence[Reply]) -> Served:
+def summary(replies: Sequence[Reply]) -> LoadSummary:
     taken = [reply.seconds for reply in replies if reply.status == 200]
     cuts = quantiles(taken, n=100, method="inclusive") if len(taken) > 1 else [float("nan")] * 99
     refused = sum(reply.status == 503 for reply in replies)
     count = len(replies)
     failed = count - len(taken) - refused
-    return Served(
+    return LoadSummary(
         count, cuts[49], cuts[94], cuts[98], len(taken) / count, refused / count, failed / count
     )
 

@@ -1,4 +1,4 @@
-"""DRDD beside its rivals on the prepared data of this folder: the same loop, data and budget.
+"""DRDD beside its baselines on the prepared data of this folder: the same loop, data and budget.
 
 `python -m benchmarks.method` trains and judges every variant and prints the table;
 `python -m benchmarks.method NAME...` only those; `--table` prints what was measured before.
@@ -50,7 +50,7 @@ ONE_STEP = [
     "diffusion.residual_steps=1",
     "train.residual.timestep_sampling={first: 1, grid: 0, uniform: 0}",
 ]
-# A rival's one network has the images of both stages; HALF leaves it those of one.
+# A baseline trains one network on the images of both stages; HALF halves them to those of one stage.
 HALF = "train.noise.images=16"
 VARIANTS: dict[str, list[str]] = {
     "regression": ["method=regression"],

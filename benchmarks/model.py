@@ -1,7 +1,7 @@
 """Training steps and 2 + 2-step sampling of the paper's networks and of the compact ones.
 
 `python -m benchmarks.model` (`make bench-model`) times each beside a plain reference implementation
-of the same network (plain.py), turn by turn in the same run, and prints seconds and ratios.
+of the same network (reference_nets.py), turn by turn in the same run, and prints seconds and ratios.
 
 --official PATH: a checkout of the authors' repository, whose networks are then timed too. Nothing of it
 is needed otherwise. --compile: torch.compile as well (its compile time is told apart); on a GPU that is
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.official import OFFICIAL, authors_net
-from benchmarks.plain import PlainStep, plain
+from benchmarks.reference_nets import ReferenceStep, reference_net
 from drdd.methods import find
 from drdd.methods.method import Sampling
 from drdd.nets.adm import AdmConfig
@@ -125,9 +125,9 @@ def training(
         called: nn.Module = torch.compile(net) if compile_ else net  # type: ignore[assignment]
         return Timed(step(called, finish, bf16), compile_)
 
-    reference = plain(build(NETS[name])).to(device)
+    reference = reference_net(build(NETS[name])).to(device)
     entries = {
-        "plain": Timed(step(reference, PlainStep(reference), False)),
+        "plain": Timed(step(reference, ReferenceStep(reference), False)),
         "ours": ours(False, False),
     }
     if computes_in_bf16(device):
@@ -137,7 +137,7 @@ def training(
         entries["ours, bf16, compiled" if bf16 else "ours, compiled"] = ours(bf16, True)
     if official and name in OFFICIAL:
         theirs = authors_net(official, name).to(device)
-        entries["official"] = Timed(step(theirs, PlainStep(theirs), False))
+        entries["official"] = Timed(step(theirs, ReferenceStep(theirs), False))
     return entries
 
 
@@ -184,7 +184,9 @@ def sampling_of(
 
     fast = {part: for_inference(net) for part, net in nets.items()}
     entries = {
-        "plain": Timed(run({part: plain(net) for part, net in nets.items()}, torch.no_grad, False)),
+        "plain": Timed(
+            run({part: reference_net(net) for part, net in nets.items()}, torch.no_grad, False)
+        ),
         "ours": Timed(run(fast, torch.inference_mode, False)),
     }
     bf16 = computes_in_bf16(device)
@@ -271,12 +273,12 @@ def accuracy(config: NetworkConfig) -> dict[str, float]:
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
     x, t = torch.rand(1, config.in_channels, 64, 64) * 2 - 1, torch.tensor([500.0])
-    exact = plain(net).double()(x.double(), t.double())
+    exact = reference_net(net).double()(x.double(), t.double())
 
     def error(y: Tensor) -> float:
         return float((y.double() - exact).abs().max() / exact.abs().max())
 
-    return {"plain": error(plain(net)(x, t)), "ours": error(for_inference(net)(x, t))}
+    return {"plain": error(reference_net(net)(x, t)), "ours": error(for_inference(net)(x, t))}
 
 
 def device_name(device: torch.device) -> str:

@@ -33,10 +33,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.batch import by_batch, enough, write_copies
+from benchmarks.interleaved import NICE
 from benchmarks.loads import by_handle, closed, offered, summary, throughput
 from benchmarks.model import device_name
 from benchmarks.train import CORES, machine, told
-from benchmarks.turns import NICE
 from drdd.checkpoints.folder import load_model, save_model
 from drdd.cluster.session import ray_cluster
 from drdd.methods import find
@@ -103,7 +103,10 @@ def measured(
     picture = _picture(given.side)
     with TemporaryDirectory() as scratch:
         folder = random_model(params, Path(scratch) / "model")
-        with bare(folder, settings, given.side) as model, served(settings, folder) as service:
+        with (
+            baseline_model(folder, settings, given.side) as model,
+            served(settings, folder) as service,
+        ):
             url, handle = service
             if "throughput" in given.parts or rates is None:
                 rates = _rates(given, settings, model, handle, url, picture)
@@ -113,7 +116,7 @@ def measured(
             if "memory" in given.parts:
                 yield "memory", _memory(url, given.requests, settings.max_batch)
         if "batch" in given.parts:
-            with bare(folder, settings, given.side) as model:
+            with baseline_model(folder, settings, given.side) as model:
                 yield "batch", _batch(given, settings, model, folder, picture)
 
 
@@ -231,7 +234,7 @@ def served(settings: Serve, folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def bare(folder: Path, settings: Serve, side: int) -> Iterator[Connection]:
+def baseline_model(folder: Path, settings: Serve, side: int) -> Iterator[Connection]:
     """A process that is sent seconds, and answers with pictures a second."""
     context = multiprocessing.get_context("spawn")
     mine, its = context.Pipe()

@@ -1,7 +1,7 @@
 """From the start of a training process to its first step: how long each phase takes.
 
 `python -m benchmarks.starting BEGAN`, which `started` runs, does what a stage does in the workspace that
-is the current folder, writes its `Start` to stdout as JSON, and keeps nothing.
+is the current folder, writes its `StartTimes` to stdout as JSON, and keeps nothing.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Start:
+class StartTimes:
     """Seconds since 1970 at which each phase ended.
 
     began: the process was asked for; imported: the stage's modules were; prepared: params were read and
@@ -42,13 +42,13 @@ class Start:
         return each | {"process": self.stepped - self.began, "fitted": self.stepped - self.prepared}
 
 
-def started(environment: Mapping[str, str]) -> Start:
+def started(environment: Mapping[str, str]) -> StartTimes:
     """Of a fresh process. environment: what it has besides this process's own."""
     command = [sys.executable, "-m", "benchmarks.starting", str(time.time())]
     out = subprocess.run(
         command, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=True
     )
-    return Start(**json.loads(out.stdout))
+    return StartTimes(**json.loads(out.stdout))
 
 
 class _Nobody:
@@ -64,7 +64,7 @@ class _Nobody:
         print(sentence, file=sys.stderr)
 
 
-def _measure(began: float) -> Start:
+def _measure(began: float) -> StartTimes:
     from drdd.cluster.session import start_ahead
 
     start_ahead(cpus=1)
@@ -95,7 +95,9 @@ def _measure(began: float) -> Start:
         mark = checkpoints.marks()[0]
         stepped = (Path(folder) / "start" / mark.manifest).stat().st_mtime
         state: dict[str, Any] = checkpoints.state(mark)
-    return Start(began, imported, prepared, clustered, stepped - state["clock"]["seconds"], stepped)
+    return StartTimes(
+        began, imported, prepared, clustered, stepped - state["clock"]["seconds"], stepped
+    )
 
 
 if __name__ == "__main__":

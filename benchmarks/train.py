@@ -1,8 +1,8 @@
-"""What training costs beside its steps: the loop, Ray, checkpoints, points, waiting for data, the start.
+"""The overheads of training: the loop, Ray, checkpoints, points, waiting for data, the launch.
 
 `python -m benchmarks.train` (`make bench-train`) trains the noise stage of the workspace on its prepared
-data, beside a bare PyTorch loop (bare.py) and with 1 and 2 workers, turn by turn, and prints ratios
-within this run. --rounds, --laps (of 10 steps): how many turns, and how long each is.
+data with 1 and 2 workers and in a baseline loop of PyTorch (baseline_loop.py), interleaved, and prints
+their ratios. --rounds: turns of each; --laps: laps (of 10 steps) of a turn.
 Results: benchmarks/results/train/<processor>-<cores>-cores.json.
 
 --device cuda: instead, the paper's networks on a GPU (gpu.py), for which Ray is not needed.
@@ -56,7 +56,7 @@ def on_gpu() -> None:
 
 
 def on_cpu(rounds: int, laps: int) -> None:
-    from benchmarks.fits import costs
+    from benchmarks.fit_timing import costs
     from benchmarks.model import device_name
     from benchmarks.starting import started
 
@@ -83,30 +83,30 @@ def on_cpu(rounds: int, laps: int) -> None:
 
 
 def beside(threads: int, rounds: int, laps: int) -> dict[str, list[Any]]:
-    """One worker of so many threads beside the loop alone and the bare one; raw, by round.
+    """One worker of `threads` threads beside our loop alone and the baseline loop; raw, by round.
 
     Seconds a step of every lap; of `fitted`, `Run`s. For 2 threads, 2 workers of 1 thread as well.
     """
-    from benchmarks.fits import fitted_run
+    from benchmarks.fit_timing import fitted_run
+    from benchmarks.interleaved import baseline, interleaved, our_loop, our_loop_niced
     from benchmarks.jobs import noise_job
-    from benchmarks.turns import bare, looped, niced, taking_turns
 
     endless = noise_job(threads=threads, images=10_000 * noise_job().params.train.noise.batch)
-    runners = {"bare": bare, "loop": looped, "loop, niced": niced}
-    fits = {"fitted": (1, threads)} | ({"fitted, 2 workers": (2, 1)} if threads == 2 else {})
-    found: dict[str, list[Any]] = {name: [] for name in (*runners, "between", *fits)}
+    runners = {"bare": baseline, "loop": our_loop, "loop, niced": our_loop_niced}
+    fitted_runs = {"fitted": (1, threads)} | ({"fitted, 2 workers": (2, 1)} if threads == 2 else {})
+    found: dict[str, list[Any]] = {name: [] for name in (*runners, "between", *fitted_runs)}
     with ExitStack() as stack:
-        turns = {
-            name: stack.enter_context(taking_turns(run, endless)) for name, run in runners.items()
+        processes = {
+            name: stack.enter_context(interleaved(run, endless)) for name, run in runners.items()
         }
         for turn in range(rounds):
             told(f"{threads} threads, round {turn + 1}/{rounds}")
-            order = [*runners, *fits]
+            order = [*runners, *fitted_runs]
             for name in order if turn % 2 == 0 else reversed(order):
-                if name in fits:
-                    found[name].append(vars(fitted_run(*fits[name], laps)))
+                if name in fitted_runs:
+                    found[name].append(vars(fitted_run(*fitted_runs[name], laps)))
                     continue
-                taken = turns[name].take(laps)
+                taken = processes[name].take(laps)
                 found[name].append([lap.step for lap in taken])
                 if name == "loop":
                     found["between"].append(median(lap.between for lap in taken))

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bare import LAP
+from benchmarks.baseline_loop import LAP
+from benchmarks.interleaved import Ratio, ratio
 from benchmarks.jobs import noise_job
-from benchmarks.turns import Ratio, ratio
 from drdd.training.loop import Plan
 
 Rounds = Sequence[Sequence[float]]

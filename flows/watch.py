@@ -36,7 +36,7 @@ MARKS = {"COMPLETED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CRASHED": "[red
 
 
 @dataclass(frozen=True)
-class Row:
+class StageRow:
     """A task run as it stands; `word` is its progress line while it runs."""
 
     name: str
@@ -119,7 +119,7 @@ def _watch_lines(
 
 def _look(
     client: SyncPrefectClient, run_id: UUID, order: Sequence[str]
-) -> tuple[FlowRun, list[Row]]:
+) -> tuple[FlowRun, list[StageRow]]:
     run = client.read_flow_run(run_id)
     mine = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
     words = {
@@ -134,7 +134,7 @@ def _look(
         )
     }
     rows = [
-        Row(
+        StageRow(
             task.name,
             task.state_name or "Pending",
             words.get(task.id, "") if task.state_name == "Running" else "",
@@ -146,10 +146,10 @@ def _look(
     ]
     # A task run gets its stage's name when it starts; until then the stage is simply waiting.
     started = {row.name: row for row in rows}
-    return run, [started.get(name, Row(name, "Pending", "", 0.0)) for name in order]
+    return run, [started.get(name, StageRow(name, "Pending", "", 0.0)) for name in order]
 
 
-def _table(run: FlowRun, rows: Sequence[Row]) -> Table:
+def _table(run: FlowRun, rows: Sequence[StageRow]) -> Table:
     table = Table(box=None, title=f"drdd/{DEPLOYMENT}  {run.name}  {run.state_name or ''}")
     for heading in ("", "stage", "state", "progress"):
         table.add_column(heading, justify="left")

@@ -1,7 +1,7 @@
-"""A pretrained diffusion model as the start of the noise stage, with an account of every tensor.
+"""Read a pretrained diffusion model to initialise the noise stage, with an account of every tensor.
 
-A file is guided diffusion's state dict (unconditional; 3 output channels, or 6, of which the upper 3 are
-a variance that DRDD has no use for); a folder is a UNet2DModel of diffusers.
+A file is a state dict of guided diffusion (unconditional; 3 output channels, or 6, of which the upper 3
+are the variance, which DRDD does not use); a folder is a UNet2DModel of diffusers.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ STEM, HEAD = "input_blocks.0.0.weight", ("out.2.weight", "out.2.bias")
 
 
 @dataclass(frozen=True)
-class Row:
-    """What became of some values. what: loaded, skipped (only in the file), new (only in the net)."""
+class AccountRow:
+    """What became of some values. what: loaded, skipped (only in the file) or new (only in the net)."""
 
     what: str
     which: str
@@ -32,23 +32,23 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Start:
-    """weights: exactly the tensors of the network that `config` describes; account: of all values."""
+class Pretrained:
+    """weights: exactly the tensors of the network of `config`; account: of all values in file and net."""
 
     config: AdmConfig
     weights: dict[str, Tensor]
-    account: tuple[Row, ...]
+    account: tuple[AccountRow, ...]
 
 
-def read_start(
+def read_pretrained(
     path: Path, parameterization: str, in_channels: int = 3, head_channels: int = 64
-) -> Start:
-    """The noise net that begins where `path` ended: 3 output channels, `in_channels` input channels.
+) -> Pretrained:
+    """The weights at `path` for a noise net of 3 output channels and `in_channels` input channels.
 
-    parameterization: what the noise stage is trained as; in_channels: 6 for a net with a condition, whose
-    weights begin at 0, so that the net begins as the unconditional one. head_channels: of guided
-    diffusion's attention, which leaves no trace in its weights. Raises UserError where the file is
-    something else, lacks a tensor or has one more, or was trained as another parameterization.
+    parameterization: of the noise stage; in_channels: 6 for a conditioned net, whose weights of the
+    condition are set to 0, so that it first computes what the unconditional net does; head_channels: of
+    guided diffusion's attention, which its weights do not reveal. Raises UserError when the file holds
+    something else, misses a tensor, has an extra one, or was trained with another parameterization.
     """
     if path.is_dir():
         config, weights, trained_as = read_unet2d(path)
@@ -73,7 +73,7 @@ def read_start(
     check_weights(theirs, weights, f"{path}: the network")
     fitted = _fitted(weights, config, in_channels)
     check_weights(ours, fitted, f"{path}: the noise network")
-    return Start(_ours(config, in_channels), fitted, _account(weights, config, in_channels))
+    return Pretrained(_ours(config, in_channels), fitted, _account(weights, config, in_channels))
 
 
 def _ours(config: AdmConfig, in_channels: int) -> AdmConfig:
@@ -115,13 +115,19 @@ def _fitted(
     return fitted
 
 
-def _account(weights: Mapping[str, Tensor], config: AdmConfig, in_channels: int) -> tuple[Row, ...]:
+def _account(
+    weights: Mapping[str, Tensor], config: AdmConfig, in_channels: int
+) -> tuple[AccountRow, ...]:
     total = sum(value.numel() for value in weights.values())
     half = sum(weights[name].numel() // 2 for name in HEAD) if config.out_channels == 6 else 0
-    rows = [Row("loaded", "all else" if half else "every tensor", len(weights), total - half)]
+    rows = [
+        AccountRow("loaded", "all else" if half else "every tensor", len(weights), total - half)
+    ]
     if half:
-        rows.append(Row("skipped", "out.2, the variance's half of the output", 2, half))
+        rows.append(AccountRow("skipped", "out.2, the variance's half of the output", 2, half))
     if in_channels > 3:
         new = weights[STEM].numel() // 3 * (in_channels - 3)
-        rows.append(Row("new, at 0", "input_blocks.0.0.weight, the condition's channels", 1, new))
+        rows.append(
+            AccountRow("new, at 0", "input_blocks.0.0.weight, the condition's channels", 1, new)
+        )
     return tuple(rows)

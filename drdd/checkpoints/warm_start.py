@@ -1,4 +1,4 @@
-"""The networks of a model folder as the start of another training of the same networks."""
+"""Read the networks of a model folder, to begin another training of the same networks from them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +16,10 @@ Weights = Mapping[str, Mapping[str, Tensor]]
 def read_warm_start(
     folder: Path, networks: Mapping[str, NetworkConfig], method: str
 ) -> dict[str, dict[str, Tensor]]:
-    """The weights of each of `networks`, by part, as they were published: the EMA's, float32.
+    """The published weights (EMA, float32) of each of `networks`, by part.
 
-    networks: what the stage that learns from pairs trains under `method`. Raises UserError, with
-    all that differs, when the model is of another method or its networks are others.
+    networks: those that the residual stage trains under `method`. Raises UserError, which lists every
+    difference, when the model is of another method or has other networks.
     """
     saved = read_model(folder)
     if saved.sampling.method != method:
@@ -47,7 +47,7 @@ def _differences(part: str, found: NetworkConfig | None, expected: NetworkConfig
     if found is None:
         return [f"it holds no {part} network"]
     theirs, ours = described(found), described(expected)
-    # Another family has other settings altogether, which say nothing beside this one's.
+    # The settings of different families cannot be compared.
     names = ["family"] if theirs["family"] != ours["family"] else list(ours)
     return [
         f"{part} {name} is {theirs[name]}, expected {ours[name]}"

@@ -27,9 +27,7 @@ from torch import Tensor, nn
 
 from drdd.errors import TransientError, UserError
 from drdd.storage.objects import Store
-
-State = dict[str, Any]
-"""What torch.save takes and a load of tensors alone gives back: see `snapshot`."""
+from drdd.training.learner import TrainState
 
 WAITS_S = (1, 2, 4)  # before each new try of a save that failed
 _OBJECT = re.compile(r"\.?(\d{12})(\.json|-[0-9a-f]{16}\.pt).*")
@@ -88,7 +86,7 @@ class Checkpoints:
         return found
 
     def save(
-        self, state: State, step: int, images: int, network: str, psnr: float | None = None
+        self, state: TrainState, step: int, images: int, network: str, psnr: float | None = None
     ) -> Mark:
         """Write a checkpoint; then delete the older ones that are neither new enough nor the best.
 
@@ -105,7 +103,7 @@ class Checkpoints:
         self._prune(images)
         return mark
 
-    def newest(self) -> tuple[State, Mark] | None:
+    def newest(self) -> tuple[TrainState, Mark] | None:
         """The newest checkpoint whose every byte is right, or None; tensors are on the CPU."""
         manifests = list(filter(_MANIFEST.fullmatch, self._store.names("")))
         damaged: list[tuple[int, str]] = []
@@ -124,7 +122,7 @@ class Checkpoints:
         ]
         return found
 
-    def state(self, mark: Mark) -> State:
+    def state(self, mark: Mark) -> TrainState:
         """Of one checkpoint. Raises TransientError when it cannot be read whole."""
         try:
             return self._state(mark)
@@ -177,7 +175,7 @@ class Checkpoints:
             pass
         raise _DamagedError("its manifest is not what was written")
 
-    def _state(self, mark: Mark) -> State:
+    def _state(self, mark: Mark) -> TrainState:
         content = self._store.get(mark.data, mark.size)
         if content is None:
             raise _DamagedError("its data are missing")
@@ -186,7 +184,9 @@ class Checkpoints:
         if sha256(content).hexdigest() != mark.sha256:
             raise _DamagedError("SHA-256 differs")
         try:
-            state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            state: TrainState = torch.load(
+                io.BytesIO(content), map_location="cpu", weights_only=True
+            )
         except Exception as error:  # whatever a torch of another version finds in it
             raise _DamagedError(f"{type(error).__name__} when it was read") from error
         return state
@@ -209,7 +209,7 @@ class Saver:
         self._failure: Exception | None = None
 
     def submit(
-        self, state: State, step: int, images: int, network: str, psnr: float | None = None
+        self, state: TrainState, step: int, images: int, network: str, psnr: float | None = None
     ) -> None:
         """Of `state` as it is now. One that was submitted before and has not begun is given up."""
         save = partial(self._checkpoints.save, snapshot(state), step, images, network, psnr)
@@ -251,7 +251,7 @@ def _failure(save: Callable[[], Mark]) -> Exception | None:
     return None
 
 
-def snapshot(state: State) -> State:
+def snapshot(state: TrainState) -> TrainState:
     """A copy on the CPU that shares no memory with `state`.
 
     Raises TypeError for what a checkpoint could not be read back with: anything but tensors, None,

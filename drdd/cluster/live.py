@@ -145,7 +145,7 @@ def draw_grid(rows: Sequence[ShownRow]) -> bytes:
         (
             row.group,
             [
-                (row.start, f"{row.start_psnr:.1f} dB"),
+                (row.before, f"{row.before_psnr:.1f} dB"),
                 (row.output, f"{row.output_psnr:.1f} dB"),
                 (row.target, ""),
             ],

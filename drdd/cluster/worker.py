@@ -22,7 +22,7 @@ from drdd.errors import TransientError, UserError
 from drdd.training.clock import Lap
 from drdd.training.history import NonFiniteLossError, Point, Progress
 from drdd.training.job import Job, build_spec, settings_of
-from drdd.training.learner import Learner, State, Worker
+from drdd.training.learner import Learner, TrainState, Worker
 from drdd.training.loop import TrainerCallback, train
 
 POLL_S = 0.1
@@ -67,7 +67,7 @@ class _OtherRank(TrainerCallback):
         self._steps = 0
         self._preemption: object = None
 
-    def load(self, net: nn.Module) -> State | None:
+    def load(self, net: nn.Module) -> TrainState | None:
         mark = ray.train.collective.broadcast_from_rank_zero(None)
         return mark and self._checkpoints.state(mark)
 
@@ -97,7 +97,7 @@ class _RankZero(_OtherRank):
         self._save_now = threading.Event()
         self._network = ""
 
-    def load(self, net: nn.Module) -> State | None:
+    def load(self, net: nn.Module) -> TrainState | None:
         self._network = network_digest(net)
         found = self._checkpoints.newest()
         for sentence in self._checkpoints.warnings:
@@ -127,7 +127,7 @@ class _RankZero(_OtherRank):
             self._save_now.set()
         return self._save_now.is_set()
 
-    def save(self, state: State, images: int, psnr: float | None) -> None:
+    def save(self, state: TrainState, images: int, psnr: float | None) -> None:
         self._saver.submit(state, state["step"], images, self._network, psnr)
         if self._save_now.is_set():
             self.finish()

@@ -1,4 +1,4 @@
-"""Random draws keyed by what they are for, never by rank, order, batch or global state."""
+"""Random draws keyed by their purpose, independent of rank, order, batch and global state."""
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -20,10 +20,10 @@ def keyed_generator(*key: int | str, device: torch.device | str = "cpu") -> torc
 
 
 def keyed_noise(seed: int, ids: Sequence[str], like: Tensor) -> Draw:
-    """Noise for a batch, like `like` (B, C, H, W): image i's is keyed by (seed, ids[i], purpose).
+    """Noise for a batch of the shape and device of `like`, (B, C, H, W), keyed by (seed, ids[i], purpose).
 
-    So an image's noise depends neither on its batch nor on the other images. It is drawn on the
-    CPU, so neither does it depend on the device.
+    The noise of an image depends neither on its batch nor on the device, because it is drawn on the CPU.
+    Raises ValueError when `ids` and the batch differ in length.
     """
     if len(ids) != len(like):
         raise ValueError(f"{len(ids)} image ids for a batch of {len(like)}")

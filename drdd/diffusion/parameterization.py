@@ -1,10 +1,10 @@
-"""Mainstream diffusion models as the noise stage, by a change of variables.
+"""Use mainstream diffusion models as the noise stage, by a change of variables.
 
 DRDD's noise stage sees x = I_0 + b * eps, the image unscaled ("variance exploding", Karras et al.
 2022, arXiv 2206.00364), and predicts eps. Every parameterization sees a scaled copy of the same
-state, is told the noise level in its own units, and predicts another linear mix of I_0 and eps:
+state, gets the noise level in its own units, and predicts another linear mix of I_0 and eps:
 
-| name     | its state                            | scale of x         | told     | predicts       |
+| name     | its state                            | scale of x         | time     | predicts       |
 |----------|--------------------------------------|--------------------|----------|----------------|
 | paper    | I_0 + b eps                          | 1                  | b T      | eps            |
 | vp_*     | sqrt(abar) I_0 + sqrt(1 - abar) eps  | 1 / sqrt(1 + b^2)  | t        | eps, v or x0   |
@@ -31,15 +31,15 @@ class Parameterization(ABC):
 
     @abstractmethod
     def scale(self, b: Tensor) -> Tensor:
-        """What x is multiplied by to become the parameterization's state."""
+        """The factor from x to the state of the parameterization, shaped like b."""
 
     @abstractmethod
     def time(self, b: Tensor) -> Tensor:
-        """What the parameterization's network is told, like b."""
+        """The time input of the parameterization's network, shaped like b."""
 
     @abstractmethod
     def noise(self, state: Tensor, output: Tensor, b: Tensor) -> Tensor:
-        """eps, from the parameterization's state and its network's output."""
+        """Compute eps from the state and the output of the parameterization's network."""
 
 
 class Paper(Parameterization):
@@ -61,7 +61,7 @@ class Paper(Parameterization):
 class VariancePreserving(Parameterization):
     """DDPM on linear betas. b = sqrt((1 - abar) / abar), so sqrt(abar) = 1 / sqrt(1 + b^2).
 
-    b falls between two of its steps: t is interpolated linearly in ln b, to a fraction of a step.
+    b lies between two discrete steps: t is a fraction, interpolated linearly in ln b.
     """
 
     def __init__(self, predicts: str, steps: int = 1000, beta: tuple[float, float] = (1e-4, 0.02)):
@@ -118,7 +118,7 @@ class Flow(Parameterization):
 
 
 class Adapted(nn.Module):
-    """A parameterization's network as DRDD's noise net: (x_t [, condition]) and b_t * T in, eps out."""
+    """Wraps a network as DRDD's noise net: it takes (x_t [, condition]) and b_t * T and returns eps."""
 
     def __init__(self, net: nn.Module, parameterization: Parameterization, steps: int) -> None:
         super().__init__()
@@ -136,7 +136,10 @@ PARAMETERIZATIONS = ("paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow")
 
 
 def parameterization(name: str, steps: int) -> Parameterization:
-    """By its name in PARAMETERIZATIONS; steps: T of the DRDD schedule. ValueError for another name."""
+    """Make the parameterization `name`.
+
+    steps: T of the DRDD schedule. Raises ValueError for an unknown name.
+    """
     if name == "paper":
         return Paper(steps)
     if name == "edm":
@@ -151,5 +154,5 @@ def parameterization(name: str, steps: int) -> Parameterization:
 
 
 def adapted(net: nn.Module, name: str, steps: int) -> nn.Module:
-    """`net` as DRDD's noise net. "paper" needs no adapter: the network itself is returned."""
+    """Wrap `net` as DRDD's noise net. "paper" needs no wrapper: `net` itself is returned."""
     return net if name == "paper" else Adapted(net, parameterization(name, steps), steps)

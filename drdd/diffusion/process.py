@@ -11,19 +11,19 @@ from torch import Tensor
 from drdd.diffusion.schedule import Schedule, at
 
 Conditioning = Literal["none", "input", "estimate"]
-"""What the noise net sees beside x_t.
+"""The condition that the noise net gets beside x_t.
 
 none: nothing; it needs clean images only (the paper's claim).
 input: I_in; it needs pairs (the released checkpoint).
-estimate: the residual stage's clean estimate I_in - I_res_hat; trained on clean images beside
-    corrupted copies of themselves, so it needs no pairs either.
+estimate: the residual stage's clean estimate I_in - I_res_hat; trained on clean images with corrupted
+    copies of them, so it needs no pairs either.
 """
 
 
 class Net(Protocol):
-    """A network on (B, C, H, W) images told `time`, (B,) in [0, T]; returns (B, 3, H, W).
+    """A network that takes images, (B, C, H, W), and `time`, (B,) in [0, T]; returns (B, 3, H, W).
 
-    noise net: predicts eps from x_t, with its condition (if any) stacked below; time is b_t * T.
+    noise net: predicts eps from x_t, with its condition (if any) as further channels; time is b_t * T.
     residual net: predicts I_res from (y_t, I_in) stacked to six channels; time is a_t * T.
     """
 
@@ -78,10 +78,10 @@ def residual_error(
 
 
 def residual_energy(target: Tensor, degraded: Tensor) -> Tensor:
-    """Mean square of I_res, (B,): what a prediction of zero would be charged by `residual_loss`."""
+    """Mean square of I_res, (B,): the `residual_loss` of a prediction of zero."""
     return (degraded - target).square().mean(dim=(1, 2, 3))
 
 
 def stacked(x: Tensor, condition: Tensor | None) -> Tensor:
-    """x with its condition below, on the channel axis."""
+    """Concatenate x and its condition, if any, on the channel axis."""
     return x if condition is None else torch.cat([x, condition], dim=1)

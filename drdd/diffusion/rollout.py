@@ -1,10 +1,10 @@
 """Training the residual net on the states that its own sampler reaches.
 
-y_t = I_0 + s * eps + a_t * I_res tells I_0 the better the smaller a_t and s are, so a net trained on
-true states learns to read the answer off y_t. When sampling, y_t tells only what the net itself said
-at the step before, and it says the same again. Training on states that the sampler reaches
-asks for what is left to mend. The decoupling allows it: I_res is the answer at every state of the
-residual part, wherever the state came from.
+The smaller a_t and s are, the more y_t = I_0 + s * eps + a_t * I_res reveals I_0, so a net trained on true
+states learns to read the answer from y_t. In sampling, y_t contains the net's own earlier prediction
+instead, and the net repeats it. Training on the states that the sampler reaches makes the net correct its
+earlier errors. The decoupling allows this: the target is I_res at every state of the residual part,
+however the state was reached.
 """
 
 import torch
@@ -24,10 +24,10 @@ def rollout_loss(
     noise: Tensor,
     count: int,
 ) -> Tensor:
-    """`residual_loss`, (B,), but where t is one of the sampler's later steps, y_t is its own state.
+    """`residual_loss`, (B,), but with the sampler's own state as y_t where t is one of its later steps.
 
-    count: of the sampler's residual steps. The states are made by `net` as it is, without a
-    gradient; other steps have the true y_t.
+    count: number of residual steps of the sampler. `net` computes these states without gradients; all
+    other steps use the true y_t.
     """
     y = diffuse_residual(schedule, target, degraded, t, noise)
     grid = schedule.residual_grid(count)[:-1]
@@ -35,8 +35,8 @@ def rollout_loss(
         at_step = (t == grid[i]).nonzero()[:, 0]
         if len(at_step):
             inputs = degraded[at_step]
-            start = inputs + schedule.fixed_noise * noise[at_step]
+            first_state = inputs + schedule.fixed_noise * noise[at_step]
             with torch.no_grad():
-                *_, (state, _) = remove_residual(net, schedule, start, inputs, grid[: i + 1])
+                *_, (state, _) = remove_residual(net, schedule, first_state, inputs, grid[: i + 1])
             y[at_step] = state
     return residual_error(net, schedule, y, target, degraded, t)

@@ -1,8 +1,8 @@
-"""The two parts of DRDD's sampler: remove the residual inside fixed noise; remove the noise.
+"""The two parts of DRDD's sampler: remove the residual within fixed noise, then remove the noise.
 
 Source: arXiv 2606.01048. Everything here is a pure function of its arguments; noise comes from the
-caller's `draw` (see keyed.py), which is asked for "step <t>" at each noise step when eta > 0. Each state
-is computed when it is asked for, so no more than one is in memory.
+caller's `draw` (see keyed.py), called with "step <t>" at each noise step when eta > 0. States are computed
+lazily, so only one is in memory.
 """
 
 import itertools
@@ -59,5 +59,5 @@ def remove_noise(
 
 
 def constant_time(x: Tensor, value: float) -> Tensor:
-    """`value` for each image of the batch, (B,) float32."""
+    """A tensor of `value` for each image of the batch, (B,) float32."""
     return torch.full((x.shape[0],), value, dtype=torch.float32, device=x.device)

@@ -12,7 +12,7 @@ from drdd.pictures.pixels import Pixels
 
 
 @dataclass(frozen=True)
-class Batch:
+class HeldOutBatch:
     task: str
     pairs: tuple[Pair, ...]
 
@@ -33,7 +33,9 @@ class Restored:
     batch: int
 
 
-def batches(held: Mapping[str, Sequence[Pair]], known: pa.Table, most: int) -> Iterator[Batch]:
+def batches(
+    held: Mapping[str, Sequence[Pair]], known: pa.Table, most: int
+) -> Iterator[HeldOutBatch]:
     """At most `most` pairs each, whose inputs are restored at one padded size.
 
     The same pairs give the same batches: float rounding depends on a batch, and results must not vary.
@@ -50,4 +52,4 @@ def batches(held: Mapping[str, Sequence[Pair]], known: pa.Table, most: int) -> I
         for _, same in groupby(in_order, key=lambda pair: sizes[pair.input]):
             here = list(same)
             for first in range(0, len(here), most):
-                yield Batch(task, tuple(here[first : first + most]))
+                yield HeldOutBatch(task, tuple(here[first : first + most]))

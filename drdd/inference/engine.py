@@ -33,7 +33,7 @@ AT_ONCE = 2 * 1024**2  # pixels that go through the networks together
 class Options:
     """How to restore. None: as the model was evaluated.
 
-    residual_steps, noise_steps: 1 to 100, of the two parts; the coupled rival takes their sum.
+    residual_steps, noise_steps: 1 to 100, of the two parts; the coupled baseline takes their sum.
     noise_level: s in (0, 1]. states: keep every state on the way.
     """
 
@@ -45,7 +45,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownState:
     """A state of the method's trajectory, as a picture; the last one of a restoration is the output."""
 
     name: str
@@ -57,7 +57,7 @@ class Restoration:
     """states: all on the way, () unless they were asked for."""
 
     output: Pixels
-    states: tuple[Shown, ...] = ()
+    states: tuple[ShownState, ...] = ()
 
     def last(self, part: str) -> Pixels:
         """The last state of a part, such as "de-residual"; the output of a method without this part."""
@@ -150,12 +150,12 @@ class Restorer:
         """One bucket's pictures."""
         degraded = self._padded(pictures)
         draw = keyed_noise(options.seed, keys, degraded)
-        kept: list[list[Shown]] = [[] for _ in pictures]
+        kept: list[list[ShownState]] = [[] for _ in pictures]
         for state in method.trajectory(self._nets, degraded, draw):
             last = state.image
             if options.states:
                 for into, one, pixels in zip(kept, last, pictures, strict=True):
-                    into.append(Shown(state.name, _cut(one, pixels)))
+                    into.append(ShownState(state.name, _cut(one, pixels)))
         return [
             Restoration(_cut(one, pixels), tuple(on_the_way))
             for one, pixels, on_the_way in zip(last, pictures, kept, strict=True)

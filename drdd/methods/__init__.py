@@ -1,7 +1,7 @@
-"""The methods side by side, one file each: DRDD, and its baselines on the same data.
+"""The restoration methods, one file each: DRDD and its baselines.
 
-A method is added by adding a file: its name is the file's, and its class is called `Implementation`. It
-then is a value of `method` in params.yaml, and is trained, evaluated and served like any other.
+To add a method, add a file with a class `Implementation`. The name of the file becomes a value of
+`method` in params.yaml, and the method is trained, evaluated and served like the others.
 """
 
 from importlib import import_module
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from drdd.methods.method import Method
 
-PROTOCOL = "method"  # the one module that is no method
+PROTOCOL = "method"  # the module that defines the interface; it is not a method
 
 
 def names() -> list[str]:
-    """All methods, without importing any of them (or torch)."""
+    """The names of all methods. Imports neither the methods nor torch."""
     return [module.name for module in iter_modules(__path__) if module.name != PROTOCOL]
 
 
 def find(name: str) -> "type[Method]":
-    """By a name in `names`. Raises ValueError for another."""
+    """The class of the method called `name`. Raises ValueError for an unknown name."""
     if name not in names():
         raise ValueError(f"{name!r} is no method; there are {', '.join(names())}")
     found: type[Method] = import_module(f"{__name__}.{name}").Implementation

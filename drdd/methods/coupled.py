@@ -1,7 +1,7 @@
 """The coupled baseline: residual and noise are removed together (RDDM, arXiv 2308.13712).
 
-I_t = I_0 + a_t * I_res + s_t * eps, with the same a_t as DRDD and s_t = s * b_t / b_T, so both methods
-begin at I_in + s * eps and walk the same residual levels.
+I_t = I_0 + a_t * I_res + s_t * eps, with the a_t of DRDD and s_t = s * b_t / b_T, so both methods begin at
+I_in + s * eps and use the same residual levels.
 """
 
 import itertools
@@ -21,10 +21,10 @@ from drdd.nets.families import NetworkConfig, network_config
 
 
 class Implementation(Method):
-    """One network with two heads. It takes as many steps as both parts of DRDD together."""
+    """One network with two heads. It uses as many sampling steps as both parts of DRDD together."""
 
     def networks(self, stage: str, settings: Mapping[str, Any]) -> dict[str, NetworkConfig]:
-        """(I_t, I_in) -> I_res above eps."""
+        """(I_t, I_in) -> I_res and eps, stacked to six channels."""
         return {"residual": network_config(in_channels=6, out_channels=6, **settings)}
 
     def loss(self, stage: str, net: nn.Module, batch: Batch, objective: Objective) -> Tensor:
@@ -35,7 +35,7 @@ class Implementation(Method):
         return balanced(of_residual, batch, objective) + of_noise
 
     def trajectory(self, nets: Mapping[str, Net], degraded: Tensor, draw: Draw) -> Iterator[State]:
-        """ "noised input", "step 1" and on:
+        """ "noised input", "step 1", ...:
 
         x <- x - (a_t - a_t') * I_res_hat - (s_t - sqrt(s_t'^2 - sigma^2)) * eps_hat + sigma * z,
         sigma^2 = eta * (s_t^2 - s_t'^2) * s_t'^2 / s_t^2.
@@ -78,7 +78,7 @@ def coupled_losses(
 ) -> tuple[Tensor, Tensor]:
     """Squared errors of the predicted I_res and of the predicted eps, (B,) each.
 
-    net: (I_t, I_in) stacked -> (B, 6, H, W), the residual above the noise; time is a_t * T.
+    net: (I_t, I_in) stacked -> (B, 6, H, W), the residual first; time is a_t * T.
     """
     x = diffuse_coupled(schedule, target, degraded, t, noise)
     time = schedule.residual_level.to(t.device)[t] * schedule.steps
@@ -89,7 +89,7 @@ def coupled_losses(
 
 
 class TwoNetworks(nn.Module):
-    """A network for each half as one with two heads: residual above noise, (B, 6, H, W)."""
+    """Two networks as one with two heads: residual, then noise, (B, 6, H, W)."""
 
     def __init__(self, residual: nn.Module, noise: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The coupled baseline with a network for each half, so that it has as many weights as DRDD."""
+"""The coupled baseline with two networks, for I_res and eps: it has as many weights as DRDD."""
 
 from collections.abc import Mapping
 from typing import Any

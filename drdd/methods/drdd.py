@@ -21,7 +21,7 @@ class Implementation(Method):
     stages = {"noise": ("noise",), "residual": ("residual",)}  # noqa: RUF012
 
     def networks(self, stage: str, settings: Mapping[str, Any]) -> dict[str, NetworkConfig]:
-        """noise: x_t, with its condition where there is one -> eps; residual: (y_t, I_in) -> I_res."""
+        """noise: (x_t [, condition]) -> eps; residual: (y_t, I_in) -> I_res."""
         if stage == "noise":
             channels = 3 if self.sampling.conditioning == "none" else 6
             return {"noise": network_config(in_channels=channels, **settings)}
@@ -40,7 +40,7 @@ class Implementation(Method):
         return balanced(of, batch, objective)
 
     def trajectory(self, nets: Mapping[str, Net], degraded: Tensor, draw: Draw) -> Iterator[State]:
-        """ "noised input", "de-residual 1" and on, "estimate" (I_in - I_res_hat), "de-noise 1" and on."""
+        """ "noised input", "de-residual 1", ..., "estimate" (I_in - I_res_hat), "de-noise 1", ..."""
         sampling, schedule = self.sampling, self.schedule
         x = degraded + schedule.fixed_noise * draw("fixed noise")
         yield State("noised input", x)
@@ -75,16 +75,16 @@ class Implementation(Method):
     def validate(
         self, stage: str, net: Net, target: Tensor, degraded: Tensor | None, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """noise: from target + s * eps to the target. residual: the part of the trajectory that removes the
-        residual, without the fixed noise that the noise stage would remove.
+        """noise: denoise target + s * eps. residual: remove the residual, then subtract the fixed noise,
+        which the noise stage would remove.
         """
         fixed = self.schedule.fixed_noise * noise
         if stage == "noise":
             condition = None if self.sampling.conditioning == "none" else degraded
-            steps, start = self.sampling.noise_steps, target + fixed
-            for x in remove_noise(net, self.schedule, start, steps, condition=condition):
+            steps, noisy = self.sampling.noise_steps, target + fixed
+            for x in remove_noise(net, self.schedule, noisy, steps, condition=condition):
                 output = x
-            return start, output
+            return noisy, output
         assert degraded is not None
         states = self.trajectory({"residual": net}, degraded, lambda purpose: noise)
         *_, last = islice(states, 1 + self.sampling.residual_steps)

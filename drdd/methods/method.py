@@ -1,7 +1,7 @@
-"""What a method is: which networks it trains on what, and how they restore a picture, state by state.
+"""The interface of a method: its networks, their losses, and the trajectory that restores a picture.
 
-Images are (B, 3, H, W) in [-1, 1]. Training, validation, evaluation, the service and the batch command know
-methods by this interface alone.
+Images are (B, 3, H, W) in [-1, 1]. Training, validation, evaluation, the service and the batch command use
+methods only through this interface.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from drdd.nets.families import NetworkConfig
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to restore with trained networks; a model's config.json keeps it.
+    """The settings for restoring with trained networks, saved in the config.json of a model.
 
     method: a name in `methods.names`; parameterization: what the noise net predicts, see
     diffusion/parameterization.py. The levels are those of `Schedule.linear`.
@@ -46,7 +46,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class State:
-    """One state on the way from a degraded picture to a restored one.
+    """One state of the trajectory from a degraded picture to the restored one.
 
     name: such as "de-residual 2"; image: (B, 3, H, W), in about [-1, 1].
     """
@@ -57,7 +57,7 @@ class State:
 
 @dataclass(frozen=True)
 class Batch:
-    """target, degraded, noise: (B, 3, H, W); t: (B,). degraded is None where only targets exist."""
+    """Training samples. target, degraded, noise: (B, 3, H, W); t: (B,). degraded is None without pairs."""
 
     target: Tensor
     degraded: Tensor | None
@@ -86,10 +86,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Objective:
-    """What params choose about a loss.
+    """The options of a loss that params choose.
 
     balance: divide each sample's residual loss by the energy of its residual, so that tasks with large
-    residuals do not starve the others; rollout: train on states that the sampler itself reaches.
+    residuals do not dominate; rollout: train on states that the sampler itself reaches.
     """
 
     balance: bool = False
@@ -97,12 +97,12 @@ class Objective:
 
 
 class Method(ABC):
-    """A way to restore pictures. An instance is bound to its levels and steps, and holds no weights.
+    """A restoration method. An instance has a noise schedule and step counts, but no weights.
 
-    stages: what it trains: "noise" (on clean images alone, unless conditioned on inputs), "residual" (on
-        pairs), or both; of each, the networks that are trained in it, by their names in a model folder.
-    options: the settings of Sampling that a caller may change when restoring.
-    restores: how, in words that tell why it has no other options.
+    stages: the stages that it trains, "noise" (on clean images alone, unless conditioned on inputs) and
+        "residual" (on pairs), each with the names of its networks in a model folder.
+    options: the fields of Sampling that a caller may change when restoring.
+    restores: completes the error message for an option that the method does not have.
     """
 
     stages: ClassVar[Mapping[str, Sequence[str]]] = {"residual": ("residual",)}
@@ -114,49 +114,49 @@ class Method(ABC):
 
     @abstractmethod
     def networks(self, stage: str, settings: Mapping[str, Any]) -> dict[str, NetworkConfig]:
-        """The configuration of each network of a stage.
+        """The configuration of each network of a stage, by name.
 
-        settings: of the stage's network in params: its family and sizes.
+        settings: the stage's `network` in params: family and sizes.
         """
 
     @abstractmethod
     def loss(self, stage: str, net: nn.Module, batch: Batch, objective: Objective) -> Tensor:
-        """Of each sample, (B,). net: as `join` makes it of the stage's networks."""
+        """The loss of each sample, (B,). net: the module that `join` makes from the stage's networks."""
 
     @abstractmethod
     def trajectory(self, nets: Mapping[str, Net], degraded: Tensor, draw: Draw) -> Iterator[State]:
-        """Restore `degraded`: every state on the way, the restored picture last.
+        """Restore `degraded`: yield every state, the restored picture last.
 
-        nets: of each stage, as `join` makes it; a stage's network is used only from the first state on that
-        needs it. Each state is computed when it is asked for, and none is kept.
+        nets: the module that `join` makes, by stage; it is looked up when the first state needs it. States
+        are computed lazily, and none is kept in memory.
         """
 
     def timesteps(self, stage: str) -> list[int]:
-        """The steps at which the sampler asks the stage's network, descending.
+        """The diffusion steps at which the sampler calls the stage's network, descending.
 
-        Raises ValueError when there are not so many.
+        Raises ValueError when the schedule has fewer steps than the sampler needs.
         """
         return self.schedule.residual_grid(self.sampling.residual_steps)[:-1]
 
     def last_timestep(self, stage: str) -> int:
-        """The largest step on which the stage is trained."""
+        """The largest diffusion step on which the stage is trained."""
         return self.schedule.steps - 1
 
     def adapt(self, name: str, net: nn.Module) -> nn.Module:
-        """A network of a family as the method uses it; by default as it is."""
+        """Wrap the network called `name` for this method; by default, return it unchanged."""
         return net
 
     def join(self, nets: Mapping[str, nn.Module]) -> nn.Module:
-        """The adapted networks of one stage as the one module that is trained; by default the only one."""
+        """Combine a stage's adapted networks into one trainable module; by default there is only one."""
         (net,) = nets.values()
         return net
 
     def validate(
         self, stage: str, net: Net, target: Tensor, degraded: Tensor | None, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What a stage by itself begins from, and what it makes of that, (B, 3, H, W) each.
+        """Restore with one stage alone. Returns (input of the stage, output), each (B, 3, H, W).
 
-        degraded: None where the stage has targets alone; noise: standard normal.
+        degraded: None when the stage has only targets; noise: standard normal.
         """
         assert degraded is not None
         for state in self.trajectory({stage: net}, degraded, lambda purpose: noise):
@@ -164,15 +164,15 @@ class Method(ABC):
         return degraded, output
 
     def check(self) -> None:
-        """Raises ValueError when the steps do not fit the levels."""
+        """Raises ValueError when the schedule has fewer steps than the sampler needs."""
         for stage in self.stages:
             self.timesteps(stage)
 
 
 def balanced(of: Tensor, batch: Batch, objective: Objective) -> Tensor:
-    """Each sample's squared error of I_res, (B,), as `objective` says.
+    """If `objective.balance`, divide each squared error of I_res, (B,), by the energy of its residual.
 
-    The floor of the energy, 1/100 of the squared range, keeps nearly clean crops from dominating.
+    The added 0.01 bounds the weight of nearly clean crops.
     """
     if not objective.balance:
         return of

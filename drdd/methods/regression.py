@@ -1,4 +1,4 @@
-"""The plain baseline: one network predicts the residual from the degraded image, without any noise."""
+"""The regression baseline: one network predicts the residual from the degraded image, without noise."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from drdd.nets.families import NetworkConfig, network_config
 
 
 class Implementation(Method):
-    """I_in -> I_res in one step. t and noise of a sample are not used."""
+    """I_in -> I_res in one step. The t and noise of a sample are not used."""
 
     options = ()
     restores = "in one step without noise"

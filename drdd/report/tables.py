@@ -17,7 +17,7 @@ KEYS = ["task", "input_id", "target_id"]  # of a row of images.parquet
 
 
 @dataclass(frozen=True)
-class Row:
+class MetricRow:
     """One metric of a task. change: output less input; verdict: "better", "worse", or "" when
     the interval of the change holds 0 or there is nothing to compare.
     """
@@ -32,7 +32,7 @@ class Row:
     verdict: str
 
 
-def metric_rows(task: TaskResult, champion: Mapping[str, float]) -> list[Row]:
+def metric_rows(task: TaskResult, champion: Mapping[str, float]) -> list[MetricRow]:
     """champion: the means of the champion's outputs, by metric.
 
     In the order of METRICS, those of single pictures and those of whole sets alike.
@@ -63,11 +63,11 @@ def _row(
     after_interval: Ends,
     gain_interval: Ends,
     champion: float | None,
-) -> Row:
+) -> MetricRow:
     before, after = values
     if gain is None and before is not None and after is not None:
         gain = after - before
-    return Row(
+    return MetricRow(
         metric,
         metric.value(before),
         metric.value(after),

@@ -22,7 +22,7 @@ from drdd.errors import TransientError, UserError
 from drdd.gates.judgement import Judgement
 from drdd.inference.engine import Restorer
 from drdd.serving.published import Source
-from drdd.serving.service import Served, UnknownModelError
+from drdd.serving.service import ServedModel, UnknownModelError
 
 AGAIN_S = 600.0  # until a version that did not load is tried again
 PROBE = 64  # pixels a side of the picture that a model must restore before it serves
@@ -112,7 +112,7 @@ class Models:
                     failure = self._failure("", f"the alias cannot be followed: {error}")
                     self._put(alias, _Slot(self._slots[alias].loaded, failure))
 
-    def find(self, name: str | None) -> tuple[Loaded, Served]:
+    def find(self, name: str | None) -> tuple[Loaded, ServedModel]:
         """By alias or full version id; the default for None. Raises UnknownModelError."""
         for alias, slot in self._slots.items():
             if slot.loaded and (name or self._default) in (alias, slot.loaded.version):
@@ -120,7 +120,7 @@ class Models:
         there = ", ".join(f"{one.alias} ({one.version})" for one in self.served())
         raise UnknownModelError(f"no model {name!r} is served; there are: {there or 'none yet'}")
 
-    def served(self) -> list[Served]:
+    def served(self) -> list[ServedModel]:
         return [
             _served(alias, slot.loaded, slot.problem)
             for alias, slot in self._slots.items()
@@ -225,6 +225,6 @@ def _metrics(folder: Path) -> Mapping[str, Any]:
     return judged.model_dump(mode="json", exclude_unset=True) if judged else {}
 
 
-def _served(alias: str, loaded: Loaded, problem: str | None) -> Served:
+def _served(alias: str, loaded: Loaded, problem: str | None) -> ServedModel:
     tasks = loaded.restorer.model.tasks
-    return Served(alias, loaded.version, tasks, loaded.metrics, loaded.loaded, problem)
+    return ServedModel(alias, loaded.version, tasks, loaded.metrics, loaded.loaded, problem)

@@ -20,7 +20,7 @@ from drdd.serving.http import ApiLimits, make_api
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.restoring import Restoring
-from drdd.serving.service import Answer, Served
+from drdd.serving.service import Answer, ServedModel
 from drdd.serving.telemetry import Telemetry
 
 AS_EVALUATED = Options()
@@ -128,7 +128,7 @@ class Replica:
         """See Restoring.restore_batch."""
         return await self._restoring.restore_batch(pictures, options, keys)
 
-    async def models(self) -> list[Served]:
+    async def models(self) -> list[ServedModel]:
         return self._restoring.models()
 
     async def report(self, look: bool = False) -> Report:

@@ -10,7 +10,7 @@ from drdd.params import Serve
 from drdd.pictures.pixels import Pixels
 from drdd.serving.batching import Batcher
 from drdd.serving.models import Loaded, Models, probe
-from drdd.serving.service import Answer, Served
+from drdd.serving.service import Answer, ServedModel
 
 HEALTHY_S = 20.0  # within which an idle worker restores a tiny picture
 STALLED_S = 300.0  # for which a worker may compute one batch, if requests do not take longer
@@ -63,7 +63,7 @@ class Restoring:
             lambda: loaded.restorer.restore_batch(pictures, options, keys)
         )
 
-    def models(self) -> list[Served]:
+    def models(self) -> list[ServedModel]:
         return self._models.served()
 
     def ready(self) -> str | None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from drdd.inference.engine import Options
 from drdd.metrics.catalogue import listed
-from drdd.serving.service import Served
+from drdd.serving.service import ServedModel
 
 Format = Literal["png", "jpeg", "webp"]
 Steps = Annotated[int, Field(ge=1, le=20)]
@@ -90,7 +90,7 @@ class ServedOut(BaseModel):
     problem: str | None = Field(description="why what the alias points to now is not served")
 
     @classmethod
-    def of(cls, one: Served) -> "ServedOut":
+    def of(cls, one: ServedModel) -> "ServedOut":
         return cls(
             alias=one.alias,
             version=one.version,

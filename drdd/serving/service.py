@@ -22,7 +22,7 @@ class BusyError(Exception):
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """metrics: metrics.json of the version; loaded: ISO time; problem: why a newer one is not served."""
 
     alias: str
@@ -38,7 +38,7 @@ class Answer:
     """seconds: of inference; waited: seconds before it; batch: pictures restored together."""
 
     restoration: Restoration
-    model: Served
+    model: ServedModel
     seconds: float
     waited: float
     batch: int
@@ -47,7 +47,7 @@ class Answer:
 class Service(Protocol):
     async def restore(self, pixels: Pixels, options: Options, model: str | None) -> Answer: ...
 
-    def models(self) -> list[Served]: ...
+    def models(self) -> list[ServedModel]: ...
 
     def ready(self) -> str | None: ...
 

@@ -13,7 +13,7 @@ from drdd.cluster.session import ray_cluster
 from drdd.data.library import Library
 from drdd.data.pairs import HOLDOUT
 from drdd.data.shards import read_known
-from drdd.evaluation.held_out import Batch, Restored, batches
+from drdd.evaluation.held_out import HeldOutBatch, Restored, batches
 from drdd.evaluation.results import Results
 from drdd.inference.engine import Options
 from drdd.metrics.measures import Measures
@@ -72,7 +72,9 @@ def _assemble(params: Params) -> None:
     )
 
 
-def _restored(handle: DeploymentHandle, batch: Batch, library: Library) -> Iterator[Restored]:
+def _restored(
+    handle: DeploymentHandle, batch: HeldOutBatch, library: Library
+) -> Iterator[Restored]:
     """One batch at a time; the latency of its pictures is the batch's, as a client would see it."""
     degraded = [library.pixels(pair.input) for pair in batch.pairs]
     begin = time.monotonic()

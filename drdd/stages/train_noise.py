@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from drdd.checkpoints.pretrained import Start
+from drdd.checkpoints.pretrained import Pretrained
 from drdd.data.pairs import HOLDOUT, TRAIN
 from drdd.errors import UserError
 from drdd.methods import find
@@ -21,7 +21,7 @@ from drdd.stages.prepared import paired, unpaired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.stages.training import skip_stage, train_stage
 from drdd.storage.versions import versioned
-from drdd.training.job import Job, start_of
+from drdd.training.job import Job, pretrained_of
 from drdd.training.settings import networks_of
 
 
@@ -37,21 +37,21 @@ def train_noise(params: Params, reporter: Reporter) -> None:
         raise UserError(
             "params.yaml:\n  train.noise.corpora: none of their pictures trains; lower their holdout"
         )
-    start = None if params.train.noise.start == SCRATCH else Path(params.train.noise.start)
+    init_from = None if params.train.noise.start == SCRATCH else Path(params.train.noise.start)
     shards = versioned(whereabouts(data, held))
-    job = Job("noise", params, data, held, shards, start and start.absolute())
-    if found := start_of(job):
+    job = Job("noise", params, data, held, shards, init_from and init_from.absolute())
+    if found := pretrained_of(job):
         Console(stderr=True, highlight=False).print(account(params.train.noise.start, found))
     networks = {"noise": found.config} if found else networks_of(params, "noise")
     train_stage(job, networks, NOISE, reporter)
 
 
-def account(origin: str, start: Start) -> Table:
+def account(origin: str, found: Pretrained) -> Table:
     """What was loaded, skipped and made new, of every value."""
     table = Table(box=None, title=f"the noise stage begins from {origin}", title_justify="left")
     for heading in ("what", "which", "tensors", "values"):
         table.add_column(heading, justify="left" if heading.startswith("wh") else "right")
-    for row in start.account:
+    for row in found.account:
         table.add_row(row.what, row.which, str(row.tensors), f"{row.values:,}")
     return table
 

@@ -19,7 +19,7 @@ from drdd.stages.run import run_stage
 from drdd.stages.training import run_name, train_stage
 from drdd.stages.warm_start import find_warm_start
 from drdd.storage.versions import versioned
-from drdd.training.job import Job, warm_start_of
+from drdd.training.job import Job, warm_weights_of
 from drdd.training.settings import networks_of
 
 
@@ -27,15 +27,15 @@ def train_residual(params: Params, reporter: Reporter) -> None:
     pairs, held = (paired(params.tasks, split) for split in (TRAIN, HOLDOUT))
     job = Job("residual", params, pairs, held, versioned(whereabouts(pairs, held)))
     kept = CHECKPOINTS / f"{run_name(job)}.start.json"
-    start = find_warm_start(params, kept)
-    if start.said:
+    warm = find_warm_start(params, kept)
+    if warm.said:
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"train_residual: {start.said}", markup=False
+            f"train_residual: {warm.said}", markup=False
         )
-    job = replace(job, start=start.folder)
-    warm_start_of(job)  # a model that does not fit is refused here, not in a worker
+    job = replace(job, init_from=warm.folder)
+    warm_weights_of(job)  # a model that does not fit is refused here, not in a worker
     train_stage(job, networks_of(params, "residual"), RESIDUAL, reporter)
-    write_json(START, {"warm_start": params.train.residual.warm_start, "version": start.version})
+    write_json(START, {"warm_start": params.train.residual.warm_start, "version": warm.version})
     kept.unlink(missing_ok=True)
 
 

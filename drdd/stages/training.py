@@ -92,7 +92,7 @@ def _fingerprint(job: Job) -> str:
             {name: [(p.target, p.input) for p in pairs] for name, pairs in sorted(groups.items())}
             for groups in (job.pairs, job.held)
         ],
-        _digest(job.start) if job.start else None,
+        _digest(job.init_from) if job.init_from else None,
     ]
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
 

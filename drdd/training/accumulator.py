@@ -1,4 +1,4 @@
-"""What steps had in common since the last point, summed on the device: no step waits for it."""
+"""Sums of training metrics since the last point, kept on the device so that no step waits for it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drdd.training.learner import Step
+from drdd.training.learner import StepResult
 
 
 @dataclass(frozen=True)
 class IntervalStats:
-    """What a window held.
+    """The metrics of one interval between two points.
 
-    means: loss, loss/<group> and grad_norm over the steps that were not skipped; bad: each skipped step,
-    with the samples of this worker whose own loss was not finite.
+    means: loss, loss/<group> and grad_norm over the steps that were not skipped; bad: the skipped steps,
+    each with those samples of this worker whose loss was not finite.
     """
 
     means: Mapping[str, float]
@@ -26,7 +26,7 @@ class IntervalStats:
 class MetricAccumulator:
     """Sums since the last `close`, over all workers.
 
-    Its tensors are the same on every worker, so one worker's checkpoint holds a window that is open.
+    The tensors are the same on every worker, so the checkpoint of one worker saves an open interval.
     """
 
     def __init__(self, groups: Sequence[str], device: torch.device) -> None:
@@ -46,8 +46,8 @@ class MetricAccumulator:
         none = torch.ones(0, dtype=torch.bool)
         self._steps = [(step, range(0), no, none) for step in state["skipped"]]
 
-    def add(self, step: int, numbers: range, learned: Step) -> None:
-        """numbers: of this worker's samples."""
+    def add(self, step: int, numbers: range, learned: StepResult) -> None:
+        """numbers: the sample numbers of this worker."""
         finite = torch.isfinite(learned.norm) & torch.isfinite(learned.sums[0, 0])
         self._sums += torch.where(finite, learned.sums, 0.0)
         norm = torch.stack([learned.norm, torch.ones_like(learned.norm)])
@@ -55,7 +55,7 @@ class MetricAccumulator:
         self._steps.append((step, numbers, finite, torch.isfinite(learned.of)))
 
     def close(self) -> IntervalStats:
-        """Read everything and begin anew. The device is waited for here."""
+        """Return the statistics and reset the sums. This waits for the device."""
         sums, counts = self._sums.tolist()
         norm, steps = self._norms.tolist()
         means = {

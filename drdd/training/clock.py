@@ -1,4 +1,4 @@
-"""The time of a run: its laps, what steps waited for data in them, and how much of a budget is spent."""
+"""The time of a run: its laps, the time that steps waited for data, and the used share of the budget."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from drdd.training.learner import Worker
 
 
 class Lap(NamedTuple):
-    """steps, the seconds they took, and those of them that were spent waiting for data."""
+    """steps: number of steps; seconds: their duration; waited: seconds of it spent waiting for data."""
 
     steps: int
     seconds: float
@@ -19,10 +19,10 @@ class Lap(NamedTuple):
 
 
 class Clock:
-    """Laps run from `start` to `lap`; what happens between them, such as a validation, is in none.
+    """Measures laps from `start` to `lap`; work between laps, such as a validation, is not counted.
 
-    spent: of a budget in minutes, as of the last lap, and the same on every worker; 0 without a budget.
-    waited: seconds, in this process.
+    spent: used share of the budget as of the last lap, the same on every worker; 0 without a budget.
+    waited: seconds waited for data, in this process.
     """
 
     def __init__(self, minutes: float | None, worker: Worker) -> None:
@@ -33,7 +33,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """In this process."""
+        """Seconds since this process began the run."""
         return time.monotonic() - self._began
 
     def state(self) -> dict[str, float]:
@@ -47,7 +47,7 @@ class Clock:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around what each step waits for."""
+        """Enclose the code in which each step waits for data."""
         began = time.monotonic()
         yield
         self.waited += time.monotonic() - began

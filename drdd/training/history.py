@@ -1,4 +1,4 @@
-"""The points of the curve: what is known of training every few steps, and when it is too bad to go on."""
+"""The points of the training curve, and the decision to stop after too many skipped steps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ class NonFiniteLossError(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """images of `total` seen so far; point: the numbers of the steps that ended there.
+    """images: seen so far, of `total`; point: the metrics of the steps since the previous point.
 
-    Its keys: images; loss; loss/<group>, of the groups of which samples came; grad_norm, before clipping;
-    learning_rate; skipped steps, in the whole run; psnr and psnr/<group> in dB, where a validation
-    fell on this point; and TIMED: waiting is the share of the time in which steps waited for data,
-    utilisation that of the FLOPs which the workers' devices could do.
-    shown: held-out pictures, where a validation fell on this point.
+    Keys of a point: images; loss; loss/<group>, for the groups that had samples; grad_norm, before
+    clipping; learning_rate; skipped, the skipped steps of the whole run; psnr and psnr/<group> in dB, if
+    this point has a validation; and TIMED: waiting is the share of time in which steps waited for data,
+    utilisation the share of the peak FLOPs of the workers' devices.
+    shown: held-out pictures, if this point has a validation.
     """
 
     images: int
@@ -36,12 +36,12 @@ class Progress:
 
 
 def reproducible(point: Point) -> Point:
-    """Those of a point's numbers that are the same in every run."""
+    """The metrics of a point that are the same in every run, so all but TIMED."""
     return {key: value for key, value in point.items() if key not in TIMED}
 
 
 class MetricHistory:
-    """Makes points, one after another; only worker 0 validates."""
+    """Makes the points of a run in order. Only worker 0 validates."""
 
     def __init__(
         self, spec: StageSpec, settings: TrainStage, worker: Worker, learner: Learner
@@ -58,7 +58,7 @@ class MetricHistory:
 
     @property
     def best(self) -> float:
-        """The highest PSNR so far."""
+        """The highest PSNR so far, -inf without one."""
         known = [
             point["psnr"] for point in self.history if math.isfinite(point.get("psnr", math.nan))
         ]
@@ -71,9 +71,9 @@ class MetricHistory:
     def make(
         self, images: int, rate: float, closed: IntervalStats, timed: Point, validates: bool
     ) -> Sequence[ShownRow]:
-        """Adds the point of these images to the history; the pictures of its validation, if any.
+        """Append the point at `images` to the history; return the pictures of its validation, if any.
 
-        rate: the learning rate of the last step; timed: as TIMED, {} where nobody measures.
+        rate: learning rate of the last step; timed: the metrics TIMED, or {} when nothing was measured.
         """
         point = {"images": images, **closed.means, "learning_rate": rate}
         point["skipped"] = self.skipped + len(closed.bad)
@@ -88,7 +88,7 @@ class MetricHistory:
         return shown
 
     def refuse(self, closed: IntervalStats) -> None:
-        """Raises NonFiniteLossError when the last point had a skipped step too many."""
+        """Raises NonFiniteLossError when the last point exceeded the allowed number of skipped steps."""
         if not closed.bad or self.skipped <= self._settings.max_skipped:
             return
         name = self._spec.name

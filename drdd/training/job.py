@@ -1,4 +1,4 @@
-"""What is trained: a stage's params, its data and its start, and the spec that they make."""
+"""A training job: the params, data and initial weights of a stage, and the spec made from them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from drdd.checkpoints.pretrained import Start, read_start
+from drdd.checkpoints.pretrained import Pretrained, read_pretrained
 from drdd.checkpoints.warm_start import Weights, read_warm_start
 from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import Pair
@@ -18,7 +18,7 @@ from drdd.params import Params, PretrainedNetwork, TrainNoise, TrainResidual
 from drdd.storage.versions import Address
 from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.settings import method_of, networks_of, sampling_of, stage_settings
-from drdd.training.specs import Begins, StageSpec, stage_spec
+from drdd.training.specs import InitialWeights, StageSpec, stage_spec
 from drdd.training.validation import (
     Held,
     Validated,
@@ -28,16 +28,18 @@ from drdd.training.validation import (
 )
 
 Groups = Mapping[str, Sequence[Pair]]
-VALIDATED = 128  # pixels of a side of a validation's crops, rounded to what the network takes
+VALIDATED = (
+    128  # pixels of a side of validation crops, rounded down to a multiple of the net's factor
+)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs, wherever it runs.
+    """All that a worker needs to train a stage; it can be pickled.
 
-    pairs: by task, or of one group that has targets alone; held: the same kind, on which the stage is
-    validated; shards: where their pictures are; start: what the stage begins from instead of random
-    weights: a pretrained checkpoint (noise), or the folder of a published model (residual).
+    pairs: by task, or one group of pairs that have targets only; held: held-out pairs of the same kind,
+    for validation; shards: where their pictures are; init_from: a pretrained checkpoint (noise stage) or
+    the folder of a published model (residual stage) to begin from, None for random weights.
     """
 
     stage: str
@@ -45,11 +47,11 @@ class Job:
     pairs: Groups
     held: Groups = field(default_factory=dict)
     shards: Sequence[Address] = ()
-    start: Path | None = None
+    init_from: Path | None = None
 
 
 def build_spec(job: Job) -> StageSpec:
-    """Unpaired noise stages see targets; everything else sees pairs, by task."""
+    """The spec of the job's stage. Unpaired noise stages train on targets; all others on pairs, by task."""
     params, library, settings = job.params, Library(job.shards), settings_of(job)
     samples: CleanSamples | PairSamples
     if isinstance(settings, TrainNoise) and settings.data == "unpaired":
@@ -57,9 +59,9 @@ def build_spec(job: Job) -> StageSpec:
         samples = CleanSamples(_pictures(job, library), settings.crop, params.seed, corrupted)
     else:
         samples = _pairs(job, library, settings.crop)
-    begins = begins_of(job)
-    spec = stage_spec(job.stage, method_of(params), samples, settings, params.seed, begins)
-    networks = begins.networks if begins else networks_of(params, job.stage)
+    initial = initial_weights_of(job)
+    spec = stage_spec(job.stage, method_of(params), samples, settings, params.seed, initial)
+    networks = initial.networks if initial else networks_of(params, job.stage)
     factor = max(network.factor for network in networks.values())
     held = held_out(library, job.held, max(factor, VALIDATED // factor * factor))
     if isinstance(settings, TrainNoise) and settings.conditioning == "estimate":
@@ -68,7 +70,7 @@ def build_spec(job: Job) -> StageSpec:
 
 
 def _validation(job: Job, held: Sequence[Held]) -> Callable[[nn.Module, torch.device], Validated]:
-    """By the stage's own part of the sampler, without fresh noise."""
+    """Validation by the stage's own part of the sampler, with eta = 0."""
     sampling = replace(sampling_of(job.params), eta=0.0)
     method, seed = find(sampling.method)(sampling), job.params.seed
 
@@ -82,36 +84,36 @@ def settings_of(job: Job) -> TrainNoise | TrainResidual:
     return stage_settings(job.params, job.stage)
 
 
-def begins_of(job: Job) -> Begins | None:
-    """Raises UserError when the checkpoint or model cannot be what the stage begins from."""
+def initial_weights_of(job: Job) -> InitialWeights | None:
+    """Raises UserError when the stage cannot begin from the checkpoint or model."""
     if job.stage == "noise":
-        start = start_of(job)
-        return Begins({"noise": start.config}, {"noise": start.weights}) if start else None
-    weights = warm_start_of(job)
-    return Begins(networks_of(job.params, job.stage), weights) if weights else None
+        found = pretrained_of(job)
+        return InitialWeights({"noise": found.config}, {"noise": found.weights}) if found else None
+    weights = warm_weights_of(job)
+    return InitialWeights(networks_of(job.params, job.stage), weights) if weights else None
 
 
-def start_of(job: Job) -> Start | None:
-    """Raises UserError when the checkpoint cannot be what the noise stage begins from."""
+def pretrained_of(job: Job) -> Pretrained | None:
+    """Raises UserError when the noise stage cannot begin from the checkpoint."""
     settings = job.params.train.noise
-    if job.start is None or not isinstance(settings.network, PretrainedNetwork):
+    if job.init_from is None or not isinstance(settings.network, PretrainedNetwork):
         return None
     channels = 3 if settings.conditioning == "none" else 6
     heads = settings.network.head_channels
-    start = read_start(job.start, settings.parameterization, channels, heads)
-    if settings.crop % start.config.factor:
+    found = read_pretrained(job.init_from, settings.parameterization, channels, heads)
+    if settings.crop % found.config.factor:
         raise UserError(
-            f"train.noise.crop: {settings.crop} must be a multiple of {start.config.factor} for the "
+            f"train.noise.crop: {settings.crop} must be a multiple of {found.config.factor} for the "
             f"network of {settings.start}"
         )
-    return start
+    return found
 
 
-def warm_start_of(job: Job) -> Weights | None:
-    """Raises UserError when the model cannot be what the residual stage begins from."""
-    if job.start is None:
+def warm_weights_of(job: Job) -> Weights | None:
+    """Raises UserError when the residual stage cannot begin from the model."""
+    if job.init_from is None:
         return None
-    return read_warm_start(job.start, networks_of(job.params, job.stage), job.params.method)
+    return read_warm_start(job.init_from, networks_of(job.params, job.stage), job.params.method)
 
 
 def _pictures(job: Job, library: Library) -> Pictures:

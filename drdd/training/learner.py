@@ -1,4 +1,4 @@
-"""What learns: the network, its EMA and its optimiser, on one worker's device."""
+"""The trained state on one worker's device: the network, its EMA and its optimiser."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -13,19 +13,21 @@ from drdd.params import TrainStage
 from drdd.training.optimisation import computes_in_bf16, descend, make_optimizer, update_ema
 from drdd.training.specs import Drawing, StageSpec
 
-State = dict[str, Any]
+TrainState = dict[str, Any]
+"""What torch.save writes and torch.load(weights_only=True) reads: nested dicts, lists, tensors, scalars."""
+
 CPU = torch.device("cpu")
-# DDP arranges its buckets anew after its first passes, and with them the order in which workers' gradients
-# are added. With these passes behind it, a run that goes on adds in the order of one that never stopped.
+# DDP rearranges its buckets after its first passes, which changes the order in which it adds the gradients
+# of workers. These extra passes make a resumed run add in the same order as an uninterrupted one.
 REHEARSALS = 2
 
 
 @dataclass(frozen=True)
 class Worker:
-    """One of `world` workers, as far as the network is concerned; the default is one all by itself.
+    """One of `world` training workers and its collective operations; the default is a single worker.
 
-    wrap: the network whose gradients are those of all workers, given whether a step is one pass; total:
-    sums a tensor over the workers, in place; gather: the lists of all workers, one after another.
+    wrap: (network, whether a step is one pass) -> a network that averages gradients over all workers;
+    total: sums a tensor over the workers, in place; gather: concatenates the lists of all workers.
     """
 
     rank: int = 0
@@ -36,7 +38,7 @@ class Worker:
     gather: Callable[[list[int]], list[int]] = lambda values: values
 
     def share(self, step: int, batch: int) -> range:
-        """The numbers of its samples in a step; shares differ by one at most, and none is empty."""
+        """The sample numbers of this worker in a step. Shares differ by at most one, and none is empty."""
         first = step * batch
         return range(
             first + batch * self.rank // self.world, first + batch * (self.rank + 1) // self.world
@@ -44,9 +46,12 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Step:
-    """of: the losses of this worker's samples, (B,); sums: (2, 1 + G), sums and counts of all workers'
-    losses, in all and by group; norm: of the gradient, before clipping."""
+class StepResult:
+    """The result of one optimiser step.
+
+    of: losses of this worker's samples, (B,); sums: (2, 1 + G), sums and counts of the losses of all
+    workers, in total and by group; norm: of the gradient, before clipping.
+    """
 
     of: Tensor
     sums: Tensor
@@ -54,7 +59,7 @@ class Step:
 
 
 class Learner:
-    """Learns step by step; its state is all that the next steps depend on."""
+    """Trains a network step by step. `state` holds all that later steps depend on."""
 
     def __init__(self, spec: StageSpec, settings: TrainStage, worker: Worker) -> None:
         self.spec, self.settings, self.worker = spec, settings, worker
@@ -68,7 +73,7 @@ class Learner:
         self.ema = {name: value.clone() for name, value in self.net.state_dict().items()}
         self._optimizer = make_optimizer(self.net, settings)
 
-    def state(self) -> State:
+    def state(self) -> TrainState:
         return {
             "net": self.net.state_dict(),
             "ema": self.ema,
@@ -82,7 +87,7 @@ class Learner:
         self._optimizer.load_state_dict(state["optimizer"])
 
     def join(self) -> None:
-        """From now on, learn together with the other workers."""
+        """Connect with the other workers. Call once, after `load` and before `learn`."""
         settings, world = self.settings, self.worker.world
         most = -(-settings.batch // world)
         if settings.compile:
@@ -94,8 +99,8 @@ class Learner:
             for _ in range(REHEARSALS):
                 self._gradients(rehearsed)
 
-    def learn(self, drawing: Drawing, step: int, learning_rate: float) -> Step:
-        """Nothing here waits for the device."""
+    def learn(self, drawing: Drawing, step: int, learning_rate: float) -> StepResult:
+        """Do one optimiser step, without waiting for the device."""
         settings = self.settings
         self._optimizer.zero_grad(set_to_none=True)
         of, sums = self._gradients(drawing)
@@ -103,10 +108,13 @@ class Learner:
         parameters = self.net.parameters()
         norm = descend(self._optimizer, parameters, learning_rate, settings.clip, sums[0, 0])
         update_ema(self.ema, self.net, settings.ema, step)
-        return Step(of, sums, norm)
+        return StepResult(of, sums, norm)
 
     def _gradients(self, drawing: Drawing) -> tuple[Tensor, Tensor]:
-        """Of the mean loss over the samples of all workers, whose gradients `wrap` averages."""
+        """Compute gradients of the mean loss over the samples of all workers.
+
+        Returns the losses, (B,), and their sums and counts, (2, 1 + G), of this worker.
+        """
         worker, every, sums = self.worker, [], []
         parts = drawing.parts(self.settings.micro_batch)
         for i, part in enumerate(parts, start=1):
@@ -127,7 +135,7 @@ class Learner:
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
-        """The network, with the EMA's weights within the block."""
+        """The network, with the EMA weights inside the block."""
         live = {name: value.clone() for name, value in self.net.state_dict().items()}
         self.net.load_state_dict(self.ema)
         try:

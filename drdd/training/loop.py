@@ -14,7 +14,7 @@ from drdd.params import TrainStage
 from drdd.training.accumulator import MetricAccumulator
 from drdd.training.clock import Clock, Lap
 from drdd.training.history import MetricHistory, Point, Progress, reproducible
-from drdd.training.learner import Learner, State, Worker
+from drdd.training.learner import Learner, TrainState, Worker
 from drdd.training.optimisation import learning_rate_factor
 from drdd.training.specs import Drawing, StageSpec
 
@@ -22,7 +22,7 @@ from drdd.training.specs import Drawing, StageSpec
 class TrainerCallback:
     """What the loop calls to load, save and report. This base class does nothing."""
 
-    def load(self, net: nn.Module) -> State | None:
+    def load(self, net: nn.Module) -> TrainState | None:
         """The saved state to resume from, or None. It must belong to this network."""
         return None
 
@@ -40,14 +40,17 @@ class TrainerCallback:
         """Whether to save after this step, in addition to the planned checkpoints."""
         return False
 
-    def save(self, state: State, images: int, psnr: float | None) -> None:
+    def save(self, state: TrainState, images: int, psnr: float | None) -> None:
         """Save `state`, which later steps change in place. psnr: of a validation at `images`, or None."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """weights: the EMA's; curve: the reproducible numbers of each point; seconds: of this process alone;
-    waited: those of them in which a step had to wait for its data."""
+    """The result of a training run.
+
+    weights: of the EMA; curve: the reproducible metrics of each point; seconds: spent in this process;
+    waited: seconds of these in which steps waited for data.
+    """
 
     weights: dict[str, Tensor]
     curve: list[Point]
@@ -57,7 +60,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run in steps: all of them, and those between points, checkpoints and validations (0: none)."""
+    """A run in steps: their total, and the intervals of points, checkpoints and validations (0: none)."""
 
     steps: int
     point: int
@@ -66,7 +69,7 @@ class Plan:
 
     @classmethod
     def of(cls, settings: TrainStage) -> "Plan":
-        """About a thousand points for a long run; validations fall on points."""
+        """Plan about a thousand points for a long run. Validations coincide with points."""
         steps = math.ceil(settings.images / settings.batch)
         point = max(10, steps // 1000)
         checkpoint = max(1, round(settings.checkpoint_every / settings.batch))
@@ -77,9 +80,9 @@ class Plan:
 def train(
     spec: StageSpec, settings: TrainStage, worker: Worker, callback: TrainerCallback | None = None
 ) -> Trained:
-    """Train `spec` for its budget, going on from the last state if there is one.
+    """Train `spec` for its budget, resuming from the last saved state if there is one.
 
-    Raises NonFiniteLossError.
+    Raises NonFiniteLossError when more steps were skipped than `settings.max_skipped` allows.
     """
     torch.set_num_threads(settings.threads)
     callback = callback or TrainerCallback()

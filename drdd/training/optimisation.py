@@ -1,4 +1,4 @@
-"""The optimiser's step: learning rate, clipping, the EMA; a gradient that is not finite changes nothing."""
+"""The optimiser step: learning rate, clipping, EMA. A non-finite gradient changes nothing."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from drdd.params import TrainStage
 
 
 def make_optimizer(net: nn.Module, settings: TrainStage) -> torch.optim.Optimizer:
-    """PyTorch's own, in one kernel (fused)."""
+    """PyTorch's fused optimiser of the settings."""
     of: dict[str, Any] = {
         "lr": settings.learning_rate,
         "weight_decay": settings.weight_decay,
@@ -45,8 +45,8 @@ def descend(
 ) -> Tensor:
     """One step on gradients that are the same on every worker; returns their norm before clipping.
 
-    Where the norm or `loss` is not finite the optimiser does nothing. Nothing waits for the device: the
-    optimiser's own kernel is told by a tensor, as torch.amp's gradient scaler does it.
+    The optimiser does nothing when the norm or `loss` is not finite. The device is not waited for: the flag
+    is passed to the fused kernel as a tensor, as torch.amp's gradient scaler does.
     """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
@@ -59,13 +59,13 @@ def descend(
 
 @torch.no_grad()
 def update_ema(ema: dict[str, Tensor], net: nn.Module, decay: float, step: int) -> None:
-    """ema <- d * ema + (1 - d) * net, with d rising from 0.1 so that a short run is not its start."""
+    """ema <- d * ema + (1 - d) * net; d rises from 0.1, so that short runs forget their initial weights."""
     decay = min(decay, (1 + step) / (10 + step))
     live = net.state_dict()
     torch._foreach_lerp_(list(ema.values()), [live[name] for name in ema], 1 - decay)
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16: elsewhere it is slower than float32."""
+    """Whether the device has bf16 instructions. Without them, bf16 is slower than float32."""
     features = torch.cpu.get_capabilities()
     return device.type == "cuda" or bool(features.get("avx512_bf16") or features.get("amx_bf16"))

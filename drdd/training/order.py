@@ -1,4 +1,4 @@
-"""Which photograph and which crop the n-th image of a run is: a pure function of (seed, n)."""
+"""The photograph and crop of the n-th image of a run, as a pure function of (seed, n)."""
 
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ from drdd.pictures.tensors import to_tensor
 
 
 def item_of(seed: int, stage: str, n: int, count: int) -> int:
-    """The n-th draw from `count` items: every epoch is a fresh permutation of all of them."""
+    """The n-th draw from `count` items. Every epoch is a new permutation of all items."""
     epoch, position = divmod(n, count)
     return _permutation(seed, stage, epoch, count)[position]
 
@@ -25,7 +25,7 @@ def _permutation(seed: int, stage: str, epoch: int, count: int) -> list[int]:
 
 
 def crop_alike(images: list[Pixels], size: int, generator: torch.Generator) -> list[Tensor]:
-    """The same random square and the same of its 8 symmetries from each image (all of one size).
+    """Cut the same random square from each image (all of one size), with the same of its 8 symmetries.
 
     images: (H, W, 3) uint8; a side shorter than `size` is reflected. Returns (3, size, size)
     float32 in [-1, 1] each.

@@ -1,4 +1,4 @@
-"""The n-th training sample: which photograph or pair, crop and symmetry, as pure functions of (seed, n)."""
+"""The n-th training sample: photograph or pair, crop and symmetry, as a pure function of (seed, n)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from drdd.training.order import crop_alike, item_of
 
 @dataclass(frozen=True)
 class Drawn:
-    """One sample, (3, crop, crop) in [-1, 1]. degraded: None where there is only a target."""
+    """One sample, (3, crop, crop) in [-1, 1]. degraded: None when there is only a target."""
 
     group: str
     target: Tensor
@@ -21,7 +21,7 @@ class Drawn:
 
 
 class CleanSamples:
-    """Clean photographs, unpaired; on request each beside a corrupted copy of itself."""
+    """Clean photographs without pairs; if `corrupted`, each with a corrupted copy of itself."""
 
     groups = ("clean",)
 
@@ -38,7 +38,7 @@ class CleanSamples:
 
 
 class PairSamples:
-    """Pairs by task; tasks take turns, so each has an equal share of the samples."""
+    """Pairs by task. Samples cycle through the tasks, so that each has an equal share."""
 
     def __init__(
         self, pairs: Mapping[str, Sequence[tuple[Pixels, Pixels]]], crop: int, seed: int
@@ -57,7 +57,7 @@ class PairSamples:
         return Drawn(task, target, degraded)
 
     def _crops(self, target: Pixels, degraded: Pixels, generator: torch.Generator) -> list[Tensor]:
-        """At one place, or, where the sizes tell that the scenes differ, each at a place of its own."""
+        """Crop both at the same place, or independently when their sizes, so their scenes, differ."""
         if target.shape == degraded.shape:
             return crop_alike([target, degraded], self._crop, generator)
         return [crop_alike([one], self._crop, generator)[0] for one in (target, degraded)]

@@ -1,4 +1,4 @@
-"""What params say of a run: its method, and the settings of each of its stages."""
+"""The method of the params, and the settings of each of its stages."""
 
 from drdd.methods import find
 from drdd.methods.method import Method, Objective, Sampling
@@ -7,7 +7,7 @@ from drdd.params import Params, TrainNoise, TrainResidual
 
 
 def sampling_of(params: Params) -> Sampling:
-    """How the trained networks restore."""
+    """The settings for restoring with the trained networks."""
     noise = params.train.noise
     return Sampling(
         method=params.method,
@@ -22,7 +22,7 @@ def method_of(params: Params) -> Method:
 
 
 def stage_settings(params: Params, stage: str) -> TrainNoise | TrainResidual:
-    """A method that has no noise stage trains on pairs for the images of both."""
+    """A method without a noise stage trains its residual stage for the images of both stages."""
     noise, residual = params.train.noise, params.train.residual
     if stage == "noise":
         return noise
@@ -38,6 +38,6 @@ def objective_of(settings: TrainNoise | TrainResidual) -> Objective:
 
 
 def networks_of(params: Params, stage: str) -> dict[str, NetworkConfig]:
-    """The networks that a stage trains, unless it begins from a checkpoint that brings its own."""
+    """The networks that a stage trains, unless it begins from a checkpoint with networks of its own."""
     settings = stage_settings(params, stage)
     return method_of(params).networks(stage, settings.network.model_dump())

@@ -1,7 +1,7 @@
-"""What the loop trains: a stage of a method, on clean photographs or on pairs.
+"""The spec of a trainable stage: it turns sample numbers into losses.
 
-A spec turns sample numbers into losses. Everything about the n-th sample of a run (photograph,
-crop, symmetry, t, eps) is a pure function of (seed, stage, n), whatever the workers or restarts.
+Everything about the n-th sample of a run (photograph, crop, symmetry, t, eps) is a pure function of
+(seed, stage, n), independent of workers and restarts.
 """
 
 import itertools
@@ -22,12 +22,12 @@ from drdd.training.samples import CleanSamples, PairSamples
 from drdd.training.settings import objective_of
 from drdd.training.validation import Validated
 
-BUCKETS = 4  # of t, whose losses are logged apart
+BUCKETS = 4  # ranges of t, each with a logged loss of its own
 
 
 @dataclass(frozen=True)
-class Begins:
-    """Networks and their weights, by name, from which a stage begins instead of random ones."""
+class InitialWeights:
+    """Networks and their weights, by name, from which a stage begins instead of random weights."""
 
     networks: Mapping[str, NetworkConfig]
     weights: Mapping[str, Mapping[str, Tensor]]
@@ -35,13 +35,13 @@ class Begins:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is needed to learn from some samples. group_mask: (B, G), 1 where a sample is of a group."""
+    """The samples of a training step. group_mask: (B, G), 1 where a sample belongs to a group."""
 
     batch: Batch
     group_mask: Tensor
 
     def parts(self, size: int | None) -> "list[Drawing]":
-        """Of `size` samples each, the last perhaps fewer; one, of all, for None."""
+        """Split into parts of `size` samples, the last maybe smaller; None: one part."""
         count = len(self.group_mask)
         if size is None or size >= count:
             return [self]
@@ -49,13 +49,13 @@ class Drawing:
         return [Drawing(self.batch.part(of), self.group_mask[of]) for of in slices]
 
     def pinned(self) -> "Drawing":
-        """In memory from which a GPU copies without being waited for."""
+        """A copy in pinned memory, from which a GPU copies asynchronously."""
         return Drawing(self.batch.pinned(), self.group_mask.pin_memory())
 
 
 @dataclass(frozen=True)
 class Losses:
-    """of: each sample's loss, (B,). group_mask: (B, G), as the drawing's."""
+    """of: the loss of each sample, (B,); group_mask: (B, G), of the drawing."""
 
     of: Tensor
     group_mask: Tensor
@@ -65,9 +65,9 @@ class Losses:
 class StageSpec:
     """One trainable stage.
 
-    grid: the sampler's own steps, descending; last: the largest t. make: the network, from torch's
-    global generator. loss: (network, batch) -> (B,). validate: what the network, on that device, makes
-    of pictures that no stage trains on; None where there are none.
+    grid: the sampler's steps, descending; last: the largest t; make: makes the network, with torch's global
+    generator; loss: (network, batch) -> (B,); validate: (network, device) -> the validation on held-out
+    pictures, None without any.
     """
 
     name: str
@@ -82,13 +82,13 @@ class StageSpec:
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
-        """The names under which the loss is logged apart: tasks, then ranges of t."""
+        """The names of the groups whose losses are logged: tasks, then ranges of t."""
         edges = [-(-i * (self.last + 1) // BUCKETS) for i in range(BUCKETS + 1)]
         ranges = [f"t {low}-{high - 1}" for low, high in itertools.pairwise(edges)]
         return (*self.samples.groups, *ranges)
 
     def network(self) -> nn.Module:
-        """A freshly initialised network; the same weights at every call."""
+        """A newly initialised network, with the same weights at every call."""
         key = keyed_generator(self.seed, self.name, "initial weights")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key.initial_seed())
@@ -132,24 +132,24 @@ def stage_spec(
     samples: CleanSamples | PairSamples,
     settings: TrainNoise | TrainResidual,
     seed: int,
-    begins: Begins | None = None,
+    initial: InitialWeights | None = None,
 ) -> StageSpec:
-    """What `method` trains in `stage`.
+    """The spec of a stage of `method`.
 
-    begins: the networks to begin from instead of random weights, which may be others than those of
-    settings. Raises UserError for a conditioning that cannot use the samples.
+    initial: networks to begin from instead of random weights; they replace those of `settings`. Raises
+    UserError for a conditioning that cannot use the samples.
     """
     if isinstance(settings, TrainNoise):
         _refuse_samples(settings.conditioning, paired=isinstance(samples, PairSamples))
-    networks = method.networks(stage, settings.network.model_dump()) if begins is None else {}
+    networks = method.networks(stage, settings.network.model_dump()) if initial is None else {}
     objective = objective_of(settings)
 
     def make() -> nn.Module:
         nets = {}
-        for name, config in (begins.networks if begins else networks).items():
+        for name, config in (initial.networks if initial else networks).items():
             net = build(config)
-            if begins:
-                net.load_state_dict(begins.weights[name])
+            if initial:
+                net.load_state_dict(initial.weights[name])
             nets[name] = method.adapt(name, net)
         return method.join(nets)
 
@@ -180,7 +180,7 @@ def _refuse_samples(conditioning: Conditioning, paired: bool) -> None:
 def draw_time(
     mixture: TimestepSampling, grid: Sequence[int], last: int, generator: torch.Generator
 ) -> int:
-    """A step: grid[0] with probability `first`, one of the grid with `grid`, else one of 0..last."""
+    """Draw a step: grid[0] with probability `first`, any of the grid with `grid`, else any of 0..last."""
     u = float(torch.rand((), generator=generator))
     if u < mixture.first:
         return grid[0]

@@ -1,7 +1,7 @@
-"""Validation while training: a few held-out crops restored by the stage's own sampler, in dB, and seen.
+"""Validation during training: restore a few held-out crops with the stage's sampler and measure PSNR.
 
-What restores is the method's own sampler, as a pure function of the network, the pictures and their noise.
-The noise of a picture is the same at every validation, so what changes is the network alone.
+The result is a pure function of the network, the pictures and their noise. The noise of a picture is the
+same at every validation, so only the network changes.
 """
 
 import math
@@ -28,8 +28,7 @@ ROWS = 8
 class Held:
     """A centre crop of a held-out picture, (3, S, S) in [-1, 1]; name: unique in its group.
 
-    degraded: what the stage has of it besides, the input of the pair or a corrupted copy; None where
-    there is nothing.
+    degraded: the input of the pair or a corrupted copy, if the stage uses one, else None.
     """
 
     group: str
@@ -40,21 +39,21 @@ class Held:
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A held-out crop to look at: what restoring began from, what it made, the target; psnr in dB."""
+    """A held-out crop to show: before and after restoring, and the target; PSNR in dB."""
 
     group: str
-    start: Pixels
+    before: Pixels
     output: Pixels
     target: Pixels
-    start_psnr: float
+    before_psnr: float
     output_psnr: float
 
 
 @dataclass(frozen=True)
 class Validated:
-    """psnr: by group, the mean over its pictures, in dB on uint8 RGB; rows: at most ROWS to be shown.
+    """psnr: mean by group, in dB on uint8 RGB; rows: at most ROWS crops to show.
 
-    A group with an output that is not finite has NaN: no number stands for it.
+    A group with a non-finite output has NaN.
     """
 
     psnr: dict[str, float]
@@ -62,18 +61,17 @@ class Validated:
 
 
 Restore = Callable[[nn.Module, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor]]
-"""(network, target, degraded, noise) -> what it begins from and what it makes of that, as
-`Method.validate`; all are (B, 3, S, S)."""
+"""(network, target, degraded, noise) -> (input, output), as `Method.validate`; all are (B, 3, S, S)."""
 
 
 def held_out(
     library: Library, pairs: Mapping[str, Sequence[Pair]], size: int, each: int = 2
 ) -> list[Held]:
-    """Of every group the first `each` pairs by name, as centre crops of `size` pixels.
+    """The first `each` pairs by name of every group, as centre crops of `size` pixels.
 
-    A side shorter than `size` is mirrored beyond both its ends. The two pictures of a pair are cropped
-    each at its own centre. Raises UserError when a picture cannot be read, TransientError when it
-    cannot be now.
+    A side shorter than `size` is extended by reflection at both ends. Each picture of a pair is cropped at
+    its own centre. Raises UserError when a picture cannot be read, TransientError when a store does not
+    answer.
     """
     return [
         Held(
@@ -88,7 +86,7 @@ def held_out(
 
 
 def with_corrupted_copies(held: Sequence[Held], seed: int) -> list[Held]:
-    """Each beside a corrupted copy of its target, as the conditioning "estimate" is trained.
+    """Add a corrupted copy of its target to each crop, for the conditioning "estimate".
 
     A copy is a pure function of (seed, group, name) and the target.
     """
@@ -105,11 +103,11 @@ def validate(
     seed: int,
     device: torch.device | str,
 ) -> Validated:
-    """Restore every held-out crop, and compare it with its target.
+    """Restore every held-out crop and compare it with its target.
 
-    Crops go one at a time: in a batch, how a sum is rounded would depend on the others. eps is keyed by
-    (seed, group, name) and drawn on the CPU. The order of `held` decides nothing. The network computes
-    in evaluation mode without gradients and is left in the modes it was in.
+    Crops are restored one at a time, because rounding in a batch depends on the other crops. eps is keyed
+    by (seed, group, name) and drawn on the CPU. The order of `held` does not matter. The network runs in
+    evaluation mode without gradients; its modes are restored afterwards.
     """
     rows: dict[str, list[ShownRow]] = {}
     with _evaluating(net), torch.no_grad():
@@ -125,9 +123,9 @@ def _compared(
     noise = torch.randn(one.target.shape, generator=_generator(seed, one))
     degraded = None if one.degraded is None else one.degraded[None].to(device)
     begun, made = restore(net, one.target[None].to(device), degraded, noise[None].to(device))
-    start, output, target = map(to_pixels, (begun[0], made[0], one.target))
+    before, output, target = map(to_pixels, (begun[0], made[0], one.target))
     reached = _psnr(output, target) if bool(made.isfinite().all()) else math.nan
-    return ShownRow(one.group, start, output, target, _psnr(start, target), reached)
+    return ShownRow(one.group, before, output, target, _psnr(before, target), reached)
 
 
 def _generator(seed: int, one: Held, *purpose: str) -> torch.Generator:
@@ -146,7 +144,7 @@ def _chosen(rows: Mapping[str, Sequence[ShownRow]]) -> tuple[ShownRow, ...]:
 
 @contextmanager
 def _evaluating(net: nn.Module) -> Iterator[None]:
-    """A part that was in evaluation mode within a network in training stays so afterwards."""
+    """Set evaluation mode in the block, and restore the mode of each module afterwards."""
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
@@ -157,7 +155,7 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
 
 
 def _centre(pixels: Pixels, size: int) -> Tensor:
-    """(H, W, 3) uint8 -> the middle, (3, size, size) in [-1, 1]."""
+    """(H, W, 3) uint8 -> its centre crop, (3, size, size) in [-1, 1]."""
     missing = [max(0, size - side) for side in pixels.shape[:2]]
     mirrored = np.pad(pixels, [*((n // 2, n - n // 2) for n in missing), (0, 0)], mode="symmetric")
     top, left = ((side - size) // 2 for side in mirrored.shape[:2])

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks.bare import LAP, Bare
-from benchmarks.fits import run_of
-from benchmarks.starting import Start
+from benchmarks.baseline_loop import LAP, BaselineLoop
+from benchmarks.fit_timing import run_of
+from benchmarks.interleaved import ratio
+from benchmarks.starting import StartTimes
 from benchmarks.train import on_gpu
 from benchmarks.train_tables import overheads, scaling
-from benchmarks.turns import ratio
 from drdd.training.history import Progress
 from drdd.training.learner import Worker
 from drdd.training.loop import Plan, TrainerCallback, train
@@ -29,13 +29,13 @@ CPU = torch.device("cpu")
 def test_the_bare_loop_learns_what_ours_learns(make: Callable[[], StageSpec]) -> None:
     constant = settings(schedule="constant", warmup=0.0, precision="float32")
     ours = train(make(), constant, Worker())
-    bare = Bare(make(), constant)
-    laps = list(bare.laps())
+    baseline = BaselineLoop(make(), constant)
+    laps = list(baseline.laps())
     assert len(laps) == constant.images // constant.batch // LAP
     assert all(lap > 0 for lap in laps)
-    assert set(bare.ema) == set(ours.weights)
+    assert set(baseline.ema) == set(ours.weights)
     for name, value in ours.weights.items():
-        torch.testing.assert_close(bare.ema[name], value, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(baseline.ema[name], value, rtol=1e-3, atol=1e-5)
 
 
 def test_a_ratio_is_of_what_was_measured_in_the_same_round() -> None:
@@ -49,7 +49,7 @@ def test_a_ratio_is_of_what_was_measured_in_the_same_round() -> None:
 
 
 def test_the_phases_of_a_start_add_up() -> None:
-    phases = Start(100.0, 103.0, 104.0, 107.0, 113.0, 114.5).phases()
+    phases = StartTimes(100.0, 103.0, 104.0, 107.0, 113.0, 114.5).phases()
     assert list(phases.values()) == [3.0, 1.0, 3.0, 6.0, 1.5, 14.5, 10.5]
     assert phases["process"] == sum(list(phases.values())[:5])
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from drdd.checkpoints.pretrained import read_start
+from drdd.checkpoints.pretrained import read_pretrained
 from drdd.errors import UserError
 from drdd.nets.adm import AdmConfig
 from drdd.nets.adm_unet import AdmUNet
@@ -61,9 +61,9 @@ def _unet2d(folder: Path, **changes: Any) -> Any:
 
 
 def _ours(folder: Path, parameterization: str = "vp_epsilon", channels: int = 3) -> nn.Module:
-    start = read_start(folder, parameterization, channels)
-    net = AdmUNet(start.config)
-    net.load_state_dict(start.weights)
+    pretrained = read_pretrained(folder, parameterization, channels)
+    net = AdmUNet(pretrained.config)
+    net.load_state_dict(pretrained.weights)
     return net.eval()
 
 
@@ -109,9 +109,9 @@ def test_guided_diffusion_keeps_the_mean_and_begins_without_its_condition(tmp_pa
     theirs = _guided(tmp_path / "uncond.pt")
     x, condition = pictures("x", *SHAPE), pictures("condition", *SHAPE)
     wanted = theirs(x, TIMES)[:, :3]
-    start = read_start(tmp_path / "uncond.pt", "vp_epsilon", 6, head_channels=16)
-    net = AdmUNet(start.config)
-    net.load_state_dict(start.weights)
+    pretrained = read_pretrained(tmp_path / "uncond.pt", "vp_epsilon", 6, head_channels=16)
+    net = AdmUNet(pretrained.config)
+    net.load_state_dict(pretrained.weights)
     _close(net(torch.cat([x, condition], dim=1), TIMES), wanted)
 
 
@@ -119,10 +119,10 @@ def test_guided_diffusion_keeps_the_mean_and_begins_without_its_condition(tmp_pa
 @pytest.mark.parametrize("out_channels", [3, 6])
 def test_every_value_is_accounted_for(tmp_path: Path, channels: int, out_channels: int) -> None:
     theirs = _guided(tmp_path / "uncond.pt", out_channels)
-    start = read_start(tmp_path / "uncond.pt", "vp_epsilon", channels, head_channels=16)
-    count = {row.what: row.values for row in start.account}
+    pretrained = read_pretrained(tmp_path / "uncond.pt", "vp_epsilon", channels, head_channels=16)
+    count = {row.what: row.values for row in pretrained.account}
     in_file = sum(value.numel() for value in theirs.state_dict().values())
-    in_net = sum(value.numel() for value in AdmUNet(start.config).state_dict().values())
+    in_net = sum(value.numel() for value in AdmUNet(pretrained.config).state_dict().values())
     assert count["loaded"] + count.get("skipped", 0) == in_file
     assert count["loaded"] + count.get("new, at 0", 0) == in_net
     assert ("skipped" in count) == (out_channels == 6)
@@ -133,17 +133,17 @@ def test_the_scheduler_says_what_was_predicted(tmp_path: Path) -> None:
     _unet2d(tmp_path, **UNETS["as DDPM's"])
     said = tmp_path / "scheduler_config.json"
     said.write_text(json.dumps({"prediction_type": "v_prediction", "beta_schedule": "linear"}))
-    assert read_start(tmp_path, "vp_v").config.channels == 32
+    assert read_pretrained(tmp_path, "vp_v").config.channels == 32
     with pytest.raises(
         UserError, match=r"predicts v, but train\.noise\.parameterization is vp_epsilon"
     ):
-        read_start(tmp_path, "vp_epsilon")
+        read_pretrained(tmp_path, "vp_epsilon")
     said.write_text(json.dumps({"beta_schedule": "squaredcos_cap_v2"}))
     with pytest.raises(UserError, match="beta_schedule is 'squaredcos_cap_v2', but only 1000"):
-        read_start(tmp_path, "vp_epsilon")
+        read_pretrained(tmp_path, "vp_epsilon")
     said.unlink()
     with pytest.raises(UserError, match=r"parameterization is edm: set it to vp_epsilon"):
-        read_start(tmp_path, "edm")
+        read_pretrained(tmp_path, "edm")
 
 
 def test_a_start_that_does_not_fit_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_start_that_does_not_fit_is_refused_in_one_sentence(tmp_path: Path) ->
     def refused(said: str, weights: object, parameterization: str = "vp_epsilon") -> None:
         torch.save(weights, path)
         with pytest.raises(UserError, match=said):
-            read_start(path, parameterization, head_channels=16)
+            read_pretrained(path, parameterization, head_channels=16)
 
     without = {name: value for name, value in whole.items() if name != "out.0.bias"}
     refused(r"1 of \d+ tensors are missing \(out.0.bias\)", without)
@@ -167,10 +167,10 @@ def test_a_start_that_does_not_fit_is_refused_in_one_sentence(tmp_path: Path) ->
     with pytest.raises(
         UserError, match=r"64 channels do not divide by 24 a head; set train\.noise"
     ):
-        read_start(path, "vp_epsilon", head_channels=24)
+        read_pretrained(path, "vp_epsilon", head_channels=24)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(UserError, match="damaged"):
-        read_start(path, "vp_epsilon")
+        read_pretrained(path, "vp_epsilon")
 
 
 @pytest.mark.parametrize(
@@ -192,15 +192,15 @@ def test_a_unet2d_with_no_counterpart_is_refused(
     settings = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(settings | changes))
     with pytest.raises(UserError, match=said):
-        read_start(tmp_path, "vp_epsilon")
+        read_pretrained(tmp_path, "vp_epsilon")
 
 
 def test_a_folder_that_is_no_unet2d_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json: no such file"):
-        read_start(tmp_path, "vp_epsilon")
+        read_pretrained(tmp_path, "vp_epsilon")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
-        read_start(tmp_path, "vp_epsilon")
+        read_pretrained(tmp_path, "vp_epsilon")
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(UserError, match="holds list, not a mapping"):
-        read_start(tmp_path, "vp_epsilon")
+        read_pretrained(tmp_path, "vp_epsilon")

@@ -8,21 +8,21 @@ from torch import nn
 from drdd.cluster.speed import Speedometer
 from drdd.training.clock import Lap
 from drdd.training.history import Point, Progress
-from drdd.training.learner import Learner, State
+from drdd.training.learner import Learner, TrainState
 from drdd.training.loop import TrainerCallback
 
 
 class Recorded(TrainerCallback):
     """Records the calls. start: the state to resume from; ask_after: images after which to save."""
 
-    def __init__(self, start: State | None = None, ask_after: int = -1) -> None:
+    def __init__(self, start: TrainState | None = None, ask_after: int = -1) -> None:
         self.start, self._ask_after, self._images = start, ask_after, 0
         self._speed = Speedometer()
-        self.states: list[tuple[State, int, float | None]] = []
+        self.states: list[tuple[TrainState, int, float | None]] = []
         self.seen: list[Progress] = []
         self.began: list[Sequence[Point]] = []
 
-    def load(self, net: nn.Module) -> State | None:
+    def load(self, net: nn.Module) -> TrainState | None:
         return copy.deepcopy(self.start)
 
     def begin(self, history: Sequence[Point]) -> None:
@@ -38,5 +38,5 @@ class Recorded(TrainerCallback):
         self._images += 4
         return self._images == self._ask_after
 
-    def save(self, state: State, images: int, psnr: float | None) -> None:
+    def save(self, state: TrainState, images: int, psnr: float | None) -> None:
         self.states.append((copy.deepcopy(state), images, psnr))

@@ -23,7 +23,7 @@ from drdd.cluster.checkpoints import (
     Checkpoints,
     Mark,
     Saver,
-    State,
+    TrainState,
     network_digest,
     snapshot,
 )
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def _state(step: int) -> State:
+def _state(step: int) -> TrainState:
     return {"step": step, "net": {"weight": torch.full((64,), float(step))}}
 
 
@@ -93,7 +93,7 @@ def _steps(checkpoints: Checkpoints) -> list[int]:
     return [mark.step for mark in checkpoints.marks()]
 
 
-def _trained_state() -> State:
+def _trained_state() -> TrainState:
     """Of a network of several memory formats and an optimizer that has seen NaN and infinity."""
     layout: Any = {"memory_format": torch.channels_last}
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).to(**layout)
@@ -506,7 +506,7 @@ class _Gate:
     def open(self) -> None:
         self._open.set()
 
-    def _gated(self, checkpoints: Checkpoints, state: State, *rest: Any) -> Mark:
+    def _gated(self, checkpoints: Checkpoints, state: TrainState, *rest: Any) -> Mark:
         self.states.append(weakref.ref(state["net"]["weight"]))
         self.begun.release()
         self._open.wait()

@@ -10,10 +10,10 @@ import numpy as np
 from fastapi import FastAPI
 from PIL import Image, ImageFilter
 
-from drdd.inference.engine import Options, Restoration, Shown
+from drdd.inference.engine import Options, Restoration, ShownState
 from drdd.pictures.pixels import Pixels
 from drdd.serving.http import ApiLimits, make_api
-from drdd.serving.service import Answer, Served
+from drdd.serving.service import Answer, ServedModel
 
 STATES = ["noised input", "de-residual 1", "de-residual 2", "estimate", "de-noise 1", "de-noise 2"]
 METRICS = {
@@ -61,9 +61,9 @@ class Fake:
     def waiting(self) -> int:
         return 0
 
-    def models(self) -> list[Served]:
+    def models(self) -> list[ServedModel]:
         return [
-            Served(
+            ServedModel(
                 alias,
                 version,
                 ("rain", "low_light"),
@@ -80,7 +80,7 @@ class Fake:
         if self.problem:
             raise self.problem
         blurred = [blur(pixels, radius) for radius in range(len(STATES))]
-        states = [Shown(name, x) for name, x in zip(STATES, blurred, strict=True)]
+        states = [ShownState(name, x) for name, x in zip(STATES, blurred, strict=True)]
         served = next(one for one in self.models() if one.alias == (model or "champion"))
         restoration = Restoration(blurred[-1], tuple(states) if options.states else ())
         return Answer(restoration, served, seconds=0.41, waited=0.02, batch=1)

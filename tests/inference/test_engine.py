@@ -11,7 +11,7 @@ import torch
 from drdd.checkpoints.folder import save_model
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restorer, Shown
+from drdd.inference.engine import Options, Restorer, ShownState
 from drdd.inference.tiling import Tiles
 from drdd.pictures.pixels import Pixels
 from tests.nets.tiny import configs, random_weights, sampling
@@ -192,4 +192,4 @@ def test_every_method_restores_in_tiles_too(tmp_path: Path, name: str) -> None:
         assert one.name == other.name
         assert other.pixels.shape == (70, 130, 3)
         assert np.abs(one.pixels.astype(int) - other.pixels).mean() < 2
-    assert isinstance(pieces.states[-1], Shown)
+    assert isinstance(pieces.states[-1], ShownState)

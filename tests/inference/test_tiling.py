@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.seams import near_seams
+from benchmarks.tile_seams import near_seams
 from drdd.checkpoints.folder import Model, load_model
 from drdd.inference import tiling
 from drdd.inference.engine import Options, Restorer

@@ -13,11 +13,11 @@ from fastapi import FastAPI
 from drdd.inference.engine import Options, Restoration, Restorer
 from drdd.pictures.pixels import Pixels
 from drdd.serving.http import ApiLimits
-from drdd.serving.service import Answer, Served, UnknownModelError
+from drdd.serving.service import Answer, ServedModel, UnknownModelError
 from infra.local.settings import free_port
 
 LIMITS = ApiLimits(max_megabytes=1, max_pixels=300_000, timeout_s=20)
-SERVED = Served(
+SERVED = ServedModel(
     "champion", "0123456789ab", ("rain",), {"passed": True}, "2026-01-01T00:00:00+00:00"
 )
 
@@ -51,7 +51,7 @@ class FakeService:
             restored = Restoration(np.ascontiguousarray(pixels))
         return Answer(restored, SERVED, seconds=0.25, waited=0.5, batch=3)
 
-    def models(self) -> list[Served]:
+    def models(self) -> list[ServedModel]:
         return [] if self._unready else [SERVED]
 
     def ready(self) -> str | None:

@@ -13,7 +13,7 @@ from drdd.serving.batching import LATEST_S, SOONEST_S, Batcher, Done
 from drdd.serving.service import BusyError
 
 
-class Worker:
+class Doubler:
     """Doubles numbers when it may, and keeps the batches that it got. A negative number is refused."""
 
     def __init__(self, open_: bool = False) -> None:
@@ -39,10 +39,10 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(test, 60))
 
 
-async def held(worker: Worker, batcher: Batcher[str, int, int]) -> "asyncio.Task[Done[int]]":
-    """The worker computes one item, and goes on when its gate opens."""
+async def held(doubler: Doubler, batcher: Batcher[str, int, int]) -> "asyncio.Task[Done[int]]":
+    """The doubler computes one item, and goes on when its gate opens."""
     task = asyncio.create_task(batcher.submit("first", 1))
-    await asyncio.to_thread(worker.busy.wait, 60)
+    await asyncio.to_thread(doubler.busy.wait, 60)
     return task
 
 
@@ -56,17 +56,17 @@ async def queued(
 
 def test_what_gathers_while_the_worker_is_busy_is_computed_together() -> None:
     async def test() -> None:
-        worker = Worker()
-        batcher = worker.batcher()
-        first = await held(worker, batcher)
+        doubler = Doubler()
+        batcher = doubler.batcher()
+        first = await held(doubler, batcher)
         wanted = [("a", 1), ("b", 2), ("a", 3), ("b", 4), ("a", 5), ("a", 6)]
         others = await queued(batcher, *wanted)
         assert batcher.waiting == 6
-        worker.gate.set()
+        doubler.gate.set()
         done = await asyncio.gather(first, *others)
         assert [one.result for one in done] == [2, 2, 4, 6, 8, 10, 12]
         # The longest waiting group is next, and takes as many as there is room for.
-        assert worker.batches == [("first", [1]), ("a", [1, 3, 5]), ("b", [2, 4]), ("a", [6])]
+        assert doubler.batches == [("first", [1]), ("a", [1, 3, 5]), ("b", [2, 4]), ("a", [6])]
         assert [one.batch for one in done] == [1, 3, 2, 3, 2, 3, 1]
         assert all(one.waited >= 0 and one.seconds >= 0 for one in done)
 
@@ -81,16 +81,16 @@ def test_everything_is_computed_once_in_its_groups_order(
     wanted: list[tuple[str, int]], room: int
 ) -> None:
     async def test() -> None:
-        worker = Worker()
-        batcher = worker.batcher(limit=lambda _: room)
-        first = await held(worker, batcher)
+        doubler = Doubler()
+        batcher = doubler.batcher(limit=lambda _: room)
+        first = await held(doubler, batcher)
         tasks = await queued(batcher, *wanted)
-        worker.gate.set()
+        doubler.gate.set()
         done = await asyncio.gather(*tasks)
         await first
         assert [one.result for one in done] == [2 * item for _, item in wanted]
         for group in "abc":
-            batches = [items for name, items in worker.batches if name == group]
+            batches = [items for name, items in doubler.batches if name == group]
             assert [item for items in batches for item in items] == [
                 item for name, item in wanted if name == group
             ]
@@ -102,14 +102,14 @@ def test_everything_is_computed_once_in_its_groups_order(
 
 def test_a_full_queue_turns_away_and_says_when_to_come_back() -> None:
     async def test() -> None:
-        worker = Worker()
-        batcher = worker.batcher(max_waiting=2)
-        first = await held(worker, batcher)
+        doubler = Doubler()
+        batcher = doubler.batcher(max_waiting=2)
+        first = await held(doubler, batcher)
         others = await queued(batcher, ("a", 1), ("a", 2))
         with pytest.raises(BusyError) as raised:
             await batcher.submit("a", 3)
         assert SOONEST_S <= raised.value.retry_after_s <= LATEST_S
-        worker.gate.set()
+        doubler.gate.set()
         await asyncio.gather(first, *others)
         assert (await batcher.submit("a", 4)).result == 8
 
@@ -118,44 +118,44 @@ def test_a_full_queue_turns_away_and_says_when_to_come_back() -> None:
 
 def test_one_that_is_too_late_is_told_so_and_never_computed() -> None:
     async def test() -> None:
-        worker = Worker()
-        batcher = worker.batcher(timeout_s=0.05)
-        first = await held(worker, batcher)
+        doubler = Doubler()
+        batcher = doubler.batcher(timeout_s=0.05)
+        first = await held(doubler, batcher)
         with pytest.raises(TimeoutError, match=r"within 0\.05 seconds"):
             await batcher.submit("a", 1)
         assert batcher.waiting == 0
         with pytest.raises(TimeoutError):
             await first
-        worker.gate.set()
+        doubler.gate.set()
         assert (await batcher.submit("b", 2)).result == 4
-        assert worker.batches == [("first", [1]), ("b", [2])]
+        assert doubler.batches == [("first", [1]), ("b", [2])]
 
     run(test())
 
 
 def test_one_whose_client_is_gone_is_not_computed() -> None:
     async def test() -> None:
-        worker = Worker()
-        batcher = worker.batcher()
-        first = await held(worker, batcher)
+        doubler = Doubler()
+        batcher = doubler.batcher()
+        first = await held(doubler, batcher)
         gone, stays = await queued(batcher, ("a", 1), ("a", 2))
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)
-        worker.gate.set()
+        doubler.gate.set()
         assert (await stays).result == 4
         await first
-        assert worker.batches == [("first", [1]), ("a", [2])]
+        assert doubler.batches == [("first", [1]), ("a", [2])]
 
     run(test())
 
 
 def test_one_bad_item_fails_alone() -> None:
     async def test() -> None:
-        worker = Worker()
-        batcher = worker.batcher()
-        first = await held(worker, batcher)
+        doubler = Doubler()
+        batcher = doubler.batcher()
+        first = await held(doubler, batcher)
         tasks = await queued(batcher, ("a", 1), ("a", -2), ("a", 3))
-        worker.gate.set()
+        doubler.gate.set()
         good, bad, other = await asyncio.gather(*tasks, return_exceptions=True)
         await first
         assert isinstance(good, Done)
@@ -179,14 +179,14 @@ def test_too_few_results_are_an_error_and_not_a_hung_request() -> None:
 
 def test_other_work_takes_its_turn_in_the_same_thread() -> None:
     async def test() -> None:
-        worker = Worker()
-        batcher = worker.batcher()
-        first = await held(worker, batcher)
+        doubler = Doubler()
+        batcher = doubler.batcher()
+        first = await held(doubler, batcher)
         assert batcher.busy_s is not None
         name = asyncio.create_task(batcher.aside(threading.get_ident))
         await asyncio.sleep(0.01)
         assert not name.done()
-        worker.gate.set()
+        doubler.gate.set()
         await first
         assert await name != threading.get_ident()
         assert batcher.busy_s is None
@@ -196,7 +196,7 @@ def test_other_work_takes_its_turn_in_the_same_thread() -> None:
 
 def test_a_closed_one_leaves_no_thread() -> None:
     async def test() -> None:
-        batcher = Worker(open_=True).batcher()
+        batcher = Doubler(open_=True).batcher()
         await batcher.submit("a", 1)
         batcher.close()
         with pytest.raises(RuntimeError):

@@ -27,7 +27,7 @@ from drdd.serving.memory import DECODING, MemoryBudget, bytes_a_pixel, memory_bu
 from drdd.serving.problems import ProblemError
 from drdd.serving.reading import MAX_SCANS, size_of
 from drdd.serving.schema import RestoreQuery
-from drdd.serving.service import BusyError, Served
+from drdd.serving.service import BusyError, ServedModel
 from tests.corpora import encoded, scene
 from tests.serving.broken import corpus
 from tests.serving.fakes import LIMITS, SERVED, FakeService, running
@@ -241,7 +241,7 @@ def test_keys_are_told_nowhere(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_metrics_of_a_model_may_be_read_only_and_hold_no_number() -> None:
     class Frozen(FakeService):
-        def models(self) -> list[Served]:
+        def models(self) -> list[ServedModel]:
             return [replace(SERVED, metrics=types.MappingProxyType({"psnr": float("nan")}))]
 
     answer = _client(make_api(Frozen(), LIMITS, {})).get("/v1/models")

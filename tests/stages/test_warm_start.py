@@ -1,4 +1,4 @@
-"""The residual stage begins from a published model: its loss, its weights, and nothing else of it."""
+"""The residual stage initial from a published model: its loss, its weights, and nothing else of it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from drdd.registry.manifest import Version
 from drdd.registry.registry import Registry
 from drdd.stages.training import run_name
 from drdd.stages.warm_start import find_warm_start
-from drdd.training.job import Job, begins_of
+from drdd.training.job import Job, initial_weights_of
 from drdd.training.learner import Worker
 from drdd.training.loop import train
 from drdd.training.samples import PairSamples
@@ -61,8 +61,8 @@ def _spec(job: Job) -> StageSpec:
     params = job.params
     settings = params.train.residual
     pairs = PairSamples(PAIRS, 16, params.seed)
-    begins = begins_of(job)
-    return stage_spec("residual", method_of(params), pairs, settings, params.seed, begins)
+    initial = initial_weights_of(job)
+    return stage_spec("residual", method_of(params), pairs, settings, params.seed, initial)
 
 
 def _losses(spec: StageSpec, net: nn.Module, count: int) -> Tensor:
@@ -71,7 +71,7 @@ def _losses(spec: StageSpec, net: nn.Module, count: int) -> Tensor:
 
 
 def _job(params: Params) -> Job:
-    return Job("residual", params, {}, start=find_warm_start(params, KEPT).folder)
+    return Job("residual", params, {}, init_from=find_warm_start(params, KEPT).folder)
 
 
 @pytest.mark.parametrize("method", ["drdd", "coupled", "regression"])
@@ -129,7 +129,7 @@ def test_an_unfinished_run_keeps_the_start_it_began_with(workspace: Path) -> Non
     first = _publish(params, 1)
     began = find_warm_start(params, KEPT)
     assert began.version == first.id
-    assert f"begins from the residual network of {first.id} (champion in published)" in began.said
+    assert f"initial from the residual network of {first.id} (champion in published)" in began.said
     second = _publish(params, 2)
     again = find_warm_start(params, KEPT)
     assert (again.version, again.folder) == (began.version, began.folder)
@@ -142,7 +142,7 @@ def test_before_the_first_publication_there_are_random_weights(workspace: Path) 
     params = _params()
     found = find_warm_start(params, KEPT)
     assert (found.version, found.folder) == (None, None)
-    assert found.said == "published has no champion yet: begins from random weights"
+    assert found.said == "published has no champion yet: initial from random weights"
     version = _publish(params, 1)
     assert find_warm_start(params, KEPT).version is None  # the run that has begun goes on so
     assert find_warm_start(params, Path("another")).version == version.id
@@ -176,8 +176,8 @@ def test_a_model_that_does_not_fit_is_refused_before_any_training(workspace: Pat
     _publish(_params(), 1)
     wider = _params(network={"family": "compact", "channels": [8, 24]})
     with pytest.raises(UserError, match=r"expected \(8, 24\); make train\.residual\.network equal"):
-        begins_of(_job(wider))
+        initial_weights_of(_job(wider))
     job = _job(_params())
     baseline = replace(job, params=_params(method="regression"))
     with pytest.raises(UserError, match="method 'drdd'"):
-        begins_of(baseline)
+        initial_weights_of(baseline)

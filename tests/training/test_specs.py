@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from drdd.checkpoints.pretrained import read_start
+from drdd.checkpoints.pretrained import read_pretrained
 from drdd.degradations.corruption import corrupt
 from drdd.diffusion import process
 from drdd.diffusion.keyed import keyed_generator
@@ -21,7 +21,7 @@ from drdd.nets.adm import AdmConfig
 from drdd.nets.adm_unet import AdmUNet
 from drdd.params import TimestepSampling, TrainNoise
 from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import BUCKETS, Begins, Losses, StageSpec, draw_time, stage_spec
+from drdd.training.specs import BUCKETS, InitialWeights, Losses, StageSpec, draw_time, stage_spec
 from tests.nets.filled import filled
 from tests.nets.tiny import sampling
 from tests.training.tiny import PAIRS, PHOTOGRAPHS, SCHEDULE, TINY, noise, residual
@@ -113,13 +113,13 @@ def test_the_condition_is_what_the_network_gets_below_the_noisy_image() -> None:
 def test_a_start_is_where_the_noise_net_begins(tmp_path: Path) -> None:
     theirs = AdmUNet(AdmConfig(3, 6, 32, (1, 2), 1, (), middle_attention=False))
     torch.save(filled(theirs).state_dict(), tmp_path / "uncond.pt")
-    start = read_start(tmp_path / "uncond.pt", "vp_epsilon", 6)
+    start = read_pretrained(tmp_path / "uncond.pt", "vp_epsilon", 6)
     spec = noise(
         "estimate",
         network={"family": "pretrained"},
         start="uncond.pt",
         parameterization="vp_epsilon",
-        begins=Begins({"noise": start.config}, {"noise": start.weights}),
+        initial=InitialWeights({"noise": start.config}, {"noise": start.weights}),
     )
     net = spec.network()
     for name, value in net.state_dict().items():

@@ -243,7 +243,7 @@ def test_the_groups_take_turns_in_what_is_shown() -> None:
     assert [row.group for row in rows] == ["a", "b", "c", "a", "a"]
     for row, value in zip(rows, (20, 80, 100, 40, 60), strict=True):
         for pixels, shown in (
-            (row.start, value // 2),
+            (row.before, value // 2),
             (row.output, value // 2),
             (row.target, value),
         ):
@@ -261,5 +261,5 @@ def test_no_more_pictures_are_shown_than_may_be() -> None:
 def test_the_noise_stage_shows_the_noisy_picture_first() -> None:
     grey = np.full((64, 64, 3), 128, np.uint8)
     (row,) = validate(_Silent(), RESTORERS["noise"], [_held("clean", "1", grey)], SEED, "cpu").rows
-    assert row.start.std() == pytest.approx(127.5 * SCHEDULE.fixed_noise, rel=0.03)
+    assert row.before.std() == pytest.approx(127.5 * SCHEDULE.fixed_noise, rel=0.03)
     assert (row.target == 128).all()

@@ -11,7 +11,7 @@ from drdd.methods import find
 from drdd.nets.families import network_settings
 from drdd.params import TimestepSampling, TrainNoise, TrainResidual
 from drdd.training.samples import CleanSamples, PairSamples
-from drdd.training.specs import Begins, StageSpec, stage_spec
+from drdd.training.specs import InitialWeights, StageSpec, stage_spec
 from tests.nets.tiny import sampling
 
 SCHEDULE = Schedule.linear(0.15)
@@ -40,7 +40,7 @@ def settings(**changes: object) -> TrainResidual:
 
 
 def noise(
-    conditioning: Conditioning = "none", begins: Begins | None = None, **changes: object
+    conditioning: Conditioning = "none", initial: InitialWeights | None = None, **changes: object
 ) -> StageSpec:
     """The noise stage, on what its conditioning learns from."""
     data = "pairs" if conditioning == "input" else "unpaired"
@@ -55,7 +55,7 @@ def noise(
     method = find("drdd")(
         sampling(conditioning=conditioning, parameterization=tiny.parameterization)
     )
-    return stage_spec("noise", method, samples, tiny, 0, begins)
+    return stage_spec("noise", method, samples, tiny, 0, initial)
 
 
 def residual(method: str = "drdd", **changes: object) -> StageSpec:

@@ -1,7 +1,7 @@
-"""Training as a textbook writes it, on the CPU: what the loop is measured against.
+"""A textbook training loop on the CPU: the baseline of our loop.
 
-The same network, batches (drawn ahead by the same threads), loss, clipping, AdamW and EMA as in a run
-with a constant learning rate; and nothing else, no numbers, no points, no checkpoints.
+It has the network, batches (drawn ahead by the same threads), loss, clipping, AdamW and EMA of a run
+with a constant learning rate, and no metrics, points or checkpoints.
 """
 
 import time
@@ -19,7 +19,7 @@ from drdd.training.specs import Drawing, StageSpec
 LAP = 10  # steps, as between two points of a short run
 
 
-class Bare:
+class BaselineLoop:
     """net, and its EMA by the names of its parameters."""
 
     def __init__(self, spec: StageSpec, settings: TrainStage) -> None:

@@ -1,7 +1,7 @@
-"""The same networks as a textbook writes them: what ours are measured against.
+"""Reference implementations of our networks, written as in a textbook.
 
-`plain` swaps the layers that ours compute in a faster way for their formulas, operation by operation,
-in the contiguous memory format. The weights stay, so the outputs agree to rounding.
+`reference_net` replaces each optimised layer by its formula, operation by operation, in the contiguous
+memory format. The weights stay, so the outputs agree to rounding.
 """
 
 import copy
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from drdd.nets import adm_unet, rddm_unet
 
 
-def plain(net: nn.Module) -> nn.Module:
+def reference_net(net: nn.Module) -> nn.Module:
     """A copy, on the same device."""
     net = copy.deepcopy(net).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for module in net.modules():
@@ -80,7 +80,7 @@ TEXTBOOK: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-class PlainStep:
+class ReferenceStep:
     """One step of AdamW and of the average, parameter by parameter."""
 
     def __init__(self, net: nn.Module) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.plain import TEXTBOOK, plain
+from benchmarks.reference_nets import TEXTBOOK, reference_net
 from drdd.nets.adm import AdmConfig
 from drdd.nets.compact import CompactConfig
 from drdd.nets.families import NetworkConfig, build, for_inference, training_format
@@ -22,15 +22,15 @@ NETS: dict[str, NetworkConfig] = {
 def test_plain_ours_and_what_is_served_are_one_function(name: str) -> None:
     net = filled(build(NETS[name]))
     x, time = pictures(name, 2, 6, 32, 48), torch.tensor([17.0, 613.5])
-    wanted = plain(net).double()(x.double(), time.double())
-    for other in (net, plain(net), for_inference(net)):
+    wanted = reference_net(net).double()(x.double(), time.double())
+    for other in (net, reference_net(net), for_inference(net)):
         assert float((other(x, time) - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
 
 
 def test_every_layer_that_ours_computes_in_its_own_way_is_replaced() -> None:
     kinds = {type(module) for name in ("rddm", "adm") for module in build(NETS[name]).modules()}
     assert set(TEXTBOOK) <= kinds
-    left = {type(m) for name in ("rddm", "adm") for m in plain(build(NETS[name])).modules()}
+    left = {type(m) for name in ("rddm", "adm") for m in reference_net(build(NETS[name])).modules()}
     assert not left & set(TEXTBOOK)
 
 

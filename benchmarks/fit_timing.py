@@ -1,4 +1,4 @@
-"""Runs of `fitted`, taken apart: laps with and without a checkpoint, the time between them, waiting."""
+"""Timing of runs of `fitted`: laps with and without a checkpoint, the time between them, waiting."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import torch
 
-from benchmarks.bare import LAP
+from benchmarks.baseline_loop import LAP
 from benchmarks.jobs import noise_job
 from drdd.cluster.checkpoints import Checkpoints, Saver, network_digest
 from drdd.cluster.launch import fitted
@@ -60,18 +60,18 @@ def fitted_run(workers: int, threads: int, laps: int) -> Run:
     job = noise_job(
         images=total, checkpoint_every=every, keep=laps + 2, workers=workers, threads=threads
     )
-    heard = _Heard()
-    with TemporaryDirectory() as folder, fitted(job, "run", Path(folder), heard):
+    recorder = _Recorder()
+    with TemporaryDirectory() as folder, fitted(job, "run", Path(folder), recorder):
         checkpoints = Checkpoints(f"{folder}/run", keep=laps + 2)
         saved = {
             mark.images: float(checkpoints.state(mark)["clock"]["seconds"])
             for mark in checkpoints.marks()
         }
-    return run_of(heard.points, batch, saved, heard.niceness)
+    return run_of(recorder.points, batch, saved, recorder.niceness)
 
 
-class _Heard:
-    """A watcher that keeps the points, and looks at the workers."""
+class _Recorder:
+    """Records the points and the nice values of the workers."""
 
     def __init__(self) -> None:
         self.points: list[Point] = []

@@ -1,4 +1,4 @@
-"""Training in processes that take turns, so that what a machine does besides meets them alike."""
+"""Interleaved training processes: they run in turn, so that other load on the machine affects all alike."""
 
 import multiprocessing
 import os
@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.bare import LAP, Bare
+from benchmarks.baseline_loop import LAP, BaselineLoop
 from drdd.training.history import Progress
 from drdd.training.job import Job, build_spec, settings_of
 from drdd.training.learner import Worker
@@ -19,8 +19,8 @@ from drdd.training.loop import TrainerCallback, train
 NICE = 15  # what Ray adds to the nice value of its workers
 
 
-class Lap(NamedTuple):
-    """Of LAP steps. step: seconds each of them took; between: seconds after them, until the next lap."""
+class TimedLap(NamedTuple):
+    """LAP steps. step: seconds per step; between: seconds from their end to the next lap."""
 
     step: float
     between: float = 0.0
@@ -28,7 +28,7 @@ class Lap(NamedTuple):
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of two medians, by round: their median, and the least and the most of them."""
+    """The ratios of two medians, one a round: their median, minimum and maximum."""
 
     usual: float
     least: float
@@ -36,51 +36,48 @@ class Ratio:
 
 
 def ratio(laps: Sequence[Sequence[float]], to: Sequence[Sequence[float]]) -> Ratio:
-    """laps, to: of each round, in which both had turns. Raises ValueError when these are not as many."""
+    """laps, to: the laps of each round. Raises ValueError when the numbers of rounds differ."""
     every = [median(ours) / median(theirs) for ours, theirs in zip(laps, to, strict=True)]
     return Ratio(median(every), min(every), max(every))
 
 
-class Turns:
-    """A process that trains while it is asked for laps, and stands still otherwise."""
+class InterleavedProcess:
+    """A process that trains only while it is asked for laps."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def take(self, count: int) -> list[Lap]:
-        """So many laps, after one that does not count.
-
-        The batches of its first steps were drawn while this process stood still.
-        """
+    def take(self, count: int) -> list[TimedLap]:
+        """Run `count` laps, after a warm-up lap whose batches were drawn while the process waited."""
         return [self._lap() for _ in range(1 + count)][1:]
 
-    def _lap(self) -> Lap:
+    def _lap(self) -> TimedLap:
         self._connection.send(None)
-        lap: Lap = self._connection.recv()
+        lap: TimedLap = self._connection.recv()
         return lap
 
 
 Runner = Callable[[Job, Connection], None]
 
 
-def bare(job: Job, connection: Connection) -> None:
-    """The textbook's loop."""
-    laps = Bare(build_spec(job), settings_of(job)).laps()
+def baseline(job: Job, connection: Connection) -> None:
+    """The textbook training loop."""
+    laps = BaselineLoop(build_spec(job), settings_of(job)).laps()
     connection.recv()
     for step in laps:
-        connection.send(Lap(step))
+        connection.send(TimedLap(step))
         connection.recv()
 
 
-def looped(job: Job, connection: Connection) -> None:
+def our_loop(job: Job, connection: Connection) -> None:
     """Our loop, with a callback that only waits between laps."""
     train(build_spec(job), settings_of(job), Worker(), _Paused(connection, settings_of(job).batch))
 
 
-def niced(job: Job, connection: Connection) -> None:
-    """Ours, at the nice value of Ray's workers."""
+def our_loop_niced(job: Job, connection: Connection) -> None:
+    """Our loop, at the nice value of Ray workers."""
     os.nice(NICE)
-    looped(job, connection)
+    our_loop(job, connection)
 
 
 class _Paused(TrainerCallback):
@@ -95,7 +92,7 @@ class _Paused(TrainerCallback):
     def report(self, progress: Progress) -> None:
         whole = time.perf_counter() - self._began
         step = self._batch / progress.point["images_per_second"]
-        self._connection.send(Lap(step, max(0.0, whole - LAP * step)))
+        self._connection.send(TimedLap(step, max(0.0, whole - LAP * step)))
         self._go_on()
 
     def _go_on(self) -> None:
@@ -104,15 +101,15 @@ class _Paused(TrainerCallback):
 
 
 @contextmanager
-def taking_turns(runner: Runner, job: Job) -> Iterator[Turns]:
-    """In a process of its own. Raises EOFError from `take` when it ends before its time."""
+def interleaved(runner: Runner, job: Job) -> Iterator[InterleavedProcess]:
+    """Run `runner` in its own process. `take` raises EOFError when that process ends early."""
     context = multiprocessing.get_context("spawn")
     mine, its = context.Pipe()
     process = context.Process(target=runner, args=(job, its), daemon=True)
     process.start()
     its.close()
     try:
-        yield Turns(mine)
+        yield InterleavedProcess(mine)
     finally:
         process.kill()
         process.join()

@@ -1,10 +1,10 @@
-"""Large photographs restored in tiles, beside the same restored whole: how far apart, and where.
+"""Differences between large photographs restored in tiles and restored whole, at tile seams and elsewhere.
 
-`python -m benchmarks.seams` takes the model of `drdd run` or `dvc repro` (or --model FOLDER) and
+`python -m benchmarks.tile_seams` takes the model of `drdd run` or `dvc repro` (or --model FOLDER) and
 photographs scaled to --side pixels and degraded by each task of params.yaml. It prints the
 difference of the outputs in grey levels (of 255): the mean, the 99th percentile, the largest, and the mean
 where tiles fade into each other beside the mean elsewhere. Whole, 1200 pixels a side need 2 GB.
-Results: benchmarks/results/seams.json.
+Results: benchmarks/results/tile_seams.json.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from drdd.pictures.pixels import Pixels
 from drdd.sources.entry import package_file
 from drdd.stages.paths import CANDIDATE
 
-RESULTS = Path("benchmarks/results/seams.json")
+RESULTS = Path("benchmarks/results/tile_seams.json")
 PHOTOGRAPHS = ("skimage/data/retina.jpg", "skimage/data/rocket.jpg", "skimage/data/coffee.png")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.seams")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tile_seams")
     parser.add_argument("--model", type=Path, default=CANDIDATE)
     parser.add_argument("--side", type=int, default=1200, help="the longer one, in pixels")
     given = parser.parse_args()
