@@ -13,7 +13,7 @@ from drdd.data.pairs import HOLDOUT, Pair, write_pairs
 from drdd.evaluation.held_out import Restored
 from drdd.evaluation.results import Results
 from drdd.files import write_bytes, write_json
-from drdd.inference.engine import Restoration, Shown
+from drdd.inference.engine import Restoration, ShownState
 from drdd.metrics.measures import Measures
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
@@ -89,9 +89,9 @@ def _measured(quality: tuple[tuple[str, float], ...]) -> dict[str, bytes]:
             degraded = (target + noise).clip(0, 255).astype(np.uint8)
             output = _between(degraded, target, share)
             states = (
-                Shown("noised input", degraded),
-                Shown("de-residual 1", _between(degraded, target, share / 2)),
-                Shown("de-noise 1", output),
+                ShownState("noised input", degraded),
+                ShownState("de-residual 1", _between(degraded, target, share / 2)),
+                ShownState("de-noise 1", output),
             )
             restoration = Restoration(output, states)
             pair = _pair(task, image)
