@@ -56,6 +56,6 @@ def not_promoted() -> list[str]:
     return list(published["missed"]) if published["asked"] else []
 
 
-def serves_here() -> bool:
-    """Whether the service belongs to this stack, and does not follow aliases by itself."""
-    return "DRDD_SERVE_PORT" in os.environ
+def has_service() -> bool:
+    """Whether a run deploys a service, or asks one that is deployed elsewhere."""
+    return not {"DRDD_SERVE_PORT", "DRDD_SERVICE"}.isdisjoint(os.environ)

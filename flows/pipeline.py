@@ -124,7 +124,7 @@ def _end(root: Path, place: Workspace, outcomes: Mapping[str, str], served: bool
     if "judge" in outcomes:
         artifacts.judged(place.path)
     notes = []
-    if served and PUBLISH in outcomes and ends.serves_here():
+    if served and PUBLISH in outcomes and ends.has_service():
         fresh = any(outcome not in (UNCHANGED, KEPT) for outcome in outcomes.values())
         notes.append(f"service: {deploy_champion(root, fresh)}")
     artifacts.links(place.path, experiment, notes)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from drdd.registry.manifest import MEASURED
 from flows.graph import stages
 from tests.project import environment, must
 
@@ -48,14 +49,14 @@ def project(finished: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def _published(root: Path) -> dict[str, bytes]:
-    """The version's files but for those that say how long things took, or hold the hash of such a file."""
+    """The version's id, and its files but for those that hold timings."""
     (version,) = (root / "published/versions").iterdir()
-    timed = ("manifest.json", "dvc.lock", "images.parquet", "report.html", "README.md")
-    return {
+    files = {
         path.relative_to(version).as_posix(): path.read_bytes()
         for path in sorted(version.rglob("*"))
-        if path.is_file() and path.name not in timed
+        if path.is_file() and path.name not in {"manifest.json", *MEASURED}
     }
+    return files | {"id": version.name.encode()}
 
 
 def _undo(root: Path, stage: str) -> None:
