@@ -1,4 +1,4 @@
-"""Pictures by their ids, out of any number of shards: each read alone, verified, decoded once."""
+"""Random access to the pictures of any number of shards by id: read singly, verified and cached."""
 
 import threading
 from bisect import bisect_right
@@ -22,7 +22,7 @@ DAMAGED = (OSError, pa.ArrowException)  # what reading a Parquet file raises
 
 
 class _File(NamedTuple):
-    """An open shard; firsts: the first row of each row group."""
+    """An open shard. firsts: the first row of each row group."""
 
     path: Path
     file: pq.ParquetFile
@@ -32,11 +32,11 @@ class _File(NamedTuple):
 class Library:
     """Random access to the pictures of shards; safe to use from several threads.
 
-    A shard that is not on this machine is fetched when the first of its pictures is asked for.
+    A shard that is not on this machine is fetched on the first access to one of its pictures.
     """
 
     def __init__(self, shards: Sequence[Address], cache_bytes: int = CACHE_BYTES) -> None:
-        """cache_bytes: of decoded pixels that are kept; the least recently used leave first."""
+        """cache_bytes: size of the least-recently-used cache of decoded pixels."""
         self._places = {id_: (shard, row) for shard in shards for row, id_ in enumerate(shard.ids)}
         self._files: dict[str, _File] = {}
         self._cache: OrderedDict[str, Pixels] = OrderedDict()
@@ -50,7 +50,7 @@ class Library:
         return id_ in self._places
 
     def pixels(self, id_: str) -> Pixels:
-        """(H, W, 3) uint8, read-only. Raises UserError when it is not there or not what its id says."""
+        """(H, W, 3) uint8, read-only. Raises UserError when it is missing or does not match its id."""
         with self._lock:
             if (kept := self._cache.get(id_)) is not None:
                 self._cache.move_to_end(id_)
@@ -104,7 +104,7 @@ def _damaged(said: str) -> UserError:
 
 
 class Pictures(Sequence[Pixels]):
-    """The pictures of some ids, each read when it is asked for."""
+    """The pictures of some ids, read lazily."""
 
     def __init__(self, library: Library, ids: Sequence[str]) -> None:
         self._library, self._ids = library, ids
@@ -123,7 +123,7 @@ class Pictures(Sequence[Pixels]):
 
 
 class PicturePairs(Sequence[tuple[Pixels, Pixels]]):
-    """(target, input) of some pairs, each read when it is asked for."""
+    """(target, input) of some pairs, read lazily."""
 
     def __init__(self, library: Library, pairs: Sequence[Pair]) -> None:
         self._library, self._pairs = library, pairs

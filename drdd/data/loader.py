@@ -1,4 +1,4 @@
-"""Work ahead of whoever needs its results: batches are drawn while the network computes."""
+"""Prefetching: batches are drawn while the network computes."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,9 +12,9 @@ THREADS, AHEAD = 2, 4
 
 
 def ahead(make: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """make(item) of each item, in their order, up to AHEAD of them made in advance by THREADS.
+    """Yield make(item) of each item in order, computed up to AHEAD items in advance by THREADS threads.
 
-    Decoding and drawing release Python's lock, so threads do. What `make` raises is raised here.
+    Threads suffice, because decoding and drawing release Python's lock. Errors of `make` are raised here.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="loader")
     try:

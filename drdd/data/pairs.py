@@ -1,4 +1,4 @@
-"""Tables of what a corpus or a task holds: which pictures belong together, on which side of the split."""
+"""Tables of the pairs of a corpus or a task, with their side of the split."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -15,10 +15,10 @@ TRAIN, HOLDOUT = "train", "holdout"
 
 @dataclass(frozen=True)
 class Pair:
-    """A target and its input, by their pictures' ids; input "" where it is not made, or never will be.
+    """A target and its input, as ids of pictures; input is "" if it does not exist (yet).
 
-    corpus: the target's; name: the file's, or the pair's key; split: TRAIN or HOLDOUT once split; variant:
-    counts the inputs that degradations made of one target.
+    corpus: of the target; name: of the file, or the pair's key; split: TRAIN or HOLDOUT once split;
+    variant: number of the degraded input among those of one target.
     """
 
     corpus: str
@@ -30,7 +30,7 @@ class Pair:
 
     @property
     def image(self) -> str:
-        """How results name it: names are unique in a corpus only."""
+        """The name in results, unique over all corpora."""
         return f"{self.corpus}/{self.name}"
 
 
@@ -42,9 +42,9 @@ def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
 
 
 def read_pairs(path: Path, split: str | None = None) -> list[Pair]:
-    """All, or those of one side of the split."""
+    """All pairs, or those of one side of the split."""
     types = {field.name: field.type for field in fields(Pair)}
-    # Else a carriage return in a name, as macOS has them, would end the line.
+    # Otherwise a carriage return in a name, as on macOS, would end the line.
     table = pd.read_csv(path, dtype=types, keep_default_na=False, lineterminator="\n")
     pairs = [Pair(*row) for row in table.itertuples(index=False)]
     return [pair for pair in pairs if split in (None, pair.split)]

@@ -1,4 +1,4 @@
-"""Picture shards: Parquet files (zstd), one row a picture, in row groups so small that each is read alone.
+"""Picture shards: Parquet files (zstd), one row per picture, in row groups small enough for random access.
 
 The same pictures in the same order give the same bytes.
 """
@@ -38,7 +38,7 @@ KNOWN = [name for name in SCHEMA.names if name != "image"]
 
 
 def table_of(pictures: Sequence[Picture]) -> pa.Table:
-    """As SCHEMA."""
+    """A table of SCHEMA."""
     columns: dict[str, list[Any]] = {
         "id": [p.id for p in pictures],
         "name": [p.name for p in pictures],
@@ -61,11 +61,11 @@ class ShardWriter:
         self._folder = folder
         self._shards: list[Shard] = []
         self._writer: pq.ParquetWriter | None = None
-        self._group: list[pa.Table] = []  # the row group to come
+        self._group: list[pa.Table] = []  # tables of the next row group
         self._group_bytes = self._bytes = self._rows = 0
 
     def write(self, table: pa.Table) -> None:
-        """table: as SCHEMA."""
+        """Append the pictures of a table of SCHEMA."""
         begin = 0
         for row, size in enumerate(pc.binary_length(table["image"]).to_pylist(), 1):
             self._group_bytes += size
@@ -77,7 +77,7 @@ class ShardWriter:
             self._group.append(table.slice(begin))
 
     def finish(self) -> list[Shard]:
-        """Ends the last shard and lists all of them in LISTING."""
+        """Finish the last shard and write the list of all shards to LISTING."""
         self._end_group()
         self._end_shard()
         write_json(self._folder / LISTING, [asdict(shard) for shard in self._shards])
@@ -124,7 +124,7 @@ class ShardWriter:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[ShardWriter]:
-    """A writer to `folder`, whose files are finished when the block ends without an error."""
+    """A writer to `folder`; its files are finished when the block ends without an error."""
     writer = ShardWriter(folder)
     try:
         yield writer
@@ -135,7 +135,7 @@ def writing(folder: Path) -> Iterator[ShardWriter]:
 
 
 def read_known(folders: Iterable[Path]) -> pa.Table:
-    """All that shards know of their pictures but the pictures themselves: columns KNOWN."""
+    """The metadata of all pictures in the shards: columns KNOWN."""
     files = [folder / shard.file for folder in folders for shard in listed(folder)]
     tables = [pq.read_table(file, columns=KNOWN, memory_map=True) for file in files]
     empty = pa.schema([SCHEMA.field(name) for name in KNOWN]).empty_table()

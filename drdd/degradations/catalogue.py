@@ -1,4 +1,4 @@
-"""All degradations by their kinds, and the union of their schemas, of which a task's steps are."""
+"""All degradations by kind, and the union of their schemas, which types the steps of a task."""
 
 from functools import reduce
 from operator import or_

@@ -1,4 +1,4 @@
-"""From the degradations that params describe to one function that degrades a photograph."""
+"""Apply the chain of degradations that params describe to photographs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -30,10 +30,10 @@ def degrade(
 
 
 def degrade_batch(x: Tensor, chain: Chain, rng: torch.Generator, order: Order = "given") -> Tensor:
-    """Apply a chain to (B, 3, H, W) in [0, 1], on any device; each image has draws of its own.
+    """Apply a chain to (B, 3, H, W) in [0, 1], on any device; each image has its own draws.
 
-    A step with a `probability` below 1 leaves the images unchanged for which it is not drawn.
-    order: random gives each image an order of its own, so they are then degraded one by one.
+    A step with a `probability` below 1 is applied only to the images for which it is drawn.
+    order: "random" gives each image its own order; images are then degraded one by one.
     """
     if order == "given":
         return _in_turn(x, chain, rng)
@@ -49,7 +49,7 @@ def _in_turn(x: Tensor, chain: Chain, rng: torch.Generator) -> Tensor:
 def _applied(x: Tensor, step: Mapping[str, Any], rng: torch.Generator) -> Tensor:
     arguments = {name: value for name, value in step.items() if name not in ("kind", "probability")}
     probability = step.get("probability", 1.0)
-    if probability == 1:  # nothing more is drawn, so the stream is that of the step alone
+    if probability == 1:  # draw nothing more: the stream is that of the step alone
         return FUNCTIONS[step["kind"]](x, rng, **arguments)
     drawn = uniform((len(x), 1, 1, 1), x, rng) < probability
     return torch.where(drawn, FUNCTIONS[step["kind"]](x, rng, **arguments), x)

@@ -1,7 +1,7 @@
 """Random corruptions of clean images, standing in for the residual stage's imperfect estimates.
 
-They teach the noise net, without a single pair, how far its condition may be trusted: an estimate
-errs by colour casts and uneven light, by blur, and by leftovers of noise, fine or coarse.
+From them the noise net learns without pairs how far to trust its condition. Estimates have errors such as
+colour casts, uneven light, blur, and fine or coarse residual noise.
 """
 
 import torch
@@ -14,9 +14,9 @@ CAST, CONTRAST, BLUR, NOISE = 0.25, 0.2, 1.5, 0.1
 
 
 def corrupt(target: Tensor, rng: torch.Generator) -> Tensor:
-    """A corrupted copy of `target`, (3, H, W) in [-1, 1]; the range may be left a little.
+    """A corrupted copy of `target`, (3, H, W) in [-1, 1]; values may slightly exceed the range.
 
-    Each strength is drawn uniformly from 0 to its largest value: CAST of a smooth field a channel,
+    Each strength is drawn uniformly from 0 to its largest value: CAST of a smooth field per channel,
     CONTRAST of a gain, BLUR the sigma in pixels of a Gaussian, NOISE the sigma of added noise,
     half of it blurred.
     """

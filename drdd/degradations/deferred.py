@@ -1,7 +1,7 @@
-"""torch for the files that hold degradations beside their schemas: imported when it is first used.
+"""A lazily imported torch for the files of degradations.
 
-All who read params.yaml need the schemas, and torch takes several times as long to import as all
-else that they need.
+Reading params.yaml needs the schemas in these files, but not torch, whose import takes several times as
+long as all the rest.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What degradations draw: one value an image, from a generator that need not be on its device."""
+"""Random draws of degradations: one value per image, from a generator on any device."""
 
 from collections.abc import Sequence
 

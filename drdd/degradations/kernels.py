@@ -1,6 +1,6 @@
-"""Convolution kernels, one an image of a batch, and the convolutions with them.
+"""Convolution kernels, one per image of a batch, and convolutions with them.
 
-Borders are replicated, so that pictures smaller than a kernel are blurred too.
+Borders are replicated, so that pictures smaller than a kernel can be blurred.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 from drdd.degradations.deferred import F, Tensor, torch
 
 TRUNCATED = 4.0
-"""Of its standard deviations, where a Gaussian's tail is cut."""
+"""Radius of a truncated Gaussian, in standard deviations."""
 
 
 def gaussian(sigma: Tensor | float, radius: int, like: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def smoothed(x: Tensor, sigma: Tensor, largest: float) -> Tensor:
 def disc(radius: Tensor, reach: int) -> Tensor:
     """(B, 1, K, K) with K = 2 * reach + 1 for radius (B, 1, 1, 1) in pixels.
 
-    Each weight is the share of its pixel inside the disc, as for a straight edge: 1 in the middle.
+    Each weight is the share of its pixel inside the disc, approximated by a straight edge; 1 in the middle.
     """
     row, column = grid(radius, reach)
     return (radius + 0.5 - (row**2 + column**2).sqrt()).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Holes to be painted in: (B, 3, H, W) in [0, 1] -> the same shape and range.
+"""Masks for inpainting: (B, 3, H, W) in [0, 1] -> the same shape and range.
 
 A hole is filled with one grey, `fill`, from 0 (black) to 1 (white), so that it can be seen.
 """
@@ -14,7 +14,7 @@ from drdd.degradations.registry import Step, degradation
 from drdd.settings import Count
 
 ASPECT = 2.0
-"""A box is at most this many times as high, or as wide, as the picture's own shape would have it."""
+"""The largest factor by which a box is higher or wider than one of the picture's aspect ratio."""
 
 VERTICES = 12
 STEP, TURN = 0.1, 0.7
@@ -46,7 +46,7 @@ class BorderMask(Mask):
 
 @degradation(BorderMask)
 def border_mask(x: Tensor, rng: Generator, *, area: Range, fill: Range) -> Tensor:
-    """All but one box of the picture's own shape: `area` is the share that is covered."""
+    """Everything except one box of the picture's aspect ratio; `area`: the share that is covered."""
     kept = 1 - draw(x, rng, area)
     return _filled(x, rng, ~_box(x, rng, kept, torch.ones_like(kept)), fill)
 
@@ -58,7 +58,7 @@ class BrushMask(Mask):
 
 @degradation(BrushMask)
 def brush_mask(x: Tensor, rng: Generator, *, area: Range, strokes: int, fill: Range) -> Tensor:
-    """Winding brush strokes that cover `area` together: the brush is as broad as that needs."""
+    """Winding brush strokes that together cover `area`, which determines the width of the brush."""
     distances = _distance(x, _strokes(x, rng, strokes))
     nearest = distances.flatten(1).sort().values
     covered = (draw(x, rng, area).view(-1, 1) * (nearest.shape[1] - 1)).long()

@@ -31,7 +31,7 @@ class PoissonNoise(Step):
 
 @degradation(PoissonNoise)
 def poisson_noise(x: Tensor, rng: Generator, *, peak: Range) -> Tensor:
-    """Shot noise, Poisson(peak * x) / peak; peak: the photons that white is counted as."""
+    """Shot noise, Poisson(peak * x) / peak; peak: the photon count of white."""
     photons = draw(x, rng, peak)
     counted = torch.poisson((photons * x).to(rng.device), generator=rng).to(x.device)
     return (counted / photons).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""How a degradation is added: a function on batches of images, beside the schema of its settings."""
+"""The registry of degradations: a function on batches of images and the schema of its settings."""
 
 from collections.abc import Callable
 from typing import TypeVar, get_args
@@ -12,7 +12,7 @@ Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
 class Step(Section):
-    """What all degradations have in common. A subclass narrows `kind` to a Literal."""
+    """The common fields of all degradations. A subclass narrows `kind` to a Literal."""
 
     probability: Fraction = Field(
         default=1.0, description="that the step is applied; else the image passes unchanged"
@@ -22,14 +22,14 @@ class Step(Section):
 
 SCHEMAS: dict[str, type[Step]] = {}
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {}
-"""By kind, as the families are imported: `catalogue.py` imports all."""
+"""By kind, filled when the files of degradations are imported; `catalogue.py` imports all."""
 
 
 def degradation(schema: type[Step]) -> Callable[[Function], Function]:
-    """Declares a function to be the degradation of the schema's kind.
+    """Register a function as the degradation of the schema's kind.
 
-    The function takes x, (B, 3, H, W) in [0, 1] on any device, a generator, which need not be on that
-    device, and by keyword the schema's fields without kind and probability; it returns the same shape
+    The function takes x, (B, 3, H, W) in [0, 1] on any device, a generator on any device, and
+    by keyword the schema's fields except kind and probability; it returns the same shape
     and range. Raises ValueError for a kind that is taken.
     """
     (kind,) = get_args(schema.model_fields["kind"].annotation)

@@ -1,4 +1,4 @@
-"""Lost resolution: (B, 3, H, W) in [0, 1] -> the same shape and range."""
+"""Loss of resolution: (B, 3, H, W) in [0, 1] -> the same shape and range."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -23,10 +23,10 @@ class Downsample(Step):
 
 @degradation(Downsample)
 def downsample(x: Tensor, rng: Generator, *, factor: Range, methods: Sequence[str]) -> Tensor:
-    """Smaller by `factor`, with one of `methods`, and back to its size by bicubic interpolation.
+    """Scale down by `factor` with one of `methods`, and back by bicubic interpolation.
 
-    methods: of area (the mean of the pixels that one replaces), bilinear, bicubic (both with
-    anti-aliasing); one is drawn for each image. The smaller side is round(side / factor), at least 1.
+    methods: some of area (the mean of the replaced pixels), bilinear and bicubic (both with anti-aliasing);
+    one is drawn for each image. The smaller side is round(side / factor), at least 1.
     """
     factors = draw(x, rng, factor).flatten().tolist()
     choices = (uniform((len(x),), x, rng) * len(methods)).long().tolist()

@@ -14,7 +14,7 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in the luma of ITU-R BT.601."""
 
 VEIL = 0.8
-"""The lightness that a fading print tends to."""
+"""The lightness to which a print fades."""
 
 THINNESS = 4
 """Of drawn lines: the power of each gradient's ratio to the largest around it."""
@@ -66,7 +66,7 @@ class Grey(Step):
 
 @degradation(Grey)
 def grey(x: Tensor, rng: Generator) -> Tensor:
-    """The luma in all three channels, to be coloured again; nothing is drawn."""
+    """The luma in all three channels, for colourisation; nothing is drawn."""
     return luma(x).expand_as(x).clamp(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""The picture grid: input | after de-residual | output | target, a row a task."""
+"""The picture grid, with a row per task: input | after de-residual | output | target."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ REGRESSION = ("input", "output", "target")
 
 
 def grid(trajectories: Sequence[Trajectory]) -> Image.Image:
-    """One row a trajectory, about 1360 pixels wide; the same trajectories give the same pixels.
+    """One row per trajectory, about 1360 pixels wide; the same trajectories give the same pixels.
 
-    There is a column for the state after the residual part where all trajectories have one.
+    The column after de-residual is present if all trajectories have this state.
     """
     shown = COLUMNS if all(one.deresidual is not None for one in trajectories) else REGRESSION
     return sheet(shown, [(one.task, _cells(one, shown)) for one in trajectories])

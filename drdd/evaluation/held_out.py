@@ -1,4 +1,4 @@
-"""The held-out pairs in batches of one task and one size, and what came of each."""
+"""Batches of held-out pairs of one task and one size, and the results of restoring them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class HeldOutBatch:
 
 @dataclass(frozen=True)
 class Restored:
-    """One held-out pair and what the service made of it; pixels are (H, W, 3) uint8.
+    """A held-out pair and the service's restoration of it; pixels are (H, W, 3) uint8.
 
-    seconds: from the request of its batch, of `batch` pictures, to the answer.
+    seconds: latency of the request that restored its batch; batch: number of pictures in it.
     """
 
     task: str
@@ -36,10 +36,10 @@ class Restored:
 def batches(
     held: Mapping[str, Sequence[Pair]], known: pa.Table, most: int
 ) -> Iterator[HeldOutBatch]:
-    """At most `most` pairs each, whose inputs are restored at one padded size.
+    """Yield batches of at most `most` pairs whose inputs have the same padded size.
 
-    The same pairs give the same batches: float rounding depends on a batch, and results must not vary.
-    known: as shards.read_known, of every input.
+    The same pairs give the same batches, because rounding depends on the batch and results must be
+    reproducible. known: a table as of shards.read_known, with every input.
     """
     sizes = {
         id_: (-height // BUCKET, -width // BUCKET)

@@ -1,4 +1,4 @@
-"""The trajectories of a few held-out pictures, which evaluate keeps for the report and the service."""
+"""Trajectories of a few held-out pictures, saved by evaluate for the report and the service."""
 
 import io
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from PIL import Image
 from drdd.files import atomic_path
 from drdd.pictures.pixels import Pixels
 
-SIDE = 640  # pixels, the longest side of a picture that is kept
+SIDE = 640  # pixels, the longest side of a saved picture
 FIRST, WORST = "first", "worst"
 DERESIDUAL, DENOISE, ESTIMATE = "de-residual", "de-noise", "estimate"
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The states of one held-out picture on its way through the model, (H, W, 3) uint8 each.
+    """The trajectory of one held-out picture; each state is (H, W, 3) uint8.
 
-    kind: FIRST for those that a report begins with, WORST for those that gained least.
+    kind: FIRST for the first pictures of a task, WORST for those with the smallest gain.
     states: by name, in order: "noised input", "de-residual 1", ..., "estimate", "de-noise 1", ...;
     the last one is the output. psnr in dB, RGB.
     """
@@ -39,18 +39,18 @@ class Trajectory:
 
     @property
     def gain(self) -> float:
-        """dB over the input."""
+        """The gain of PSNR over the input, in dB."""
         return self.output_psnr - self.input_psnr
 
     @property
     def deresidual(self) -> Pixels | None:
-        """The state after the residual part, still in fixed noise; None where a method has none."""
+        """The state after the residual part, with the fixed noise; None if the method has no such state."""
         states = [pixels for name, pixels in self.states if name.startswith(f"{DERESIDUAL} ")]
         return states[-1] if states else None
 
 
 def write_trajectories(path: Path, trajectories: Sequence[Trajectory]) -> None:
-    """A row a state, in the order in which `read_trajectories` finds them; pictures as JPEG."""
+    """Write a table with one row per state, in the order of `read_trajectories`; pictures as JPEG."""
     rows: list[dict[str, Any]] = []
     for number, one in enumerate(trajectories):
         pictures = [("input", one.input), *one.states]
@@ -73,7 +73,7 @@ def write_trajectories(path: Path, trajectories: Sequence[Trajectory]) -> None:
 
 
 def read_trajectories(path: Path) -> dict[str, list[Trajectory]]:
-    """By task: the first, then the worst; pictures as they were kept, no longer than SIDE."""
+    """The trajectories by task, FIRST before WORST; pictures as saved, with sides of at most SIDE."""
     found: dict[str, list[Trajectory]] = {}
     for _, group in pd.read_parquet(path).groupby("trajectory"):
         rows: Any = group.to_dict("records")
@@ -96,11 +96,11 @@ def read_trajectories(path: Path) -> dict[str, list[Trajectory]]:
 
 
 def read_samples(path: Path) -> dict[str, bytes]:
-    """A held-out input of each task, JPEG: what a service of the model offers to be tried with."""
+    """A held-out input of each task as JPEG, the sample pictures of the service's page."""
     rows = pd.read_parquet(path, columns=["task", "kind", "name", "content"])
     inputs = rows[(rows["kind"] == FIRST) & (rows["name"] == "input")]
     tasks = {str(task): list(of_task["content"]) for task, of_task in inputs.groupby("task")}
-    # Each task begins with another picture, so that the service shows several.
+    # Tasks begin with different pictures, so that the service shows several.
     return {
         task: contents[turn % len(contents)] for turn, (task, contents) in enumerate(tasks.items())
     }

@@ -26,15 +26,15 @@ CHANGEABLE = (
 )  # of Options, by the method's own names
 BUCKET = 32
 MOST_STEPS = 100
-AT_ONCE = 2 * 1024**2  # pixels that go through the networks together
+AT_ONCE = 2 * 1024**2  # pixels of a batch
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to restore. None: as the model was evaluated.
+    """Options for restoring. None: the setting with which the model was evaluated.
 
-    residual_steps, noise_steps: 1 to 100, of the two parts; the coupled baseline takes their sum.
-    noise_level: s in (0, 1]. states: keep every state on the way.
+    residual_steps, noise_steps: 1 to 100, of the two parts; the coupled baseline uses their sum.
+    noise_level: s in (0, 1]. states: keep every state of the trajectory.
     """
 
     residual_steps: int | None = None
@@ -46,7 +46,7 @@ class Options:
 
 @dataclass(frozen=True)
 class ShownState:
-    """A state of the method's trajectory, as a picture; the last one of a restoration is the output."""
+    """A state of the trajectory as a picture. The last state of a restoration is the output."""
 
     name: str
     pixels: Pixels
@@ -54,22 +54,22 @@ class ShownState:
 
 @dataclass(frozen=True)
 class Restoration:
-    """states: all on the way, () unless they were asked for."""
+    """The result of restoring one picture. states: the trajectory if `Options.states`, else ()."""
 
     output: Pixels
     states: tuple[ShownState, ...] = ()
 
     def last(self, part: str) -> Pixels:
-        """The last state of a part, such as "de-residual"; the output of a method without this part."""
+        """The last state of a part, such as "de-residual"; the output if the method has no such part."""
         found = [state.pixels for state in self.states if state.name.startswith(part)]
         return found[-1] if found else self.output
 
 
 class Restorer:
-    """A model ready for use, by one thread at a time; others wait."""
+    """A loaded model. It is used by one thread at a time; other threads wait."""
 
     def __init__(self, model: Model, device: str = "cpu", tiles: Tiles | None = None) -> None:
-        """Raises UserError when this machine has no such device."""
+        """Raises UserError when the device does not exist on this machine."""
         self._device = _device(device)
         self._tiles = tiles or Tiles()
         self.model = replace(
@@ -87,17 +87,17 @@ class Restorer:
 
     @classmethod
     def from_pretrained(cls, uri: str | Path, device: str = "cpu") -> "Restorer":
-        """From a published model or a model folder, as `drdd.registry.location.folder_of` finds it."""
+        """Load a published model or a model folder; uri: as `drdd.registry.location.folder_of` takes it."""
         from drdd.registry.location import folder_of
 
         return cls.from_folder(folder_of(uri), device)
 
     def check(self, options: Options) -> None:
-        """Raises UserError for what cannot be done with this model."""
+        """Raises UserError for options that this model does not support."""
         self._method(options)
 
     def bucket(self, pixels: Pixels) -> tuple[int, int]:
-        """(H', W'): what the picture is mirrored up to. Pictures of one bucket may share a batch."""
+        """(H', W'): the size after mirroring at the borders. Pictures of one bucket may share a batch."""
         unit = lcm(BUCKET, self.model.factor)
         height, width = pixels.shape[:2]
         return height + -height % unit, width + -width % unit
@@ -105,7 +105,7 @@ class Restorer:
     def restore(
         self, pixels: Pixels, options: Options = Options(), key: str | None = None
     ) -> Restoration:
-        """As restore_batch, of one picture."""
+        """`restore_batch` of one picture."""
         (restoration,) = self.restore_batch([pixels], options, None if key is None else [key])
         return restoration
 
@@ -116,11 +116,11 @@ class Restorer:
         options: Options = Options(),
         keys: Sequence[str] | None = None,
     ) -> list[Restoration]:
-        """Restore pictures of any sizes; those of one bucket go through the networks together.
+        """Restore pictures of any sizes. Those of one bucket are batched.
 
-        The noise of a picture is drawn, for the whole of it, from the streams of (seed, key), key being
-        the SHA-256 of its pixels by default: so a result depends neither on other pictures nor on
-        tiles, beyond the rounding of kernels. Raises UserError as `check` does.
+        The noise of a picture is drawn for the whole picture from the streams of (seed, key); the default
+        key is the SHA-256 of its pixels. So, except for rounding in kernels, a result depends neither on
+        other pictures nor on tiles. Raises UserError as `check` does.
         """
         method = self._method(options)
         if keys is None:
@@ -134,7 +134,7 @@ class Restorer:
         return [results[i] for i in range(len(pictures))]
 
     def _batches(self, pictures: Sequence[Pixels]) -> Iterator[list[int]]:
-        """Indices of pictures that share a pass."""
+        """Yield the indices of the pictures of each batch."""
         buckets: dict[tuple[int, int], list[int]] = {}
         for i, pixels in enumerate(pictures):
             buckets.setdefault(self.bucket(pixels), []).append(i)
@@ -147,7 +147,7 @@ class Restorer:
     def _together(
         self, pictures: Sequence[Pixels], keys: Sequence[str], method: Method, options: Options
     ) -> list[Restoration]:
-        """One bucket's pictures."""
+        """Restore the pictures of one bucket as a batch."""
         degraded = self._padded(pictures)
         draw = keyed_noise(options.seed, keys, degraded)
         kept: list[list[ShownState]] = [[] for _ in pictures]
@@ -162,7 +162,10 @@ class Restorer:
         ]
 
     def _method(self, options: Options) -> Method:
-        """The model's own, with what `options` change. Raises UserError for what cannot be."""
+        """The model's method with `options` applied.
+
+        Raises UserError for options that it does not support.
+        """
         own = self.model.method
         changes = {n: v for n in CHANGEABLE if (v := getattr(options, n)) is not None}
         if unknown := ", ".join(name for name in changes if name not in own.options):
@@ -198,5 +201,5 @@ def _device(name: str) -> torch.device:
 
 
 def _cut(x: Tensor, pixels: Pixels) -> Pixels:
-    """(3, H', W') in [-1, 1] -> uint8 of the size of `pixels`, (H, W, 3)."""
+    """(3, H', W') in [-1, 1] -> (H, W, 3) uint8, cropped to the size of `pixels`."""
     return to_pixels(x[:, : pixels.shape[0], : pixels.shape[1]])

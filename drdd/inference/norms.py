@@ -1,7 +1,7 @@
-"""Group norms with the statistics of a whole picture, while only parts of it go through a network.
+"""Group norms that use the statistics of the whole picture while a network processes tiles of it.
 
-A group norm divides by what it finds in all pixels that it sees, so a tile by itself is normalised
-unlike the same pixels in their picture. Here the norms are told what to subtract and to divide by.
+A group norm computes its statistics from its input, so a tile would be normalised differently from the same
+pixels in the whole picture. Here the statistics are given to the norms.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Rule = Callable[[nn.GroupNorm, Tensor], Tensor]
-"""What a norm does with x, (B, C, h, w)."""
+"""Replaces the forward of a norm: (norm, x (B, C, h, w)) -> normalised x."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of all that one norm saw: mean and variance of each group, (G,) float64."""
+    """The statistics of one norm: mean and variance of each group, (G,) float64."""
 
     mean: Tensor
     variance: Tensor
@@ -43,7 +43,7 @@ Known = Mapping[nn.GroupNorm, Statistics]
 
 
 class Joint:
-    """A Rule: x is normalised by its own statistics, taken jointly over the batch, and they are kept."""
+    """A Rule: normalise x by its own statistics, taken jointly over the batch, and keep them in `found`."""
 
     def __init__(self) -> None:
         self.found: dict[nn.GroupNorm, Statistics] = {}
@@ -57,16 +57,16 @@ class Joint:
 
 
 class Corrected(Joint):
-    """A Rule: as Joint, moved by what the picture was found to differ from the sample.
+    """A Rule: Joint, corrected by the measured difference between the picture and the sample.
 
-    sample: what Joint found in a part of the picture; picture: what was measured in all of it, with
-    the norms following `sample`. What the norms before a norm have changed since then changes sample
-    and picture nearly alike, so at each norm the difference, in standard deviations, is taken over:
+    sample: the statistics that Joint found in a part of the picture; picture: those measured in the whole
+    picture while the norms used `sample`. Corrections of earlier norms change the statistics of sample and
+    picture nearly equally, so each norm applies the difference in units of standard deviations:
 
         mean = own.mean + (picture.mean - sample.mean) * own.deviation / sample.deviation
         deviation = own.deviation * picture.deviation / sample.deviation
 
-    (a control variate). `found` is then wrong by the product of two small differences.
+    (a control variate). The error of `found` is then the product of two small differences.
     """
 
     def __init__(self, sample: Known, picture: Known) -> None:
@@ -81,7 +81,7 @@ class Corrected(Joint):
 
 
 class Measured:
-    """A Rule: norms follow `known`, while what they see of a tile's own pixels is summed up."""
+    """A Rule: normalise by `known`, and accumulate the statistics of a tile's own pixels."""
 
     def __init__(self, known: Known) -> None:
         self._known = known
@@ -107,7 +107,7 @@ def fixed(known: Known) -> Rule:
 
 @contextmanager
 def norms_of(net: nn.Module, rule: Rule) -> Iterator[None]:
-    """Every group norm of `net` follows `rule` for the duration of the block; not for two threads."""
+    """Apply `rule` to every group norm of `net` inside the block. Not safe for several threads."""
     norms = group_norms(net)
     try:
         for norm in norms:
@@ -123,7 +123,7 @@ def group_norms(net: nn.Module) -> list[nn.GroupNorm]:
 
 
 def _means(x: Tensor) -> Tensor:
-    """(2, C) float64: of x and of x^2 over all but the channels of (B, C, h, w)."""
+    """The means of x and of x^2 in each channel of (B, C, h, w); (2, C) float64."""
     variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
     mean, variance = mean.double(), variance.double()
     return torch.stack([mean, variance + mean.square()])

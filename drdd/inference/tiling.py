@@ -1,15 +1,15 @@
 """Large pictures in bounded memory: a network is applied to overlapping tiles, blended linearly.
 
-Only the calls of a network are tiled, not the sampler: all tiles agree on every state on the way. Group
-norms are told the whole picture's statistics, which are found in three passes (norms.py):
+Only the calls of a network are tiled, not the sampler, so all tiles share every state of the trajectory.
+Group norms use the statistics of the whole picture, which are found in three passes (norms.py):
 
-1. a sample of the picture, a lattice of small windows, is normalised jointly;
-2. with its statistics all tiles are run, and the picture's are measured: true of the first norm, but of
-   each norm after others that followed the sample;
-3. the sample is run again, each norm corrected by what sample and picture were found to differ.
+1. Run a sample of the picture, a lattice of small windows, and normalise it jointly.
+2. Run all tiles with the statistics of the sample and measure those of the picture. They are exact only for
+   the first norm, because the later ones follow norms that used the sample.
+3. Run the sample again, with each norm corrected by the difference between sample and picture.
 
-Then the tiles are run once more, for the output: two passes over the picture in all. A network with
-attention over all pixels attends within a tile alone; its tiles differ more.
+Then run the tiles once more for the output: two passes over the picture in all. Attention over all pixels
+is limited to a tile, so the tiles of networks with such attention differ more.
 """
 
 import itertools
@@ -34,16 +34,16 @@ from drdd.inference.norms import (
 
 @dataclass(frozen=True)
 class Tiles:
-    """In pixels, all of them multiples of what the network needs.
+    """Sizes in pixels, all multiples of the network's factor.
 
-    size: the largest side of a tile. A network of the default size needs some 0.6 GB for 768 x 768.
-    overlap: of neighbours. Half of it is more than the 78 pixels to which the default network sees,
-        so where a tile counts, the tile's border is not seen.
-    blend: the middle of an overlap, in which one tile fades into the next; narrower than the overlap by
-        twice what the network needs.
-    measured: the overlap of tiles that are only measured, where a border matters little.
-    window, lattice: the side of a window of the sample, and how many there are along each axis: of as
-        many pixels together as a tile. Not evenly up to the borders, whose pixels would count too often.
+    size: the largest side of a tile. A network of the default size needs about 0.6 GB for 768 x 768.
+    overlap: of neighbouring tiles. Half of it exceeds the receptive radius of the default network, 78
+        pixels, so the border of a tile does not affect the pixels that are used.
+    blend: width of the middle part of an overlap, in which one tile fades into the next; narrower than the
+        overlap by twice the network's factor.
+    measured: overlap of the tiles in the measuring pass, where borders matter little.
+    window, lattice: side of a window of the sample, and the number of windows along each axis; together
+        they have as many pixels as a tile. They keep off the borders, whose pixels would count too often.
     """
 
     size: int = 768
@@ -56,7 +56,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Tile:
-    """Along one axis: pixels [start, stop) are seen, [inner, outer) are this tile's own share."""
+    """A tile along one axis: it covers pixels [start, stop) and owns [inner, outer)."""
 
     start: int
     stop: int
@@ -64,9 +64,9 @@ class Tile:
     outer: int
 
     def ramp(self, blend: int) -> Tensor:
-        """(stop - start,) weights: a line from 0 to 1, `blend` wide, around `inner`; so at `outer`.
+        """(stop - start,) weights: a linear ramp, `blend` wide, up around `inner` and down around `outer`.
 
-        At a border of the picture there is nothing to blend with. All tiles' ramps sum to 1.
+        There is no ramp at a border of the picture. The ramps of all tiles sum to 1.
         """
         position = torch.arange(self.start, self.stop) + 0.5
         rising = (position - self.inner) / blend + 0.5
@@ -78,7 +78,7 @@ class Tile:
 
 
 def tiles(length: int, size: int, overlap: int, grid: int) -> list[Tile]:
-    """As few as cover [0, length), of one length <= size, overlapping by `overlap` or more.
+    """The fewest tiles of equal length <= size that cover [0, length) and overlap by at least `overlap`.
 
     All starts are multiples of `grid`, if length, size and overlap are.
     """
@@ -98,9 +98,9 @@ def tiles(length: int, size: int, overlap: int, grid: int) -> list[Tile]:
 
 
 class TiledNet:
-    """A network (a `Net` of the method) for pictures of any size that is a multiple of `factor`.
+    """Wraps a network (a `Net` of the method) for pictures of any size that is a multiple of `factor`.
 
-    What is no larger than a tile goes through whole, as a batch; what is larger, one at a time.
+    Pictures up to the size of a tile are processed whole, as a batch; larger ones one at a time, in tiles.
     """
 
     def __init__(self, net: nn.Module, factor: int, sizes: Tiles) -> None:
@@ -156,7 +156,7 @@ class TiledNet:
         return torch.cat([x[..., i : i + height, j : j + width] for i, j in corners])
 
     def _starts(self, length: int, side: int) -> list[int]:
-        """Of the windows along one axis; fewer where the picture has not the room."""
+        """Starts of the windows along one axis; fewer if the picture is too small."""
         count, factor = self._sizes.lattice, self._factor
         middles = (int((i + 0.5) * length / count) for i in range(count))
         starts = (min(max(0, middle - side // 2), length - side) for middle in middles)
@@ -168,7 +168,7 @@ def _window(rows: Tile, columns: Tile) -> tuple[EllipsisType, slice, slice]:
 
 
 def _share(rows: Tile, columns: Tile, h: Tensor) -> Tensor:
-    """Of h, a network's map of the tile at any scale: what lies in the tile's own share."""
+    """The part of h, a feature map of the tile at any scale, that the tile owns."""
     scale = (rows.stop - rows.start) // h.shape[-2]
     inner = (
         slice((along.inner - along.start) // scale, (along.outer - along.start) // scale)

@@ -1,4 +1,4 @@
-"""The data card of a corpus: what is in it, in numbers and pictures, for a person and for a program."""
+"""The data card of a corpus: statistics and sample pictures, as HTML and JSON."""
 
 import base64
 import io
@@ -24,7 +24,7 @@ DIGITS = 2
 
 @dataclass(frozen=True)
 class Range:
-    """Of a side of the pictures, in pixels."""
+    """The range of a side of the pictures, in pixels."""
 
     least: int
     median: int
@@ -33,9 +33,10 @@ class Range:
 
 @dataclass(frozen=True)
 class Card:
-    """sources: where it came from; pairs: None for clean images; channel values in [0, 255], RGB.
+    """The statistics of a corpus.
 
-    set_aside: rows of the quarantine table; bytes: of the picture files.
+    sources: where it came from; pairs: None for clean images; set_aside: rows of the quarantine table;
+    channel_mean, channel_std: RGB in [0, 255].
     """
 
     corpus: str
@@ -61,7 +62,7 @@ def card_of(
     pairs: int | None,
     set_aside: int,
 ) -> Card:
-    """known: as shards.read_known, of at least one picture."""
+    """Compute the card. known: a table as of shards.read_known, with at least one picture."""
     width, height = (np.asarray(known[side]) for side in ("width", "height"))
     pixels = (width.astype(np.int64) * height)[:, None]
     mean, mean_square = (
@@ -88,7 +89,7 @@ def card_of(
 def write_card(
     folder: Path, card: Card, known: pa.Table, library: Library, rejected: Sequence[Rejected]
 ) -> None:
-    """card.json, quarantine.csv, and card.html, which shows both beside a sheet of pictures."""
+    """Write card.json, quarantine.csv and card.html, which shows both with a sheet of pictures."""
     write_json(folder / CARD, asdict(card))
     quarantine = pd.DataFrame([(r.name, r.reason) for r in rejected], columns=["name", "reason"])
     table = quarantine.to_csv(index=False, lineterminator="\n")
@@ -115,7 +116,7 @@ def _range(values: np.ndarray) -> Range:
 
 
 def _sheet(known: pa.Table, library: Library) -> str:
-    """A data URI of pictures spread evenly over the corpus."""
+    """A data URI of a contact sheet of pictures spread evenly over the corpus."""
     chosen = np.unique(np.linspace(0, len(known) - 1, SHOWN).round().astype(int))
     tiles = []
     for row in known.select(["id", "name"]).take(chosen).to_pylist():

@@ -1,4 +1,4 @@
-"""Intake of one file: bytes become a verified picture, or a reason why not."""
+"""Decode and verify one file: the result is a picture, or the reason for its rejection."""
 
 import io
 import warnings
@@ -14,11 +14,11 @@ from drdd.pictures.files import png
 from drdd.pictures.pixels import Picture, Pixels, described
 from drdd.sources.entry import Blob
 
-# Files of these formats and modes are read back to the same pixels by convert("RGB") alone.
+# For files of these formats and modes, convert("RGB") alone gives the same pixels as intake.
 KEPT_FORMATS = {"PNG", "JPEG", "WEBP"}
 KEPT_MODES = {"RGB", "L", "P", "1"}
 
-# By EXIF's Orientation. Pillow's own turn writes the EXIF anew, and fails where that is damaged.
+# By EXIF Orientation. Pillow's own exif_transpose rewrites the EXIF, and fails if it is damaged.
 ORIENTATION = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,7 +33,7 @@ TURNS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """In pixels: smaller sides are refused, larger ones scaled down, bigger claims not decoded."""
+    """Limits in pixels: smaller sides are rejected, larger ones scaled down, larger files not decoded."""
 
     min_side: int
     max_side: int
@@ -41,7 +41,7 @@ class Limits:
 
 
 def decode_and_verify(blob: Blob, limits: Limits) -> Picture:
-    """Decode all of it and verify it. Raises ValueError with the reason why it is no picture."""
+    """Decode the whole file and verify it. Raises ValueError with the reason for a rejection."""
     image = _load(blob, limits)
     upright = _upright(image)
     small = _within(upright, limits)
@@ -57,7 +57,7 @@ def decode(blob: Blob, limits: Limits) -> Pixels:
 
 
 def read_picture(path: Path) -> Pixels:
-    """As `decode`, of a file and of any size. Raises UserError."""
+    """`decode` a file without size limits. Raises UserError."""
     try:
         return decode(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))
     except OSError as error:
@@ -86,16 +86,16 @@ def _load(blob: Blob, limits: Limits) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The same object when its EXIF asks for no turn."""
+    """Rotate the image as its EXIF asks; without a rotation, return the same object."""
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # Pillow raises all kinds of a damaged EXIF; the pixels are none the worse
+    except Exception:  # Pillow raises various errors for a damaged EXIF; the pixels are still good
         return image
     return image if turn is None else image.transpose(turn)
 
 
 def _within(upright: Image.Image, limits: Limits) -> Image.Image:
-    """In RGB, scaled down if need be. Raises ValueError when it is too small then."""
+    """Convert to RGB and scale down if needed. Raises ValueError if the result is too small."""
     image = _shrink(_to_rgb(upright), limits.max_side)
     if min(image.size) < limits.min_side:
         width, height = image.size
@@ -108,7 +108,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise ValueError(
             "floating-point pixels, whose range is not known; convert it to 8 or 16 bits"
         )
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip, not scale
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's conversion would clip instead of scale
         grey = np.asarray(image, dtype=np.float64) / 257
         return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
     profile = image.info.get("icc_profile", b"")
@@ -116,7 +116,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         backdrop = Image.new("RGBA", layer.size, "white")
         image = Image.alpha_composite(backdrop, layer).convert("RGB")
-    elif image.mode == "P":  # a profile is that of the palette's colours
+    elif image.mode == "P":  # the profile describes the palette's colours
         image = image.convert("RGB")
     if (to_srgb := _conversion(image, profile)) is not None:
         return to_srgb
@@ -124,12 +124,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _recoloured(image: Image.Image) -> bool:
-    """Whether its RGB is more than convert("RGB")."""
+    """Whether the conversion to RGB does more than convert("RGB")."""
     return "transparency" in image.info or _is_foreign(image.info.get("icc_profile", b""))
 
 
 def _conversion(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """In sRGB, when its colour profile is another one; a damaged profile is passed over."""
+    """The image in sRGB if it has another colour profile, else None; a damaged profile is ignored."""
     if not _is_foreign(profile):
         return None
     try:

@@ -1,4 +1,4 @@
-"""From matched files to pairs of pictures: both taken in, of one size, each pair once."""
+"""Turn matched files into pairs of accepted pictures of equal size, each pair once."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ SHOWN = 10
 
 
 def both_sides(matched: Sequence[PairEntry]) -> list[PairEntry]:
-    """The same pairs, their files named "input/..." and "target/...": names may occur on both sides."""
+    """Prefix the file names with "input/" and "target/", because both sides may have the same names."""
     return [
         replace(
             pair,
@@ -25,7 +25,7 @@ def both_sides(matched: Sequence[PairEntry]) -> list[PairEntry]:
 
 
 def files_of(matched: Sequence[PairEntry]) -> list[Entry]:
-    """Every file once: a target may serve many inputs."""
+    """Every file once, since several inputs may share a target."""
     files = {e.name: e for pair in matched for e in (pair.input, pair.target)}
     return [files[name] for name in sorted(files)]
 
@@ -33,9 +33,9 @@ def files_of(matched: Sequence[PairEntry]) -> list[Entry]:
 def pair_up(
     name: str, matched: Sequence[PairEntry], result: IngestResult, aligned: bool
 ) -> tuple[list[Pair], list[Rejected]]:
-    """The pairs of corpus `name`, and those that are none, with the reason.
+    """The pairs of corpus `name`, and the rejected pairs with reasons.
 
-    Raises UserError that names the aligned pairs whose sizes differ.
+    Raises UserError, which lists them, when aligned pairs differ in size.
     """
     pairs: dict[tuple[str, str], Pair] = {}
     rejected: list[Rejected] = []

@@ -1,4 +1,4 @@
-"""Many files through intake, in order, in bounded memory: in this process, or by Ray Data on all cores."""
+"""Decode many files in order and in bounded memory, in this process or by Ray Data on all cores."""
 
 import atexit
 import logging
@@ -16,8 +16,8 @@ from drdd.pictures.pixels import Picture
 from drdd.sources.entry import Entry, Fetcher, Rejected
 
 BATCH = 64
-BLOCK = 128  # files a task of Ray Data, whose own work for each is not small
-# Fewer files are through before a Ray cluster is up.
+BLOCK = 128  # files of a task of Ray Data, whose overhead per task is not small
+# Fewer files are done before a Ray cluster has started.
 WORTH_A_CLUSTER = 400
 OUTCOME = SCHEMA.append(pa.field("reason", pa.string()))
 
@@ -25,10 +25,10 @@ OUTCOME = SCHEMA.append(pa.field("reason", pa.string()))
 def decoded_files(
     entries: Sequence[Entry], limits: Limits, by_ray: bool | None = None
 ) -> Iterator[pa.Table]:
-    """One row a file, in the order of `entries`, as OUTCOME.
+    """Yield tables of OUTCOME, with one row for each file in the order of `entries`.
 
-    reason: why a file is no picture (all but its name is null then), null where it is one.
-    by_ray: WORTH_A_CLUSTER decides unless given; the rows are the same either way.
+    reason: why a file was rejected (all columns but its name are then null), null for a picture.
+    by_ray: by default, WORTH_A_CLUSTER decides; the rows are the same either way.
     Raises TransientError when a store stops answering.
     """
     if len(entries) >= WORTH_A_CLUSTER if by_ray is None else by_ray:
@@ -41,7 +41,7 @@ def decoded_files(
 
 
 def outcomes(entries: Sequence[Entry], fetcher: Fetcher, limits: Limits) -> pa.Table:
-    """As `decoded_files`, of a few files."""
+    """`decoded_files` of a few files, as one table."""
     results = [outcome(entry, fetcher, limits) for entry in entries]
     pictures = [result for result in results if isinstance(result, Picture)]
     good = table_of(pictures).append_column(
@@ -65,7 +65,7 @@ def outcomes(entries: Sequence[Entry], fetcher: Fetcher, limits: Limits) -> pa.T
 
 
 def outcome(entry: Entry, fetcher: Fetcher, limits: Limits) -> Picture | str:
-    """The picture, or the reason why there is none."""
+    """The picture, or the reason for its rejection."""
     blob = fetcher.fetch(entry)
     if isinstance(blob, Rejected):
         return blob.reason
@@ -93,18 +93,21 @@ def _by_ray(entries: Sequence[Entry], limits: Limits) -> Iterator[pa.Table]:
 
 
 def settle_ray_data(in_order: bool) -> None:
-    """Without bars and logs of its own; what a worker raises is raised as it was. in_order: of blocks."""
+    """Set up Ray Data without progress bars and logs, and with errors raised unwrapped.
+
+    in_order: keep the order of blocks.
+    """
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised, too
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised as well
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = in_order
-    context.raise_original_map_exception = True  # wrapped, it would lose what it was raised as
+    context.raise_original_map_exception = True  # a wrapped error would lose its type
 
 
 def here_if_local(places: Iterable[str]) -> dict[str, str] | None:
-    """The label of this node, for workers that need files which only this machine has; else None."""
+    """The label of this node if any of `places` is a local file, which workers elsewhere cannot read."""
     import ray
 
     if all("://" in place for place in places):
@@ -118,14 +121,14 @@ def _decoded_by_a_worker(batch: dict[str, Any], limits: Limits) -> pa.Table:
 
 @lru_cache(maxsize=1)
 def _fetcher() -> Fetcher:
-    """Of this worker's process: it opens each store once."""
+    """One fetcher per worker process, so that each store is opened once."""
     fetcher = Fetcher()
     atexit.register(fetcher.__exit__)
     return fetcher.__enter__()
 
 
 def cause(error: BaseException) -> BaseException:
-    """What a worker raised for a person to read, out of Ray's wrappings."""
+    """The UserError or TransientError that Ray has wrapped; without one, `error` itself."""
     seen: BaseException | None = error
     while seen is not None:
         for one in (getattr(seen, "cause", None), seen):  # Ray's error is of its cause's class, too

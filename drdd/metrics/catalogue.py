@@ -1,6 +1,6 @@
-"""The metrics, one entry each: what is measured, how it is called, shown and described follows from it.
+"""The metrics, one entry each, with their names, units, protocols and functions.
 
-Networks are imported when a metric is loaded: whoever only shows numbers waits for none of them.
+Networks are imported when a metric is loaded, so showing numbers does not import them.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SetDistance:
-    """How far a task's pictures are from their targets, as sets.
+    """A distance between the pictures of a task and their targets, as sets.
 
-    embed: a picture -> (D,), None for one that is too small; distance: of sets (N, D) and (M, D).
+    embed: picture -> (D,), None if it is too small; distance: between sets (N, D) and (M, D).
     """
 
     embed: Callable[[Observed], "Tensor | None"]
@@ -28,15 +28,15 @@ class SetDistance:
 
 
 Score = Callable[[Observed, Observed], float]
-"""(picture, target) -> value; NaN where a picture is too small for it."""
+"""(picture, target) -> value; NaN if a picture is too small."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Quantity):
-    """name: in metrics.json, and of columns of images.parquet (input_NAME, output_NAME).
+    """A metric. name: its key in metrics.json and in columns of images.parquet (input_NAME, output_NAME).
 
-    protocol: how it is computed, in a sentence; or sentences by subject, which metrics may share.
-    file: the file of metrics.weights that it needs, "" for none.
+    protocol: how it is computed, as a sentence, or as sentences by subject that metrics may share;
+    file: the file of metrics.weights that it needs, or "".
     """
 
     name: str
@@ -51,11 +51,10 @@ class Metric(Quantity):
 
 @dataclass(frozen=True, kw_only=True)
 class PictureMetric(Metric):
-    """Of a picture and its target.
+    """A metric of a picture and its target.
 
-    load: the path of `file`, None where there is none -> the function; raises UserError for a damaged file.
-    listed: shown for each picture and at the top of the report; summary: what summary.json calls its gain,
-    "" where it holds none.
+    load: (path of `file`, or None) -> the function; raises UserError for a damaged file; listed: whether it
+    is shown for each picture and at the top of the report; summary: key of its gain in summary.json, or "".
     """
 
     load: Callable[[Path | None], Score] = field(repr=False)
@@ -65,7 +64,7 @@ class PictureMetric(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class SetMetric(Metric):
-    """Of all pictures of a task and their targets. load: as of a PictureMetric."""
+    """A metric of all pictures of a task and their targets. load: as in PictureMetric."""
 
     load: Callable[[Path | None], SetDistance] = field(repr=False)
 
@@ -223,7 +222,10 @@ PSNR = Quantity(label="PSNR", digits=2, unit="dB")
 
 
 def metric_of(name: str) -> Quantity:
-    """Of a metric that is not registered, such as of an older version: its name, at four digits."""
+    """How to show a metric.
+
+    One that is not registered, as in an older version, gets its name and four digits.
+    """
     return METRICS.get(name) or Quantity(label=name.replace("_", " "), digits=4)
 
 

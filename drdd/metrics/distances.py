@@ -1,19 +1,19 @@
-"""How far apart two sets of vectors are, and which share of their spread that explains.
+"""Distances between two sets of vectors, in absolute units and relative to their spread.
 
-Two distances, both without scipy's matrix square root:
+Neither of the two distances needs scipy's matrix square root:
 
 - energy: 2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely & Rizzo, J. Stat. Plan. Inference 143, 2013).
 - Frechet: |mx - my|^2 + tr(Cx + Cy - 2 (Cx Cy)^(1/2)), the squared 2-Wasserstein distance of the
   Gaussians fitted to the sets (Dowson & Landau, J. Multivar. Anal. 12, 1982; Heusel et al., 2017).
 
 Noise spreads every set, so a distance in absolute units says little across noise levels. The
-`share` functions divide each distance by what it would be if the sets were as far apart as two
-independent draws of them: 2 E|X - Y|, and E|X - Y|^2. Both shares are 0 for equal distributions
-(equal Gaussians), 1 for two distinct points, and no change of scale, rotation or shift matters.
+`share` functions divide each distance by its value for independent draws of the two sets: 2 E|X - Y|,
+and E|X - Y|^2. Both shares are 0 for equal distributions (equal Gaussians), 1 for two distinct points, and
+invariant to scale, rotation and shift.
 The first is the energy coefficient of inhomogeneity (Rizzo & Szekely, WIREs Comput. Stat. 8, 2016).
 
-Both shares are estimated without the bias that a few hundred samples would bring; that bias grows
-with noise. The price: an estimate for two equal distributions scatters around 0, below it too.
+Both shares are estimated without the bias of a few hundred samples, which grows with noise. In exchange,
+estimates for two equal distributions scatter around 0 and can be negative.
 """
 
 import torch
@@ -43,7 +43,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
     tr (Cx Cy)^(1/2) is the sum of the singular values of A B^T / sqrt((N - 1) (M - 1)), A and B
     being the centred sets: Cx Cy and (A B^T)(A B^T)^T / ((N - 1) (M - 1)) have the same non-zero
-    eigenvalues. So it is defined for D beyond N, and costs an SVD of N x M (or D x D) numbers.
+    eigenvalues. So it is defined for D > N, and costs an SVD of an N x M (or D x D) matrix.
     """
     return _frechet_parts(a.double(), b.double())[0]
 
@@ -52,9 +52,9 @@ def frechet_share(a: Tensor, b: Tensor, directions: int = DIRECTIONS) -> float:
     """The Frechet distance / E|X - Y|^2, in the first principal directions of both sets together.
 
     Rows i of two sets of one size may be versions of the same picture. The distance of two samples
-    is too large by about c / N, whatever the distributions; so it is extrapolated to infinitely
-    many, from all rows and from both halves (Chong & Forsyth, CVPR 2020). Beyond some tens of
-    directions, c / N would no longer describe it at a few hundred rows.
+    is too large by about c / N for any distributions, so it is extrapolated to infinite samples from
+    all rows and from both halves (Chong & Forsyth, CVPR 2020). With more than some tens of directions, c
+    / N would not describe the bias at a few hundred rows.
     """
     a, b = _principal(a.double(), b.double(), directions)
     whole, squared = _frechet_parts(a, b)

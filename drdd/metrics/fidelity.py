@@ -1,10 +1,10 @@
 """PSNR and SSIM, in RGB and on the Y channel, by the convention of restoration papers (BasicSR).
 
-- uint8 pictures, range 255, without the border that is left out.
+- uint8 pictures, range 255, after cropping the border.
 - Y: BT.601 luma in [16, 235] as MATLAB's rgb2ycbcr gives it, not rounded.
 - SSIM: Gaussian window 11 x 11, sigma 1.5, valid region only, K1 = 0.01, K2 = 0.03, population
   covariance; in RGB the mean over channels. Wang et al., IEEE TIP 13(4), 2004.
-- PSNR of identical pictures is infinite; it is given as PSNR_CAP, so that means stay finite.
+- PSNR of identical pictures is infinite; it is reported as PSNR_CAP, so that means stay finite.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ _SIDE = 11
 
 
 def psnr_rgb(image: Pixels, target: Pixels) -> float:
-    """Of two (H, W, 3) uint8 pictures, in dB; higher is better."""
+    """PSNR of two (H, W, 3) uint8 pictures, in dB; higher is better."""
     return psnr(_floats(image), _floats(target))
 
 
@@ -36,7 +36,7 @@ def psnr_y(image: Pixels, target: Pixels) -> float:
 
 
 def ssim_rgb(image: Pixels, target: Pixels) -> float:
-    """Of two (H, W, 3) uint8 pictures, sides of 11 at least; in [-1, 1], 1 for identical pictures."""
+    """SSIM of two (H, W, 3) uint8 pictures, sides of at least 11; in [-1, 1], 1 if identical."""
     return ssim(_floats(image), _floats(target))
 
 
@@ -45,7 +45,7 @@ def ssim_y(image: Pixels, target: Pixels) -> float:
 
 
 def check_pair(image: Pixels, target: Pixels, crop_border: int = 0) -> None:
-    """Raises ValueError when two pictures cannot be compared with such a border left out."""
+    """Raises ValueError when two pictures cannot be compared after cropping `crop_border` pixels."""
     if image.shape != target.shape or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"need two (H, W, 3) pictures of one size: {image.shape}, {target.shape}")
     if image.dtype != np.uint8 or target.dtype != np.uint8:
@@ -70,7 +70,9 @@ def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Mean structural similarity of (H, W) or (H, W, C) in [0, 255], over the valid region."""
-    from skimage.metrics import structural_similarity  # a second, for whoever only shows numbers
+    from skimage.metrics import (
+        structural_similarity,
+    )  # takes a second, which showing numbers need not wait for
 
     _, similarity = structural_similarity(
         a,

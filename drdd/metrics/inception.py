@@ -1,7 +1,7 @@
-"""FID and KID (Heusel et al., 2017; Binkowski et al., 2018), when Inception's weights are on disk.
+"""FID and KID (Heusel et al., 2017; Binkowski et al., 2018). They need Inception's weights on disk.
 
-The file is the TorchScript of the original TensorFlow network, which resizes as that did and gives the
-2048 features that published numbers are computed from.
+The file is the TorchScript port of the original TensorFlow network, with its resizing and the 2048
+features that published numbers use.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ from drdd.pictures.pixels import Pixels
 
 class Inception:
     def __init__(self, weights: Path) -> None:
-        """Raises UserError when the file is no TorchScript."""
+        """Raises UserError when the file is not TorchScript."""
         try:
             self._net = torch.jit.load(str(weights), map_location="cpu").eval()
         except RuntimeError as error:
@@ -38,7 +38,7 @@ inception = cache(Inception)
 
 
 def fid(a: Tensor, b: Tensor) -> float:
-    """Of features (N, 2048) and (M, 2048)."""
+    """FID of features (N, 2048) and (M, 2048)."""
     return frechet(a, b)
 
 

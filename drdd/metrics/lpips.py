@@ -1,7 +1,8 @@
-"""LPIPS 0.1 in AlexNet (Zhang et al., CVPR 2018), when AlexNet's weights are on disk.
+"""LPIPS 0.1 with AlexNet (Zhang et al., CVPR 2018). It needs AlexNet's weights on disk.
 
-They are a download of torchvision's; the linear weights of the distance come with torchmetrics, whose own
-LPIPS takes no network and no file: it downloads AlexNet by torchvision, which is no dependency.
+These are the file that torchvision downloads. The linear weights of the distance come with torchmetrics,
+whose LPIPS cannot be used: it accepts no network or file, and downloads AlexNet by torchvision, which is
+not a dependency.
 """
 
 from importlib.resources import as_file, files
@@ -17,16 +18,16 @@ from drdd.errors import UserError
 from drdd.metrics.perception import unit
 from drdd.pictures.pixels import Pixels
 
-SIDE = 64  # a smaller picture vanishes in the network
+SIDE = 64  # the smallest side for AlexNet
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-_TAPS = (1, 4, 7, 9, 11)  # its five rectified convolutions
+_TAPS = (1, 4, 7, 9, 11)  # indices of its five ReLU layers
 
 
 class Lpips:
-    """Lower is more alike; 0 for identical pictures."""
+    """The LPIPS distance: lower is more similar, 0 for identical pictures."""
 
     def __init__(self, weights: Path) -> None:
-        """weights: AlexNet's. Raises UserError when the file is damaged or another network's."""
+        """weights: AlexNet's. Raises UserError when the file is damaged or of another network."""
         self._net = alexnet()
         found = read_checkpoint(weights)
         if not isinstance(found, dict):
@@ -39,7 +40,7 @@ class Lpips:
 
     @torch.inference_mode()
     def __call__(self, image: Pixels, target: Pixels) -> float:
-        """Of two (H, W, 3) uint8 pictures of one size; NaN when a side has under SIDE pixels."""
+        """LPIPS of two (H, W, 3) uint8 pictures of one size; NaN when a side has under SIDE pixels."""
         if min(target.shape[:2]) < SIDE:
             return nan
         x = torch.from_numpy(np.stack([image, target])).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -55,7 +56,7 @@ class Lpips:
 
 
 def alexnet() -> nn.Sequential:
-    """AlexNet's convolutions (Krizhevsky, arXiv 1404.5997), as torchvision lays out its weights."""
+    """AlexNet's convolutions (Krizhevsky, arXiv 1404.5997), with torchvision's layout of weights."""
     return nn.Sequential(
         nn.Conv2d(3, 64, 11, stride=4, padding=2),
         nn.ReLU(),

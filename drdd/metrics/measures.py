@@ -1,6 +1,6 @@
-"""Measures restored pictures by all metrics of the catalogue.
+"""Measures restored pictures with all metrics of the catalogue.
 
-A metric whose weights are not on disk is named in `not_computed`, with the reason, and has no number.
+A metric whose weights are not on disk is listed in `not_computed` with the reason.
 """
 
 from math import isfinite
@@ -26,7 +26,7 @@ Scores = dict[str, float]
 
 
 class Measures:
-    """Takes a task's pictures one by one; keeps their features, not the pictures."""
+    """Takes the pictures of tasks one by one, and keeps their features only."""
 
     def __init__(self, crop_border: int = 0, weights: Path | None = None) -> None:
         """weights: the folder of metrics.weights. Raises UserError when a file in it is damaged."""
@@ -44,9 +44,9 @@ class Measures:
     def pair(
         self, task: str, degraded: Pixels, output: Pixels, target: Pixels
     ) -> tuple[Scores, Scores]:
-        """What the input and the output score against the target, (H, W, 3) uint8 each.
+        """The scores of input and output against the target, (H, W, 3) uint8 each.
 
-        NaN where a picture is too small for a metric. Raises ValueError when they cannot be compared.
+        NaN when a picture is too small for a metric. Raises ValueError when they cannot be compared.
         """
         for picture in (degraded, output):
             check_pair(picture, target, self._crop_border)
@@ -66,7 +66,7 @@ class Measures:
         return before, after
 
     def sets(self) -> dict[str, dict[str, Scores]]:
-        """By task and part (input, output): the distances of all pictures taken to their targets."""
+        """The set distances of all pictures so far to their targets, by task and part (input, output)."""
         tasks = sorted({task for _, task, _ in self._features})
         return {
             task: {part: self._of_set(task, part) for part in ("input", "output")} for task in tasks

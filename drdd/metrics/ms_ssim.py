@@ -1,11 +1,12 @@
 """MS-SSIM: structural similarity at five scales (Wang, Simoncelli & Bovik, Asilomar 2003).
 
-Window, constants and valid region as SSIM in fidelity.py; each scale is the mean of 2 x 2 pixels of the one
-before; the contrast of each and the luminance of the last are weighted by the paper's exponents. RGB: the
-mean over channels. A negative contrast counts as 0, as an exponent would have no value for it.
+Window, constants and valid region are those of SSIM in fidelity.py. Each scale is the mean of 2 x 2
+pixels of the previous one. The contrast of each scale and the luminance of the last are weighted by the
+paper's exponents. RGB: the mean over channels. A negative contrast counts as 0, since its power is
+undefined.
 
-Torchmetrics' own counts the mirrored border at the last scale, which moves the result by 1e-3, and its
-windows in two dimensions cost 25 times as much.
+The version in torchmetrics includes the mirrored border at the last scale, which changes the result by
+1e-3, and its two-dimensional windows cost 25 times as much.
 """
 
 import numpy as np
@@ -25,7 +26,7 @@ Planes = NDArray[np.float64]  # (H, W, C)
 
 
 def ms_ssim(image: Pixels, target: Pixels) -> float:
-    """Of two (H, W, C) uint8; 1 for identical pictures. NaN when a side has under SIDE pixels."""
+    """MS-SSIM of two (H, W, C) uint8; 1 for identical pictures, NaN when a side has under SIDE pixels."""
     if min(target.shape[:2]) < SIDE:
         return float("nan")
     a, b = image.astype(np.float64), target.astype(np.float64)

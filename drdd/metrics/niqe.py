@@ -1,13 +1,12 @@
-"""NIQE: how far a picture's local statistics are from those of good photographs, without a target.
+"""NIQE: the distance of a picture's local statistics from those of good photographs, without a target.
 
-Mittal, Soundararajan & Bovik, IEEE Signal Process. Lett. 20(3), 2013. As restoration papers compute it
-(BasicSR): luma rounded to whole numbers, blocks of 96 x 96 without overlap at two scales, every block
-counts. The statistics of good photographs (niqe.csv) are those that the method's authors published.
+Mittal, Soundararajan & Bovik, IEEE Signal Process. Lett. 20(3), 2013. Computed as in
+restoration papers (BasicSR): luma rounded to integers, all non-overlapping blocks of 96 x 96 at two scales.
+The statistics of good photographs (niqe.csv) are those published by the authors of the method.
 
-Planes are in single precision, each step rounded. That is part of the definition: where a picture is flat,
-luma less its mean is then exactly 0, which no side of a fitted distribution counts. In double precision
-the window's rounding leaves 1e-14 of either sign there, which counts as texture and moves the result by
-up to 0.2.
+Planes are in single precision, which is part of the definition: in flat areas, luma minus its mean is then
+exactly 0, and neither side of a fitted distribution counts it. In double precision, rounding in the window
+leaves values of 1e-14, which count as texture and change the result by up to 0.2.
 """
 
 from functools import cache
@@ -24,12 +23,12 @@ from drdd.metrics.fidelity import luma
 from drdd.pictures.pixels import Pixels
 
 BLOCK = 96
-REACH = 3  # pixels of the kernel that halves, before a pair
-SIDE = 2 * BLOCK  # under two blocks a way, a covariance means little
+REACH = 3  # radius in pixels of the halving kernel
+SIDE = 2 * BLOCK  # with fewer than two blocks on a side, a covariance means little
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 _BELL = np.exp(-(np.arange(-3, 4) ** 2) / (2 * (7 / 6) ** 2))
 _WINDOW = np.outer(_BELL, _BELL) / np.outer(_BELL, _BELL).sum()
-_SHAPES = np.arange(200, 10_001) / 1000  # of generalised Gaussians
+_SHAPES = np.arange(200, 10_001) / 1000  # shapes of generalised Gaussians
 _RATIOS = gamma(2 / _SHAPES) ** 2 / (gamma(1 / _SHAPES) * gamma(3 / _SHAPES))
 
 Plane = NDArray[np.float32]  # (H, W) in [0, 255]
@@ -37,7 +36,7 @@ Array = NDArray[np.float64]
 
 
 def niqe(image: Pixels, crop_border: int = 0) -> float:
-    """Of (H, W, 3) uint8; lower is better. NaN when a side has under SIDE pixels."""
+    """NIQE of (H, W, 3) uint8; lower is better. NaN when a side has under SIDE pixels."""
     kept = slice(crop_border, -crop_border or None)
     plane = _luma(image[kept, kept]).round()
     rows, columns = (side // BLOCK for side in plane.shape)
@@ -55,13 +54,13 @@ def niqe(image: Pixels, crop_border: int = 0) -> float:
 
 
 def _luma(image: Pixels) -> Plane:
-    """metrics.luma of single precision, which tells where a whole number and a half is rounded to."""
+    """fidelity.luma in single precision, which determines how values near .5 are rounded."""
     shares = (image / np.float32(255)).astype(np.float64)
     return (luma(255 * shares) / 255).astype(np.float32) * np.float32(255)
 
 
 def _normalised(plane: Plane) -> Plane:
-    """Each pixel less the mean around it, over the deviation around it plus 1."""
+    """(x - local mean) / (local standard deviation + 1) of each pixel."""
     mean = correlate(plane, _WINDOW, mode="nearest")
     variance = correlate(plane**2, _WINDOW, mode="nearest") - mean**2
     normal: Plane = (plane - mean) / (np.sqrt(np.abs(variance)) + 1)
@@ -69,7 +68,10 @@ def _normalised(plane: Plane) -> Plane:
 
 
 def _features(plane: Plane, side: int) -> Array:
-    """(blocks, 18): shapes and widths of each block's normalised luma and of products of neighbours."""
+    """(blocks, 18):
+
+    shapes and widths of the normalised luma and of products of neighbours in each block.
+    """
     normal = _normalised(plane)
     blocks = [
         normal[top : top + side, left : left + side]
@@ -107,11 +109,10 @@ def _asymmetric_gaussian(x: Plane) -> tuple[float, float, float]:
 
 
 def _halved(plane: Plane) -> Plane:
-    """To half the size by MATLAB's antialiased bicubic kernel, borders mirrored.
+    """Halve the size with MATLAB's antialiased bicubic kernel, borders mirrored.
 
-    Each row, then each column, is one product of a matrix and a vector, as BasicSR's are: where a slope is
-    smooth, luma less its mean is nothing but rounding, and another order of the sum moves the result by
-    up to 0.05.
+    Each row, then each column, is a product of a matrix and a vector, as in BasicSR. On smooth slopes, luma
+    minus its mean is only rounding error, so another order of summation changes the result by up to 0.05.
     """
     pixels = _mirrored(torch.from_numpy(plane) / 255, 0)
     rows = torch.stack([taps.mv(_BICUBIC) for taps in pixels.unfold(0, len(_BICUBIC), 2)])

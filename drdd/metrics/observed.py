@@ -1,4 +1,4 @@
-"""A picture that is measured."""
+"""A picture to measure, with a cache of network features."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
@@ -9,9 +9,9 @@ T = TypeVar("T")
 
 
 class Observed:
-    """A picture that is measured, and what networks saw in it: each looks at it once.
+    """A picture to measure, and a cache of its features, so that each network runs once.
 
-    pixels: (H, W, 3) uint8, without the border that is left out.
+    pixels: (H, W, 3) uint8, after cropping the border.
     """
 
     def __init__(self, pixels: Pixels) -> None:

@@ -1,11 +1,11 @@
 """Perceptual distances that need no download, in the feature space of EfficientNet-Lite0 (features.py).
 
 - feature distance, of two pictures: the squared difference of their feature maps, each position's
-  channels scaled to length 1, averaged over positions and over five depths of the network. The form is
-  that of LPIPS without its learned weights (Zhang et al., CVPR 2018, eq. 1 with w = 1), in another
-  network, so its numbers are not LPIPS's.
-- Fréchet feature distance, of two sets: as FID compares them, in this network's 1280 pooled features,
-  so its numbers are not FID's.
+  channels scaled to length 1, averaged over positions and over five depths of the network. This is
+  the form of LPIPS without learned weights (Zhang et al., CVPR 2018, eq. 1 with w = 1), but with another
+  network, so its values are not comparable with LPIPS.
+- Fréchet feature distance, of two sets: computed like FID, but on this network's 1280 pooled features, so
+  its values are not comparable with FID.
 """
 
 from functools import cache
@@ -26,7 +26,7 @@ BLOCKS = (0, 2, 4, 10, 15)
 
 
 class Seen(NamedTuple):
-    """What the network sees in a picture.
+    """The features of a picture.
 
     maps: (C, h, w) at each of BLOCKS; pooled: (1280,), the last convolution's channels, averaged.
     """
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
 
 class Perception:
-    """Loads the network once, when it is made."""
+    """Computes features. The constructor loads the network."""
 
     def __init__(self) -> None:
         self._net = efficientnet()
@@ -64,7 +64,7 @@ perception = cache(Perception)
 
 
 def feature_distance(picture: Observed, target: Observed) -> float:
-    """Of two pictures of one size; NaN for sides under SIDE pixels."""
+    """Feature distance of two pictures of one size; NaN for sides under SIDE pixels."""
     if target.side < SIDE:
         return nan
     ours, theirs = (one.seen_by(perception()).maps for one in (picture, target))

@@ -1,4 +1,4 @@
-"""How a number is called and shown: rounded, signed, with its unit and the direction that is better."""
+"""How a number is shown: its label, rounding, sign, unit and better direction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ Ends = Sequence[float] | None
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """label: for a person; digits: decimals; unit: "" where there is none; lower: is lower better?"""
+    """How to show a number.
+
+    label: its name; digits: decimals; unit: or ""; lower: whether lower is better.
+    """
 
     label: str
     digits: int
@@ -22,12 +25,12 @@ class Quantity:
 
     @property
     def arrow(self) -> str:
-        """Which way is better."""
+        """The arrow of the better direction."""
         return LOWER if self.lower else HIGHER
 
     @property
     def heading(self) -> str:
-        """Such as "PSNR, RGB (dB)"; which way is better is said where lower is."""
+        """Such as "PSNR, RGB (dB)". The better direction is named if it is lower."""
         unit = f" ({self.unit})" if self.unit else ""
         return f"{self.label}{unit}{f' {LOWER}' if self.lower else ''}"
 
@@ -37,14 +40,14 @@ class Quantity:
         return f"{number:.{self.digits}f}".replace("-", MINUS)
 
     def change(self, number: float | None) -> str:
-        """With its sign; what rounds to 0 has none."""
+        """The number with its sign, which is omitted if it rounds to 0."""
         if number is None or not isfinite(number):
             return NONE
         text = f"{number:+.{self.digits}f}"
         return text[1:] if float(text) == 0 else text.replace("-", MINUS)
 
     def interval(self, ends: Ends, signed: bool = False) -> str:
-        """ "" where there is none."""
+        """The interval as text; "" without one."""
         if ends is None:
             return ""
         return " to ".join((self.change if signed else self.value)(end) for end in ends)

@@ -1,6 +1,6 @@
 """The paper's noise UNet: guided diffusion's (Dhariwal and Nichol 2021, arXiv 2105.05233).
 
-Its options also cover the UNet of DDPM (Ho et al. 2020) as it is found in diffusers.
+Its options also cover the UNet of DDPM (Ho et al. 2020) as implemented in diffusers.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class AdmConfig(NetworkConfig):
     """Level i has channels * multipliers[i] channels; each level after the first halves the size.
 
     attention: the rates of down-sampling at which attention is applied. head_channels: 0 for one
-    head. scale_shift: time scales and shifts after a norm; otherwise it is added before it.
-    resblock_updown: sizes change inside residual blocks; otherwise by a convolution, which pads
-    right and below only if `asymmetric`. time_shift, sine_first: of the time embedding.
+    head. scale_shift: the time embedding scales and shifts after a norm; otherwise it is added before it.
+    resblock_updown: residual blocks change the size; otherwise a convolution does, which pads only right
+    and below if `asymmetric`. time_shift, sine_first: options of the time embedding.
     """
 
     family = "adm"

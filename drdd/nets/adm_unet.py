@@ -75,7 +75,7 @@ class AdmUNet(nn.Module):
 
 
 class _Step(nn.Sequential):
-    """Layers in a row; residual blocks are told the time."""
+    """A sequence of layers. Residual blocks also get the time embedding."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # type: ignore[override]
         for layer in self:
@@ -130,7 +130,7 @@ class _Attention(nn.Module):
         self.proj_out = _zeroed(nn.Conv1d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        # As linear layers on (B, pixels, channels), which is how channels_last lies in memory.
+        # Linear layers on (B, pixels, channels), the memory layout of channels_last.
         rows = self.norm(x).flatten(2).transpose(1, 2)
         qkv = F.linear(rows, self.qkv.weight.squeeze(-1), self.qkv.bias)
         q, k, v = qkv.unflatten(-1, (self._heads, -1)).transpose(1, 2).chunk(3, dim=-1)

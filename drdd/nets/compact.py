@@ -23,9 +23,9 @@ class CompactConfig(NetworkConfig):
     """channels: width of each level; each level after the first halves the resolution.
 
     blocks: residual blocks a level, on the way down and again on the way up.
-    difference: an image enters as its difference to its condition, so that what the two share is there
-        once and free of the image's noise. The branch of the difference starts at zero: a fresh network
-        is the one for the condition alone, to the bit, and learns of the difference what helps.
+    difference: the input is the condition and the difference of image and condition, so that their common
+        part appears once and without the image's noise. The difference branch starts at zero: a new
+        network equals, to the bit, one for the condition alone.
     """
 
     family = "compact"

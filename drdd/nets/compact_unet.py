@@ -39,7 +39,7 @@ class CompactUNet(nn.Module):
         assert isinstance(last, nn.Conv2d)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
-        if config.difference:  # made last: all else is drawn as without it
+        if config.difference:  # made last, so that the other weights are drawn as without it
             self.difference = nn.Conv2d(4 * seen, widths[0], 3, padding=1, bias=False)
             nn.init.zeros_(self.difference.weight)
 

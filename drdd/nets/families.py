@@ -1,4 +1,4 @@
-"""All families of networks, and what is done with a network of any of them."""
+"""All network families, and the operations on a network of any family."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ FILES = (adm, compact, rddm)
 
 
 def described(config: NetworkConfig) -> dict[str, Any]:
-    """Plain settings, from which `network_config` makes the same configuration."""
+    """The configuration as settings, from which `network_config` makes it again."""
     return {"family": config.family} | asdict(config)
 
 
@@ -47,8 +47,8 @@ def build(config: NetworkConfig) -> "nn.Module":
 def training_format(net: "nn.Module", device: "torch.device", bf16: bool) -> "torch.memory_format":
     """The memory format in which `net` trains fastest: channels_last, with one exception.
 
-    In float32 on a CPU the weight gradients of maps as wide as the paper's networks have are several
-    times slower in it (benchmarks/model.py).
+    The exception: in float32 on a CPU, the weight gradients of maps as wide as those of the paper's
+    networks are several times slower in it (benchmarks/model.py).
     """
     import torch
 
@@ -58,7 +58,7 @@ def training_format(net: "nn.Module", device: "torch.device", bf16: bool) -> "to
 
 
 def for_inference(net: "nn.Module") -> "nn.Module":
-    """`net` in evaluation mode, as fast as it is without a change of its function."""
+    """`net` in evaluation mode, in its fastest form that computes the same function."""
     import torch
 
     config = _config_of(net)

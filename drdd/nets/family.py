@@ -1,6 +1,6 @@
-"""How a family of networks is added: one configuration, of which params.yaml may set a part.
+"""The interface of a network family: a configuration whose settings come from params.yaml.
 
-All who read params.yaml import the files of families, so these import torch where a network is made.
+Reading params.yaml imports the files of all families, so they import torch only where a network is made.
 """
 
 from abc import ABC, abstractmethod
@@ -31,13 +31,12 @@ Config = TypeVar("Config", bound="type[NetworkConfig]")
 
 @dataclass(frozen=True)
 class NetworkConfig(ABC):
-    """All that a network is made from. A subclass is a frozen dataclass under `@family`.
+    """The configuration of a network. A subclass is a frozen dataclass decorated with `@family`.
 
-    A field that is annotated with a pydantic `Field` is a setting of params.yaml, in its range; the
-    others follow from what the network is for, or from the checkpoint that it is read from.
-    family: the name. wide: whether maps are as wide as the paper's, see `training_format`.
-    in_channels: 3 for an image, 6 for an image with its condition below; out_channels: 3, or 6 for
-    two heads.
+    A field annotated with a pydantic `Field` is a setting of params.yaml with its range; the others depend
+    on the role of the network or come from a checkpoint.
+    family: the name; wide: whether feature maps are as wide as the paper's, see `training_format`;
+    in_channels: 3 for an image, 6 for an image and its condition; out_channels: 3, or 6 for two heads.
     """
 
     family: ClassVar[str]
@@ -58,16 +57,16 @@ class NetworkConfig(ABC):
         """
 
     def with_difference(self) -> Self:
-        """For an image beside its condition: with the family's way to see their difference, if any."""
+        """This configuration with the difference input of image and condition, if the family has one."""
         return self
 
     def for_inference(self, net: "nn.Module") -> "nn.Module":
-        """A network of this configuration, or a faster one of the same function."""
+        """`net`, or a faster network that computes the same function."""
         return net
 
 
 class NetworkSettings(Section):
-    """What params.yaml says of a network."""
+    """The section of a network in params.yaml."""
 
     family: str
 
@@ -79,11 +78,11 @@ class NetworkSettings(Section):
 
 FAMILIES: dict[str, type[NetworkConfig]] = {}
 SETTINGS: dict[str, type[NetworkSettings]] = {}
-"""By name, as the files of families are imported: `families.py` imports all."""
+"""By name, filled when the files of families are imported; `families.py` imports all."""
 
 
 def family(config: Config) -> Config:
-    """Declares a configuration to be a family. Raises ValueError for a name that is taken."""
+    """Register a configuration as a family. Raises ValueError for a name that is taken."""
     name = config.family
     if name in FAMILIES:
         raise ValueError(f"there are two families of networks called {name!r}")
@@ -94,7 +93,7 @@ def family(config: Config) -> Config:
 def network_config(
     family: str, in_channels: int, out_channels: int = 3, **fields: Any
 ) -> NetworkConfig:
-    """From plain settings, such as family "compact" with channels [48, 96]."""
+    """Make a configuration from settings, such as family "compact" with channels [48, 96]."""
     plain: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }
@@ -102,13 +101,13 @@ def network_config(
 
 
 def network_settings(family: str, **fields: Any) -> NetworkSettings:
-    """What params.yaml says, from plain settings; what they leave out has its default."""
+    """Make the section of a network from settings; missing ones have their defaults."""
     return SETTINGS[family](family=family, **fields)
 
 
 class _FamilySettings(NetworkSettings):
     def __reduce__(self) -> tuple[Any, ...]:
-        """The class is made here, so pickle does not find it by its name."""
+        """The class is created at run time, so pickle cannot find it by name."""
         return _unpickled, (FAMILIES[self.family], self.model_dump())
 
 

@@ -70,7 +70,7 @@ class RddmUNet(nn.Module):
 
 
 def standardised(net: nn.Module) -> nn.Module:
-    """A copy for inference, whose convolutions hold their standardised weights: nothing to redo."""
+    """A copy for inference whose convolutions store their standardised weights."""
     net = copy.deepcopy(net)
     for module in list(net.modules()):
         for name, child in module.named_children():
@@ -134,7 +134,7 @@ class _ChannelNorm(nn.Module):
 
 
 class _LinearAttention(nn.Module):
-    """Attention in time linear in the pixels (Shen et al. 2018): softmax of q and of k apart."""
+    """Attention in time linear in the pixels (Shen et al. 2018): separate softmax of q and of k."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class _FullAttention(nn.Module):
 def _heads(x: Tensor, qkv: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
     """(B, C, H, W) -> q, k, v, (B, heads, H * W, d) each.
 
-    A 1 x 1 convolution is a linear layer on rows of channels, which need no copy to become heads.
+    The 1 x 1 convolution is computed as a linear layer, whose output splits into heads without a copy.
     """
     rows = F.linear(x.flatten(2).transpose(1, 2), qkv.weight.flatten(1))
     q, k, v = rows.unflatten(-1, (3, HEADS, HEAD_CHANNELS)).permute(2, 0, 3, 1, 4)

@@ -69,7 +69,7 @@ def held_out(
 ) -> list[Held]:
     """The first `each` pairs by name of every group, as centre crops of `size` pixels.
 
-    A side shorter than `size` is extended by reflection at both ends. Each picture of a pair is cropped at
+    A side shorter than `size` is mirrored at both ends. Each picture of a pair is cropped at
     its own centre. Raises UserError when a picture cannot be read, TransientError when a store does not
     answer.
     """
