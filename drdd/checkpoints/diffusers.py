@@ -1,7 +1,7 @@
-"""The UNet2DModel of Hugging Face diffusers as our AdmUNet: its folder, its settings, its names.
+"""Read a UNet2DModel of Hugging Face diffusers as our AdmUNet.
 
-Such a folder holds config.json and diffusion_pytorch_model.safetensors, and often beside them
-scheduler_config.json (in a pipeline of subfolders: unet/ and scheduler/).
+Its folder holds config.json, diffusion_pytorch_model.safetensors and often scheduler_config.json (a
+pipeline has them in its subfolders unet/ and scheduler/).
 """
 
 import json
@@ -20,7 +20,7 @@ from drdd.nets.adm import AdmConfig
 UNET, SCHEDULER = "config.json", "scheduler_config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 PREDICTIONS = {"epsilon": "vp_epsilon", "v_prediction": "vp_v", "sample": "vp_x0"}
-# What AdmUNet has no counterpart of. A setting that is not in the file has diffusers' default.
+# Settings without a counterpart in AdmUNet. Settings that are not in the file have diffusers' defaults.
 _ONLY: dict[str, tuple[Any, ...]] = {
     "_class_name": ("UNet2DModel",),
     "in_channels": (3,),
@@ -63,10 +63,10 @@ _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": 
 
 
 def read_unet2d(folder: Path) -> tuple[AdmConfig, dict[str, Tensor], str | None]:
-    """Its configuration, its weights under our names, and the parameterization its scheduler names.
+    """The configuration, the weights under our names, and the parameterization of the scheduler.
 
-    The parameterization is None where there is no scheduler_config.json. Raises UserError for a folder that
-    is no UNet2DModel, and for one with a setting that AdmUNet has no counterpart of.
+    The parameterization is None without scheduler_config.json. Raises UserError if the folder is not a
+    UNet2DModel, or has a setting without a counterpart in AdmUNet.
     """
     inner = folder / "unet" if (folder / "unet" / UNET).is_file() else folder
     settings = _json(inner / UNET)
@@ -78,7 +78,7 @@ def read_unet2d(folder: Path) -> tuple[AdmConfig, dict[str, Tensor], str | None]
 
 
 def unet2d_config(settings: Mapping[str, Any], origin: str) -> AdmConfig:
-    """From the content of config.json. origin: the file, for errors."""
+    """The configuration from the content of config.json. origin: the file, for error messages."""
     wrong = [
         f"{name} is {settings[name]!r}, not {' or '.join(map(repr, allowed))}"
         for name, allowed in _ONLY.items()
@@ -122,7 +122,7 @@ def unet2d_config(settings: Mapping[str, Any], origin: str) -> AdmConfig:
 
 
 def unet2d_names(weights: Mapping[str, Tensor], config: AdmConfig) -> dict[str, Tensor]:
-    """The tensors under our names and shapes. One that is not known keeps its name."""
+    """The tensors under our names and shapes. An unknown tensor keeps its name."""
     last = f"middle_block.{1 + config.middle_attention}."
     ends = (*_ENDS, (r"^mid_block\.resnets\.1\.", last))
     place = _place(config)
@@ -162,7 +162,7 @@ def _head_by_head(parts: list[Tensor], config: AdmConfig) -> Tensor:
 
 
 def _place(config: AdmConfig) -> Callable[[re.Match[str]], str]:
-    """(down or up, level, what, index) -> the step among input_blocks or output_blocks."""
+    """(down or up, level, what, index) -> its index in input_blocks or output_blocks."""
     blocks, levels = config.blocks, len(config.multipliers)
 
     def place(found: re.Match[str]) -> str:

@@ -24,9 +24,9 @@ FORMAT = "drdd-3"
 
 @dataclass(frozen=True)
 class Model:
-    """The method, its networks in evaluation mode, and how to sample with them.
+    """A method and its networks in evaluation mode.
 
-    nets: of each of the method's stages. Height and width of pictures must be multiples of `factor`.
+    nets: by stage of the method. Height and width of pictures must be multiples of `factor`.
     """
 
     nets: Mapping[str, nn.Module]
@@ -41,7 +41,7 @@ class Model:
     def restore(self, degraded: Tensor, draw: Draw) -> Tensor:
         """Restore (B, 3, H, W) in [-1, 1], H and W multiples of `factor`.
 
-        Raises UserError for another shape, and for values that are no finite numbers.
+        Raises UserError for another shape, and for non-finite values.
         """
         if degraded.ndim != 4 or degraded.shape[1] != 3:
             raise UserError(f"images must be (B, 3, H, W), got {tuple(degraded.shape)}")
@@ -64,7 +64,7 @@ def save_model(
     sampling: Sampling,
     tasks: Sequence[str],
 ) -> None:
-    """weights, configs: by network, "residual" and "noise"; one of them where the method has one.
+    """Write a model folder. weights, configs: by network of the method, such as "residual" and "noise".
 
     The same content gives the same bytes.
     """
@@ -87,7 +87,7 @@ def save_model(
 
 @dataclass(frozen=True)
 class Saved:
-    """What a model folder holds. weights, networks: by part, "residual" and "noise"."""
+    """The content of a model folder. weights, networks: by part, such as "residual" and "noise"."""
 
     weights: Mapping[str, dict[str, Tensor]]
     networks: Mapping[str, NetworkConfig]
@@ -96,7 +96,7 @@ class Saved:
 
 
 def read_model(folder: Path) -> Saved:
-    """Raises UserError when the folder is no model, or one of another format."""
+    """Raises UserError when the folder is not a model or has another format."""
     try:
         config = json.loads((folder / CONFIG).read_text())
         tensors = load_file(folder / WEIGHTS)
@@ -117,7 +117,7 @@ def read_model(folder: Path) -> Saved:
 
 
 def load_model(folder: Path) -> Model:
-    """Raises UserError when the folder is no model or its weights do not fit its configuration."""
+    """Raises UserError when the folder is not a model or its weights do not fit its configuration."""
     saved = read_model(folder)
     try:
         method = find(saved.sampling.method)(saved.sampling)

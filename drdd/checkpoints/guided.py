@@ -1,6 +1,6 @@
-"""The sizes of guided diffusion's UNet (Dhariwal and Nichol 2021), read off its weights.
+"""Infer the sizes of guided diffusion's UNet (Dhariwal and Nichol 2021) from its weights.
 
-Our AdmUNet names its parameters as guided diffusion does, so there is nothing to rename.
+Our AdmUNet uses the parameter names of guided diffusion, so no tensor is renamed.
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from drdd.nets.adm import AdmConfig
 
 
 def adm_config(weights: Mapping[str, Tensor], head_channels: int = 64) -> AdmConfig:
-    """Sizes from guided diffusion's weights, all but the channels of a head, which leave no trace.
+    """The configuration from the weights, which reveal all sizes but the channels of an attention head.
 
-    Raises KeyError for a tensor that is missing.
+    Raises KeyError for a missing tensor.
     """
     channels, in_channels = weights["input_blocks.0.0.weight"].shape[:2]
     base = weights["time_embed.0.weight"].shape[1]
@@ -41,10 +41,10 @@ def adm_config(weights: Mapping[str, Tensor], head_channels: int = 64) -> AdmCon
 
 
 def _blocks(weights: Mapping[str, Tensor], count: int) -> int:
-    """Residual blocks a level: where the size first changes, by a convolution or in a block.
+    """The number of residual blocks per level, inferred from the first change of size.
 
-    count: of input blocks. Blocks that change the size look like any other on the way down; on the
-    way up they stand behind the last of a level's `blocks` + 1 steps.
+    count: of input blocks. On the way down, blocks that change the size look like others; on the way up
+    they follow the last of a level's `blocks` + 1 steps.
     """
     for i in range(count):
         if f"input_blocks.{i}.0.op.weight" in weights:

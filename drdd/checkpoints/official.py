@@ -1,8 +1,8 @@
-"""The authors' checkpoints (DRDD_AiO5.pt) in our format.
+"""Read the authors' checkpoints (DRDD_AiO5.pt).
 
-Such a file holds {model, ema, opt0, opt1, step}; `ema` holds the averaged weights, which the
-authors sample with. Parts: `res_model.unet.*` (RDDM's UNet) and `noise_model.*` (guided diffusion's,
-conditioned on I_in), beside buffers of the schedule, which follow from its formulas.
+Such a file holds {model, ema, opt0, opt1, step}; the authors sample with `ema`, the averaged weights.
+Parts: `res_model.unet.*` (RDDM's UNet) and `noise_model.*` (guided diffusion's, conditioned on I_in), and
+buffers of the schedule, which its formulas give.
 """
 
 import re
@@ -50,7 +50,7 @@ _RENAMED = (
 
 @dataclass(frozen=True)
 class Official:
-    """What `save_model` takes, for the networks "residual" and "noise"."""
+    """The arguments of `save_model` for the networks "residual" and "noise"."""
 
     weights: dict[str, dict[str, Tensor]]
     configs: dict[str, NetworkConfig]
@@ -58,10 +58,10 @@ class Official:
 
 
 def read_official(path: Path, noise_level: float = 1.0, head_channels: int = 64) -> Official:
-    """The averaged weights of an official checkpoint; sizes are read off the weights.
+    """The averaged weights of an official checkpoint; sizes are inferred from the weights.
 
-    noise_level: s, the root of the authors' `sum_scale`: 1 for DRDD_AiO5.pt. Raises UserError in one
-    sentence when the file holds something else, or its tensors are not exactly the networks'.
+    noise_level: s, the square root of the authors' `sum_scale`: 1 for DRDD_AiO5.pt. Raises UserError when
+    the file holds something else, or not exactly the tensors of the networks.
     """
     tensors = _averaged(path)
     residual = residual_names({k.removeprefix(RESIDUAL): v for k, v in _part(tensors, RESIDUAL)})
@@ -111,7 +111,7 @@ def residual_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def rddm_config(weights: Mapping[str, Tensor]) -> RddmConfig:
-    """Sizes from the weights, under our names. Raises KeyError for a tensor that is missing."""
+    """The configuration from weights under our names. Raises KeyError for a missing tensor."""
     dim, in_channels = weights["stem.weight"].shape[:2]
     levels = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("down."))
     widths = [weights[f"down.{i}.resample.weight"].shape[0] for i in range(levels)]

@@ -1,4 +1,4 @@
-"""Checkpoint files of others, read safely: tensors alone, never code."""
+"""Read checkpoint files of others safely: tensors only, never code."""
 
 import re
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from drdd.errors import UserError
 
-# How torch's restricted unpickler names what it refuses to build or call.
+# The names of refused objects in errors of torch's restricted unpickler.
 _CODE = re.compile(
     r"(?:unsupported(?: global:)? GLOBAL|unrecognized function) (\S+)", re.IGNORECASE
 )
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What a .safetensors, or a torch .pt or .pth, file holds; tensors on the CPU.
+    """The content of a .safetensors file or a .pt or .pth file of torch, with tensors on the CPU.
 
-    Raises UserError when the file is missing, cut short, or holds anything but plain data: no code
-    of a checkpoint is ever run.
+    Raises UserError when the file is missing, truncated, or holds anything but plain data: code in a
+    checkpoint is never run.
     """
     try:
         if path.suffix == ".safetensors":
@@ -29,7 +29,7 @@ def read_checkpoint(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such file") from None
-    except Exception as error:  # a file that is no pickle ends the unpickler in any way it likes
+    except Exception as error:  # a file that is not a pickle can raise anything
         if found := _CODE.search(str(error)):
             raise UserError(
                 f"{path}: holds code or objects besides tensors and plain data, which is refused "
@@ -41,9 +41,9 @@ def read_checkpoint(path: Path) -> Any:
 
 
 def check_weights(net: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
-    """Raises UserError, in one sentence, unless `weights` are exactly the tensors of `net`.
+    """Raises UserError unless `weights` are exactly the tensors of `net`.
 
-    what: names the file and the network in the error.
+    what: names the file and the network in the error message.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -75,6 +75,6 @@ def _few(names: list[str]) -> str:
 
 
 def _last(error: Exception) -> str:
-    """What torch's long explanation comes to, if it is one."""
+    """The essential line of a long error message of torch."""
     said = str(error).partition("WeightsUnpickler error:")[2] or str(error)
     return (said.strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,4 +1,4 @@
-"""A stage's weights.safetensors: it says of itself which networks are in it."""
+"""The weights.safetensors of a stage, which includes the configurations of its networks."""
 
 import json
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from drdd.nets.families import NetworkConfig, described, network_config
 def write_trained(
     path: Path, weights: Mapping[str, Tensor], networks: Mapping[str, NetworkConfig]
 ) -> None:
-    """networks: "residual", "noise", or both where one module holds them under these names.
+    """networks: "residual", "noise", or both if one module contains them under these names.
 
-    None where a method has no such stage. The same content gives the same bytes.
+    Empty if the method has no such stage. The same content gives the same bytes.
     """
     tensors = {name: value.float().contiguous() for name, value in weights.items()}
     said = {part: described(networks[part]) for part in sorted(networks)}

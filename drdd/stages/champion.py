@@ -1,7 +1,7 @@
-"""The model that a candidate is compared with: what publish.alias points to, and how it did.
+"""The champion: the published model, at publish.alias, with which a candidate is compared.
 
-It is no dependency in dvc.yaml: each publication moves the alias, so the stage would be out of date
-after every run, for ever.
+It is not a dependency in dvc.yaml: each publication moves the alias, so the stage would be out of date
+after every run.
 """
 
 import io
@@ -23,17 +23,17 @@ from drdd.stages.paths import CANDIDATE, IMAGES
 
 @dataclass(frozen=True)
 class Champion:
-    """record: as judgement takes it; params: as published."""
+    """record: as gates.judgement takes it; params: of the published version."""
 
     record: ChampionRecord
     params: Mapping[str, Any]
 
 
 def find_champion(params: Params) -> Champion | None:
-    """None when the alias points to nothing.
+    """The champion, or None when the alias does not exist.
 
-    A candidate that the alias points to already is compared with what it was compared with when it was
-    published, so that judging it again gives the same bytes.
+    If the alias already points to the candidate, the champion is the one that the candidate was compared
+    with when it was published, so that judging again gives the same bytes.
     """
     with reachable(params.publish.registry):
         registry = Registry.open(params.publish.registry)
@@ -49,7 +49,7 @@ def find_champion(params: Params) -> Champion | None:
 
 
 def is_candidate(version: Version) -> bool:
-    """Whether it holds the very model that evaluate left, whatever else it was published with."""
+    """Whether the version holds exactly the model of the evaluate stage; its other files may differ."""
     listed = {path.name: file_of(path) for path in sorted(CANDIDATE.iterdir())}
     return all(version.files.get(name) == file for name, file in listed.items())
 

@@ -1,4 +1,4 @@
-"""check: the whole of params.yaml is valid, and every corpus and checkpoint it names is there."""
+"""check: validate params.yaml, and check that all corpora and checkpoints in it exist."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def check(params: Params, reporter: Reporter) -> None:
         )
     if missing:
         raise UserError("\n  ".join(["params.yaml:", *missing]))
-    # The output is constant: a change of params reruns this stage and only what reads the change.
+    # The output is constant, so a change of params reruns this stage and only those that read the change.
     write_bytes(Path("data/params.ok"), b"params.yaml is valid\n")
 
 

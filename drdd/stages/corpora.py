@@ -1,4 +1,4 @@
-"""What ingest and ingest_pairs have in common: files into shards, then the table, the card and a word."""
+"""Common parts of ingest and ingest_pairs: write shards, the table of members and the data card."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def into_shards(
     deduplicate: Callable[[Sequence[Known]], list[str | None]],
     progress: Callable[[int], None],
 ) -> IngestResult:
-    """progress: called with files done."""
+    """Decode `files` and write shards to `folder`. progress: called with the number of files done."""
     # The products of near_duplicates are small: BLAS threads would spin on cores that decode files.
     with writing(folder) as writer, threadpool_limits(limits=1, user_api="blas"):
         return store(decoded_files(files, limits(settings)), writer, deduplicate, progress)
@@ -46,7 +46,7 @@ def describe(
     members: Sequence[Pair],
     rejected: Sequence[Rejected],
 ) -> str:
-    """Write MEMBERS and the data card; a line on what was found."""
+    """Write MEMBERS and the data card. Returns a line that summarises them."""
     write_pairs(folder / MEMBERS, members)
     known = read_known([folder])
     pairs = len(members) if members[0].input else None
@@ -59,6 +59,6 @@ def describe(
 
 
 def some(rejected: Sequence[Rejected]) -> str:
-    """The first few, in words."""
+    """The first few rejections as text."""
     more = f"; and {len(rejected) - NAMED} more" if len(rejected) > NAMED else ""
     return "; ".join(f"{one.name}: {one.reason}" for one in rejected[:NAMED]) + more

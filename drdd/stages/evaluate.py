@@ -1,4 +1,4 @@
-"""evaluate: the candidate model, deployed on Ray Serve, restores every held-out picture."""
+"""evaluate: restore every held-out picture with the candidate model, deployed on Ray Serve."""
 
 import time
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def evaluate(params: Params, reporter: Reporter) -> None:
 
 
 def _assemble(params: Params) -> None:
-    """The candidate model folder: exactly what publish would publish."""
+    """Write the candidate model folder, which publish publishes as it is."""
     noise, noise_networks = read_trained(NOISE / WEIGHTS)
     residual, residual_networks = read_trained(RESIDUAL / WEIGHTS)
     save_model(
@@ -75,13 +75,15 @@ def _assemble(params: Params) -> None:
 def _restored(
     handle: DeploymentHandle, batch: HeldOutBatch, library: Library
 ) -> Iterator[Restored]:
-    """One batch at a time; the latency of its pictures is the batch's, as a client would see it."""
+    """Restore one batch. The latency of its pictures is that of the request, as a client sees it."""
     degraded = [library.pixels(pair.input) for pair in batch.pairs]
     begin = time.monotonic()
     restorations = handle.restore_batch.remote(degraded, Options(states=True)).result()
     seconds = time.monotonic() - begin
     for pair, pixels, restoration in zip(batch.pairs, degraded, restorations, strict=True):
-        target = covering(library.pixels(pair.target), pixels.shape)  # where scenes differ
+        target = covering(
+            library.pixels(pair.target), pixels.shape
+        )  # the scenes of unaligned pairs differ in size
         yield Restored(batch.task, pair, pixels, target, restoration, seconds, len(batch.pairs))
 
 

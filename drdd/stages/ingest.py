@@ -1,4 +1,4 @@
-"""ingest@corpus: a source of clean images becomes shards, a data card and a quarantine table."""
+"""ingest@corpus: turn a source of clean images into shards, a data card and a quarantine table."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""ingest_pairs@corpus: degraded and clean images become shards, a table of pairs and a data card."""
+"""ingest_pairs@corpus: turn degraded and clean images into shards, a table of pairs and a data card."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""prepare@task: the task's pairs: its share of the training pairs, and all held-out ones.
+"""prepare@task: choose the task's share of the training pairs, and all held-out pairs.
 
-Degraded versions are made here, once; pairs of paired corpora are only chosen.
+Degraded inputs are made here, once; pairs of paired corpora are only selected.
 """
 
 import sys
@@ -47,7 +47,7 @@ def prepare(params: Params, reporter: Reporter, name: str) -> None:
 
 
 def _key(pair: Pair) -> str:
-    """What the choice of a subset follows: content alone."""
+    """The key by which a subset is chosen; it depends on the content only."""
     return f"{pair.target}/{pair.input or pair.variant}"
 
 

@@ -1,4 +1,4 @@
-"""The prepared data of the workspace: what is learned from, what is held out, where its pictures are."""
+"""The prepared data of the workspace: training and held-out pairs, and the shards of their pictures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,7 +11,7 @@ Groups = dict[str, list[Pair]]
 
 
 def unpaired(split: str = TRAIN) -> Groups:
-    """The noise stage's pictures on one side of the split, as one group; of those held out maybe none."""
+    """The pictures of the noise stage on one side of the split, as one group; may be empty if held out."""
     return {UNPAIRED_GROUP: read_pairs(UNPAIRED if split == TRAIN else UNPAIRED_HELD_OUT)}
 
 
@@ -21,7 +21,7 @@ def paired(tasks: Iterable[str], split: str) -> Groups:
 
 
 def whereabouts(*sides: Mapping[str, Sequence[Pair]]) -> list[Address]:
-    """Of every shard that holds a picture of them, each shard once."""
+    """The address of each shard that holds a picture of these pairs, without repetition."""
     every = [pair for groups in sides for pairs in groups.values() for pair in pairs]
     folders = [CORPORA / corpus for corpus in sorted({pair.corpus for pair in every})]
     names = dict.fromkeys(name for groups in sides for name in groups)

@@ -1,4 +1,4 @@
-"""Where a result comes from: which data, what was trained on it, by which code."""
+"""The provenance of a result: data, training and code."""
 
 import json
 import subprocess
@@ -11,19 +11,19 @@ from drdd.stages.paths import CORPORA, CURVE, NOISE, PAIRS, RESIDUAL, SPLIT
 
 
 def git_revision() -> str:
-    """The commit, with "-dirty" when files differ from it; "" outside of a git checkout."""
+    """The commit, with "-dirty" if files differ from it; "" outside of a git checkout."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    # The run itself writes dvc.lock, which therefore says nothing about the code.
+    # dvc.lock is ignored, because the run itself changes it.
     changed = git("status", "--porcelain", "--", ".", ":!dvc.lock")
     return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
 
 
 def trained(params: Params) -> list[tuple[str, Path]]:
-    """What was trained, in words, and where."""
+    """(description, folder) of each trained stage."""
     if not _has_noise_stage():
         return [(f"{params.method} baseline, pairs", RESIDUAL)]
     noise = "pairs" if params.train.noise.data == "pairs" else "unpaired"
@@ -31,12 +31,12 @@ def trained(params: Params) -> list[tuple[str, Path]]:
 
 
 def _has_noise_stage() -> bool:
-    """Whether the method has one: its curve has points then."""
+    """Whether the method has a noise stage: its curve then has points."""
     return len((NOISE / CURVE).read_text().splitlines()) > 1
 
 
 def provenance(params: Params) -> dict[str, str]:
-    """By name, for a person."""
+    """The facts for people to read, by name."""
     train, corpora, tasks = (
         params.train,
         ", ".join(sorted(params.corpora)),
@@ -61,13 +61,13 @@ def provenance(params: Params) -> dict[str, str]:
 
 
 def corpus_cards() -> list[dict[str, Any]]:
-    """What ingest wrote about each corpus that is used, with its counts in the split."""
+    """The data cards of the corpora in use, with their counts in the split."""
     counts = json.loads((SPLIT / "card.json").read_text())
     return [card | counts[card["corpus"]] for card in _cards(CORPORA, counts)]
 
 
 def task_cards(params: Params) -> list[dict[str, Any]]:
-    """What prepare wrote about each task."""
+    """The cards that prepare wrote, one for each task."""
     return _cards(PAIRS, params.tasks)
 
 

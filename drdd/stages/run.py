@@ -1,4 +1,4 @@
-"""How every stage starts and ends: params checked, progress reported, errors said in one sentence."""
+"""Run a stage: load params, report progress, and print errors as one sentence."""
 
 import os
 import signal
@@ -16,14 +16,14 @@ EXITS = {"user": EXIT_USER, "transient": EXIT_TRANSIENT, "interrupted": EXIT_INT
 
 
 def run_stage(stage: str, body: Callable[[Params, Reporter], None]) -> None:
-    """Run one stage in the workspace that is the current folder; exits the process when it fails.
+    """Run one stage in the current folder, the workspace; exit the process when it fails.
 
-    stage: the name in dvc.yaml, with its key where it has one (prepare@rain).
-    Exit status: 2 for what the user must put right, 75 for what may pass when tried again, 130 when
+    stage: the name in dvc.yaml, with its key if it has one (prepare@rain).
+    Exit status: 2 for an error that the user must correct, 75 for one that a retry may solve, 130 when
     interrupted. An unexpected error keeps its traceback, with status 1.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    # Asked to stop: stop as on Ctrl-C, which a shell's background process would ignore.
+    # Handle SIGTERM like Ctrl-C, which background processes of a shell ignore.
     for asked in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, signal.default_int_handler)
     try:

@@ -1,4 +1,4 @@
-"""split: which pictures of all corpora train and which are held out, what leaks, what each task may use."""
+"""split: divide the pictures of all corpora into training and held-out ones, and remove leaks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -55,7 +55,7 @@ def split(params: Params, reporter: Reporter) -> None:
 
 
 def _members(params: Params) -> dict[str, list[Pair]]:
-    """Of every corpus, each on its side. Raises UserError with all names that are nowhere."""
+    """The pairs of every corpus with their side. Raises UserError, which lists all unknown names."""
     members, wrong = {}, []
     for key, name, origin in _origins(params):
         pairs = read_pairs(CORPORA / name / MEMBERS)
@@ -76,7 +76,7 @@ def _origins(params: Params) -> Iterator[tuple[str, str, Origin]]:
 
 
 def _refuse_holes(params: Params, kept: Members) -> None:
-    """Raises UserError with everything that would have nothing to train on, or to be judged by."""
+    """Raises UserError, which lists all corpora and tasks without training or held-out pictures."""
     said = []
     for name, task in params.tasks.items():
         corpora = task.paired or task.corpora

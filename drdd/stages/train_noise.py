@@ -1,9 +1,9 @@
-"""train_noise: the noise stage, on clean photographs alone unless its conditioning needs pairs."""
+"""train_noise: train the noise stage, on clean photographs only unless its conditioning needs pairs."""
 
 if __name__ == "__main__":
     from drdd.cluster.session import start_ahead
 
-    start_ahead(cpus=1)  # while what follows is imported
+    start_ahead(cpus=1)  # while the modules below are imported
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def train_noise(params: Params, reporter: Reporter) -> None:
 
 
 def account(origin: str, found: Pretrained) -> Table:
-    """What was loaded, skipped and made new, of every value."""
+    """A table of all values: loaded, skipped and new."""
     table = Table(box=None, title=f"the noise stage begins from {origin}", title_justify="left")
     for heading in ("what", "which", "tensors", "values"):
         table.add_column(heading, justify="left" if heading.startswith("wh") else "right")

@@ -1,9 +1,9 @@
-"""train_residual: one residual stage for all tasks, on their pairs; from random weights or a model's."""
+"""train_residual: train the residual stage on the pairs of all tasks, from random or published weights."""
 
 if __name__ == "__main__":
     from drdd.cluster.session import start_ahead
 
-    start_ahead(cpus=1)  # while what follows is imported
+    start_ahead(cpus=1)  # while the modules below are imported
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def train_residual(params: Params, reporter: Reporter) -> None:
             f"train_residual: {warm.said}", markup=False
         )
     job = replace(job, init_from=warm.folder)
-    warm_weights_of(job)  # a model that does not fit is refused here, not in a worker
+    warm_weights_of(job)  # refuse a model that does not fit here, not in a worker
     train_stage(job, networks_of(params, "residual"), RESIDUAL, reporter)
     write_json(START, {"warm_start": params.train.residual.warm_start, "version": warm.version})
     kept.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What train_noise and train_residual have in common: resume, run, keep the weights and the curve."""
+"""Common parts of train_noise and train_residual: run or resume training, and save weights and curve."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,21 @@ from drdd.stages.paths import BOARD, CHECKPOINTS, CURVE, LIVE, WEIGHTS
 from drdd.training.history import Point, Progress
 from drdd.training.job import Job, settings_of
 
-FORMAT = 2  # of what a checkpoint holds: those of another are never gone on from
-INDIFFERENT = {"checkpoint_every", "keep", "restarts", "min_workers"}  # to the result
+FORMAT = 2  # of checkpoints; a run never resumes from another format
+INDIFFERENT = {
+    "checkpoint_every",
+    "keep",
+    "restarts",
+    "min_workers",
+}  # settings that do not affect the result
 
 
 def train_stage(
     job: Job, networks: Mapping[str, NetworkConfig], folder: Path, reporter: Reporter
 ) -> None:
-    """Writes weights.safetensors (the EMA's) and curve.csv to `folder`, live numbers to its own place.
+    """Train, and write weights.safetensors (of the EMA) and curve.csv to `folder`, live metrics to LIVE.
 
-    networks: what the stage trains, by their parts of the model.
+    networks: those that the stage trains, by part of the model.
     """
     name = run_name(job)
     display = TrainingDisplay(Live(LIVE / job.stage, BOARD / name), reporter)
@@ -38,12 +43,12 @@ def train_stage(
 
 
 def _columns(curve: Sequence[Point]) -> list[str]:
-    """In the order in which they first appear."""
+    """Column names in order of first appearance."""
     return list(dict.fromkeys(name for point in curve for name in point))
 
 
 class TrainingDisplay:
-    """Shows training while it runs: on the terminal, to DVC and in TensorBoard."""
+    """Shows training in progress on the terminal, in DVC and in TensorBoard."""
 
     def __init__(self, live: Live, reporter: Reporter) -> None:
         self.live, self._reporter = live, reporter
@@ -53,7 +58,7 @@ class TrainingDisplay:
         self.live.begin(history)
 
     def report(self, progress: Progress) -> None:
-        """A disk that is full takes no numbers; that is said once, and is no reason to stop training."""
+        """Show a point. A full disk is reported once and does not stop training."""
         self._reporter.update(progress.images, progress.total, "images", note(progress.point))
         try:
             self.live.add(progress.point, draw_grid(progress.shown))
@@ -67,7 +72,7 @@ class TrainingDisplay:
 
 
 def skip_stage(stage: str, folder: Path) -> None:
-    """For a method without this stage: its outputs are there, and empty."""
+    """Write empty outputs, for a method without this stage."""
     live = Live(LIVE / stage, BOARD / f"{stage}-none")
     live.begin([])
     live.end()
@@ -76,12 +81,12 @@ def skip_stage(stage: str, folder: Path) -> None:
 
 
 def run_name(job: Job) -> str:
-    """The same for a run that goes on, another for one whose result would differ."""
+    """The name of a run: the same for a resumed run, another if the result would differ."""
     return f"{job.stage}-{_fingerprint(job)}"
 
 
 def _fingerprint(job: Job) -> str:
-    """Names the run by all that decides its result, so a changed run never resumes an old one."""
+    """A hash of everything that affects the result, so that a changed run never resumes an old one."""
     decides = [
         FORMAT,
         job.params.seed,
@@ -98,7 +103,7 @@ def _fingerprint(job: Job) -> str:
 
 
 def _digest(path: Path) -> str | dict[str, str]:
-    """Of a file, or of each file of a folder."""
+    """The SHA-256 of a file, or of each file of a folder."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
         return {str(file.relative_to(path)): str(_digest(file)) for file in files}

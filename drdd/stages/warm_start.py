@@ -1,7 +1,7 @@
-"""Which published model the residual stage begins from: asked once a run, and kept to its end.
+"""The published model from which the residual stage begins: resolved once a run, and kept until its end.
 
-The model is no dependency in dvc.yaml: each publication moves `champion`, so the stage would be out of
-date after every run, for ever.
+The model is not a dependency in dvc.yaml: each publication moves `champion`, so the stage would be out of
+date after every run.
 """
 
 import json
@@ -19,7 +19,7 @@ NONE, CHAMPION = "none", "champion"
 
 @dataclass(frozen=True)
 class WarmStart:
-    """version: its id, None for random weights; folder: a verified copy of it; said: for a person."""
+    """version: its id, None for random weights; folder: a verified copy; said: a message for the user."""
 
     version: str | None = None
     folder: Path | None = None
@@ -27,11 +27,11 @@ class WarmStart:
 
 
 def find_warm_start(params: Params, kept: Path) -> WarmStart:
-    """What train.residual.warm_start names in publish.registry.
+    """Resolve train.residual.warm_start in publish.registry.
 
-    kept: the file in which an unfinished run keeps its start: the alias may move before it is resumed.
-    Random weights where nothing is published yet as `champion`, or as the alias that this pipeline
-    itself publishes. Raises UserError for any other model that is not there.
+    kept: the file in which an unfinished run keeps the version, since the alias may move before it resumes.
+    Random weights are used while `champion`, or the alias to which this pipeline publishes, does not exist.
+    Raises UserError for any other model that does not exist.
     """
     ref, uri = params.train.residual.warm_start, params.publish.registry
     if ref == NONE:
