@@ -60,7 +60,7 @@ def summed_up(points: Sequence[Point], batch: int) -> dict[str, Any]:
 def steps(case: str, batch: int, compiled: bool, device: torch.device) -> list[Point] | None:
     """The points of a run; None where it does not fit the device's memory."""
     if compiled:
-        torch._dynamo.reset()
+        torch.compiler.reset()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""An automation of the Prefect server that notifies a webhook when a run ends."""
+"""The Prefect automation that calls a webhook when a run ends."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from flows.lost import FLOW
 
 NOTIFICATIONS = "drdd: notifications"
-BLOCK = "drdd"  # the Webhook block to notify
+BLOCK = "drdd"  # the Webhook block, which holds the URL
 ENDS = ("GateMissed", "Completed", "Failed", "Crashed", "Cancelled", "TimedOut")
 PAYLOAD = {
     "text": "drdd {{ flow_run.name }}: {{ flow_run.state.name }}. {{ flow_run.state.message }}",
@@ -25,10 +25,7 @@ PAYLOAD = {
 
 
 def notify(client: SyncPrefectClient, url: str) -> None:
-    """POST a JSON with the fields of PAYLOAD to `url` when a run ends.
-
-    A block stores the URL as a secret.
-    """
+    """POST a JSON of PAYLOAD's fields to `url` when a run ends. The URL is a secret of a Prefect block."""
     silence(client)
     block: Any = Webhook(url=SecretStr(url)).save(BLOCK, overwrite=True)
     ended = EventTrigger.model_validate(

@@ -17,6 +17,7 @@ from dvc.stage import Stage
 from dvc.stage.cache import RunCacheNotFoundError
 
 from drdd.errors import TransientError
+from drdd.files import atomic_path
 from flows.dvc_internals import run_cache_key
 
 AWAY = "`drdd doctor` shows which service does not answer; then start the run again"
@@ -81,9 +82,11 @@ def restore_cached(repo: Repo, stage: Stage, key: str) -> bool:
     if remote is not None and not folder.exists():
         url = _remote_entry(remote, key)
         for path in remote.fs.find(url) if remote.fs.exists(url) else []:
-            folder.mkdir(parents=True, exist_ok=True)
-            remote.fs.get_file(path, str(folder / Path(path).name))
-    found = list(folder.iterdir()) if folder.exists() else []
+            with atomic_path(folder / Path(path).name) as copied:
+                remote.fs.get_file(path, str(copied))
+    if not folder.exists():
+        return False
+    found = [path for path in folder.iterdir() if not path.name.startswith(".")]  # whole ones
     stage.save_deps()
     try:
         outs = [out for path in found for out in yaml.safe_load(path.read_text())["outs"]]
@@ -93,6 +96,8 @@ def restore_cached(repo: Repo, stage: Stage, key: str) -> bool:
         repo.stage_cache.restore(stage, pull=remote is not None)
     except (RunCacheNotFoundError, CollectCacheError):
         return False
+    except (yaml.YAMLError, KeyError, TypeError):
+        return False  # a damaged entry, which DVC deletes when the stage runs
     return True
 
 

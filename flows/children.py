@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-ENDING = threading.Event()  # set when this process ends: start and retry nothing
-GRACE_S = 7.0  # for a last checkpoint; a cancelled run ends within ten seconds
+ENDING = threading.Event()  # this process ends: start nothing, retry nothing
+GRACE_S = 7.0  # for a last checkpoint; a cancelled run is over within ten seconds
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def stopping_children() -> Iterator[None]:
 def stop(pids: Iterable[int]) -> None:
     """End these processes and all their children.
 
-    They get SIGTERM first, so that Ray jobs end and checkpoints are saved, and are killed if they remain.
+    They get SIGTERM first, so that Ray jobs end and checkpoints stay whole, and SIGKILL after GRACE_S.
     """
     processes = []
     for pid in pids:

@@ -22,19 +22,26 @@ out = Console(highlight=False)
 def run(
     override: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A param for this run alone; repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a param for this run only; repeatable."
+        ),
     ] = None,
     preset: PresetOption = None,
-    rev: Annotated[str, typer.Option(help="A commit, tag or branch; the files as they are.")] = "",
-    target: Annotated[str, typer.Option(help="Up to this stage of dvc.yaml.")] = "",
+    rev: Annotated[
+        str, typer.Option(help="A commit, tag or branch; default: the folder as it is.")
+    ] = "",
+    target: Annotated[
+        str, typer.Option(help="Run only this stage of dvc.yaml and what it depends on.")
+    ] = "",
     keep: Annotated[
-        list[str] | None, typer.Option(help="A stage that is left as it is; repeatable.")
+        list[str] | None,
+        typer.Option(help="Use this stage's outputs as dvc.lock has them; repeatable."),
     ] = None,
-    force: Annotated[bool, typer.Option(help="Make everything anew.")] = False,
+    force: Annotated[bool, typer.Option(help="Run every stage again.")] = False,
     publish: Annotated[bool, typer.Option(help="Publish a version.")] = True,
-    promote: Annotated[bool, typer.Option(help="Move the alias if all gates are passed.")] = True,
+    promote: Annotated[bool, typer.Option(help="Move the alias if every gate is passed.")] = True,
 ) -> None:
-    """Run drdd/full-pipeline and watch it to the end."""
+    """Run the pipeline as the flow drdd/full-pipeline, and show it to its end."""
     _find_server()
     from prefect.client.orchestration import get_client
 
@@ -58,7 +65,7 @@ def run(
     try:
         finished = watch(started, out)
     except KeyboardInterrupt:
-        out.print("\nno longer watching; the run itself goes on")
+        out.print("\nno longer watching; the run continues")
         raise
     with get_client(sync_client=True) as client:
         if rows := metrics(client, finished.id):
@@ -76,10 +83,10 @@ def sweep(
     axes: Annotated[list[str], typer.Argument(metavar="KEY=VALUE,VALUE,...")],
     preset: PresetOption = None,
 ) -> None:
-    """Run all combinations of some params, such as tasks.rain.pairs=0.05,0.25 method=drdd,coupled.
+    """Run each combination of values, such as tasks.rain.pairs=0.05,0.25 method=drdd,coupled.
 
-    What several runs have in common is made once. Ends in a table and a page; `dvc exp show` has
-    the runs as well.
+    Stages that several runs share run once. Prints a table and writes a page; `dvc exp show` lists
+    the runs too.
     """
     _find_server()
     from prefect.client.orchestration import get_client
@@ -113,10 +120,10 @@ def sweep(
 
 def notify(
     url: Annotated[
-        str, typer.Argument(help="Where to POST a JSON when a run ends; - for nowhere.")
+        str, typer.Argument(help="Gets a POST of JSON when a run ends; - removes the webhook.")
     ],
 ) -> None:
-    """Tell a webhook how runs end. The URL is kept by the Prefect server, as a secret."""
+    """Set or remove the notification webhook. The Prefect server keeps the URL as a secret."""
     _find_server()
     from prefect.client.orchestration import get_client
 
@@ -128,7 +135,7 @@ def notify(
             silence(client)
         else:
             tell(client, url)
-    out.print("nobody is told any more" if url == "-" else "the webhook is told how runs end")
+    out.print("the webhook is removed" if url == "-" else "the webhook is set")
 
 
 def _find_server() -> None:

@@ -1,4 +1,4 @@
-"""Checks before a run counts as completed."""
+"""The checks that a run must pass before it is Completed."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def verify_outputs(names: Iterable[str]) -> None:
 
 
 def is_unpublished() -> bool:
-    """Whether the version that the publish stage recorded is missing or incomplete in the registry."""
+    """Whether the version that publish noted in PUBLISHED is not complete in the registry."""
     published = json.loads(PUBLISHED.read_text())
     with reachable(published["registry"]):
         registry = Registry.open(published["registry"])
@@ -55,6 +55,6 @@ def not_promoted() -> list[str]:
     return list(published["missed"]) if published["asked"] else []
 
 
-def serves_here() -> bool:
-    """Whether this run deploys the service, rather than a separate system."""
-    return "DRDD_SERVE_PORT" in os.environ
+def has_service() -> bool:
+    """Whether a run deploys a service, or asks one that is deployed elsewhere."""
+    return not {"DRDD_SERVE_PORT", "DRDD_SERVICE"}.isdisjoint(os.environ)

@@ -1,7 +1,7 @@
-"""Save the results of a run as a DVC experiment: a commit on no branch, listed by `dvc exp show`.
+"""The result of a run as a DVC experiment: a commit on no branch, which `dvc exp show` lists.
 
-`dvc exp save` cannot be used: it needs every output in the workspace, and its notes are in refs shared by
-all worktrees of a repository, so two runs could not end at the same time.
+The commit and its ref are written with git, not by `dvc exp save`: that needs every output in the
+workspace, and uses refs that all worktrees of a repository share: two runs could not end at once.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,7 @@ from flows.graph import LOCK
 
 
 def save(workspace: Path, baseline: str, name: str) -> str | None:
-    """Save the experiment and return its name. Runs with identical results share one experiment.
-
-    Returns None when nothing differs from the baseline commit.
-    """
+    """The experiment's name, or that of an identical one; None when nothing differs from the commit."""
     tree = worktree_tree(workspace)
     if tree == git(workspace, "rev-parse", f"{baseline}^{{tree}}"):
         return None
@@ -36,7 +33,7 @@ def save(workspace: Path, baseline: str, name: str) -> str | None:
 
 
 def resume(workspace: Path, baseline: str) -> None:
-    """Start from the dvc.lock of an earlier run on the same files, if there is one."""
+    """Take the dvc.lock of the newest experiment that began with the same files, if there is one."""
     tree = worktree_tree(workspace)
     for _, commit in _known(workspace, baseline):
         changed = git(workspace, "diff-tree", "-r", "--name-only", tree, f"{commit}^{{tree}}")

@@ -1,4 +1,4 @@
-"""The git commands that runs need."""
+"""Calls of git."""
 
 import os
 import subprocess

@@ -1,7 +1,7 @@
-"""Restart runs whose process was killed or whose machine died.
+"""Restarts runs whose process is gone, because it was killed or its machine died.
 
-Every run sends a heartbeat to the server each HEARTBEAT_S. `flows.worker` restarts runs that stopped
-sending them; with a standard Prefect worker, `python -m flows.lost` does.
+A run sends the server a heartbeat every HEARTBEAT_S. `flows.worker` restarts the runs that stopped doing
+so; beside Prefect's own worker, `python -m flows.lost` does.
 """
 
 import logging
@@ -33,15 +33,17 @@ from prefect.types import DateTime
 FLOW = "drdd"
 HEARTBEAT, HEARTBEAT_S = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", 30  # set where flows run
 SILENCE_S = 3.0 * HEARTBEAT_S + 5
-OLD = timedelta(days=1)  # older crashes are not restarted
+OLD = timedelta(days=1)  # an older crash is left alone
 LOOK_EVERY_S = 10.0
-LOOKED = Path(gettempdir()) / "drdd-looked"  # its time shows a probe that this process works
+LOOKED = (
+    Path(gettempdir()) / "drdd-looked"
+)  # touched at each check: a liveness probe reads its time
 WORD = "its process was lost; it goes on where it stopped"
 log = logging.getLogger("drdd.lost")
 
 
 def look_after() -> None:
-    """Restart lost runs, forever. Server outages are not counted as missed heartbeats."""
+    """Runs for ever. Outages of the server are not counted as missed heartbeats."""
     answered = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
@@ -55,9 +57,9 @@ def look_after() -> None:
 
 
 def take_up(client: SyncPrefectClient, watched_s: float) -> list[str]:
-    """Reschedule lost runs, and mark those that were being cancelled as cancelled. Returns their names.
+    """Restart lost runs, and end lost runs that were being cancelled; the names of both.
 
-    watched_s: seconds for which the server has answered; a run may be alive if its silence is shorter.
+    watched_s: for how long the server has answered; a run that was silent for no longer may be alive.
     """
     taken = []
     for run in _unfinished(client):
@@ -91,7 +93,7 @@ def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
 
 
 def _lives(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Whether the run has recently sent a heartbeat or changed its state."""
+    """Whether it changed its state or sent a heartbeat in the last SILENCE_S."""
     now = DateTime.now("UTC")
     since = now.subtract(seconds=SILENCE_S)
     if run.state is not None and run.state.timestamp > since:

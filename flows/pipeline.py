@@ -90,7 +90,7 @@ def pipeline(
 
 
 def _run(listed: Sequence[graph.Stage], policy: RunPolicy) -> dict[str, str]:
-    """Run the stages. Returns the outcome of each; all outputs and the version then exist.
+    """The outcome of each stage; all outputs are there afterwards, and the published version is complete.
 
     Raises the error of the first stage that failed.
     """
@@ -112,7 +112,7 @@ def _run(listed: Sequence[graph.Stage], policy: RunPolicy) -> dict[str, str]:
 
 
 def _push(policy: RunPolicy) -> None:
-    """Push outputs that did not reach DVC's remote when their stages tried to push them."""
+    """Wait for the pushes that run beside later stages, and repeat those that failed."""
     again = replace(policy, current=frozenset(), keep=frozenset(), force=False)
     for stage in processes.unpushed():
         run_stage.submit(stage, again, {}, pushed=True).result()
@@ -124,7 +124,7 @@ def _end(root: Path, place: Workspace, outcomes: Mapping[str, str], served: bool
     if "judge" in outcomes:
         artifacts.judged(place.path)
     notes = []
-    if served and PUBLISH in outcomes and ends.serves_here():
+    if served and PUBLISH in outcomes and ends.has_service():
         fresh = any(outcome not in (UNCHANGED, KEPT) for outcome in outcomes.values())
         notes.append(f"service: {deploy_champion(root, fresh)}")
     artifacts.links(place.path, experiment, notes)

@@ -1,4 +1,4 @@
-"""The deployment `drdd-watch/watch`: start a run when data or params have changed."""
+"""The deployment `drdd-watch/watch`: starts one run for each change of data or params."""
 
 import json
 from collections.abc import Mapping
@@ -27,10 +27,8 @@ def watch(
     branch: str = "",
     deployment: str = "full-pipeline",
 ) -> State[None]:
-    """Compare the present data and params with those of the last run.
-
-    A run starts when a change is the same in two checks, so that an upload of many objects starts one
-    run. The first check starts none.
+    """Compare the present state with the last. A change starts a run when two checks in a row find it, so
+    an upload of many objects starts one run; the first check of all starts none.
 
     Args:
         prefixes: S3 prefixes to watch, s3://bucket/prefix. Empty: every source in params on S3.

@@ -1,4 +1,4 @@
-"""`python -m flows.worker`: registers, then is the worker of the pool, and looks after lost runs."""
+"""`python -m flows.worker`: registers, then runs the worker of the pool, and restarts lost runs."""
 
 import os
 import signal

@@ -1,7 +1,7 @@
-"""The workspace of a run: its own git worktree, of a commit or of the present project folder.
+"""The folder of a run: a git worktree of a commit, or of the project folder as it is now.
 
-It shares DVC's cache and the training checkpoints with the project, so it reuses earlier results, and an
-interrupted run resumes. The user's files are not changed.
+It shares DVC's cache and the training checkpoints with the project: finished stages are restored, and an
+interrupted training resumes. The user's files are not changed.
 """
 
 import fcntl
@@ -24,11 +24,11 @@ from flows.git import git, worktree_tree
 
 RUNS = Path(".drdd/runs")
 SHARED = (Path(".drdd/checkpoints"), Path(".drdd/tensorboard"))
-DONE = Path(".drdd/done")  # in the workspace of a successful run
+DONE = Path(".drdd/done")  # in the workspace of a completed run
 KEEP = 5
 PATIENCE_S = 600.0
-FORGOTTEN_S = 7 * 24 * 3600.0  # after which workspaces of stopped or failed runs are deleted
-CACHE = "DRDD_DVC_CACHE"  # a folder for DVC's cache, such as one shared by several machines
+FORGOTTEN_S = 7 * 24 * 3600.0  # after which a stopped or failed run loses its folder
+CACHE = "DRDD_DVC_CACHE"  # a folder for DVC's cache, such as one that several machines mount
 KEYS = ("access_key_id", "secret_access_key", "session_token", "endpointurl")
 
 
@@ -44,7 +44,7 @@ class Workspace:
 def workspace(
     root: Path, run: str, rev: str, overrides: Sequence[str], presets: Sequence[str] = ()
 ) -> Iterator[Workspace]:
-    """The workspace of run `run` (any unique name), locked until the block ends.
+    """The folder of run `run` (any unique name), locked for this process until the block ends.
 
     rev: a commit, tag or branch; "" for the present project folder, with uncommitted changes. A restarted
     run finds its workspace as it left it. Raises UserError on a bad override, an unknown preset or rev;
@@ -57,7 +57,7 @@ def workspace(
         if not (path / ".drdd").exists():
             with _one_at_a_time(root):
                 _make(root, path, rev, overrides, presets)
-        # Left by dead processes, since the workspace is locked; their ids may have been reused.
+        # Its entries are of processes that have ended; other processes may have their numbers now.
         (path / ".dvc/tmp/rwlock").unlink(missing_ok=True)
         baseline = git(path, "rev-parse", "HEAD")
         yield Workspace(path, baseline)
@@ -67,7 +67,7 @@ def workspace(
 
 
 def _lock(file: IO[str], path: Path) -> None:
-    """Lock the workspace. Another process of the run, cut off from the server, may still use it."""
+    """Wait for another process of the same run: it may only be cut off from the server."""
     give_up = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -93,7 +93,7 @@ def _make(
     root: Path, path: Path, rev: str, overrides: Sequence[str], presets: Sequence[str]
 ) -> None:
     commit, tree = _source(root, rev)
-    shutil.rmtree(path, ignore_errors=True)  # left by a run that was killed here
+    shutil.rmtree(path, ignore_errors=True)  # of a run that was killed at this point
     git(root, "worktree", "prune")
     git(root, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), commit)
     try:
@@ -172,14 +172,14 @@ def sources_of(params: Params) -> set[str]:
 
 @contextmanager
 def _one_at_a_time(root: Path) -> Iterator[None]:
-    """A lock on the list of worktrees and on pruning."""
+    """One process at a time may change git's list of worktrees and delete folders."""
     with (root / RUNS / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _prune(root: Path) -> None:
-    """Delete old workspaces, except the newest of successful runs and those that may be resumed."""
+    """Keep the newest KEEP completed runs, and others until FORGOTTEN_S after they began."""
     done = sorted(
         (path.parent.parent for path in (root / RUNS).glob(f"*/{DONE}")),
         key=lambda path: (path / DONE).stat().st_mtime,

@@ -39,6 +39,16 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny project after `dvc repro` with nothing started by hand. To be read, or copied."""
+    from tests.project import make_project, must  # which imports ROOT from here
+
+    root = make_project(tmp_path_factory.mktemp("finished"))
+    must(root, "dvc", "repro")
+    return root
+
+
+@pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The AWS_* environment of a running SeaweedFS with keys of its own."""
     root = tmp_path_factory.mktemp("stack")

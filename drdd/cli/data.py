@@ -47,7 +47,7 @@ class Checked:
 
 @app.command()
 def check(preset: PresetOption = None) -> None:
-    """Look whether every corpus is there and every file has its partner; opens no image."""
+    """Check that every corpus is there and every file has its partner; opens no image."""
     from drdd.params import FILE, load
 
     results = checked(load(FILE, presets=preset or []))

@@ -16,15 +16,17 @@ out = Console(highlight=False)
 
 
 def harmonize(
-    count: Annotated[int, typer.Option(help="Crops of each corpus and task.")] = 256,
-    crop: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = 64,
+    count: Annotated[int, typer.Option(help="Crops from each corpus and task.")] = 256,
+    crop: Annotated[int, typer.Option(help="Side of a crop, in pixels.")] = 64,
     levels: Annotated[
         str | None,
         typer.Option(metavar="S,S,...", help="Noise levels to measure, such as 0.1,0.2,0.5."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="params.yaml's by default.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of crops and noise; default: params.yaml's.")
+    ] = None,
 ) -> None:
-    """Measure how noise brings domains, and input and target of tasks, closer; suggest a level."""
+    """Measure how noise brings domains, and inputs and targets, closer together; suggest a level."""
     from drdd.harmonize import prepared as stage
     from drdd.params import load
     from drdd.progress import reporting

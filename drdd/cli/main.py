@@ -62,10 +62,12 @@ app = typer.Typer(
 )
 restore.register(app)
 harmonize.register(app)
-app.add_typer(data.app, name="data", help="Corpora and pairs: check.")
-app.add_typer(presets.app, name="presets", help="Params of the paper's tasks: list, write.")
-app.add_typer(tasks.app, name="tasks", help="Tasks and degradations: show, list, add, preview.")
-app.add_typer(models.app, name="models", help="Published models: list, pull, verify.")
+app.add_typer(data.app, name="data", help="Corpora and pairs: check that they are there.")
+app.add_typer(presets.app, name="presets", help="The paper's tasks as params: list, write.")
+app.add_typer(tasks.app, name="tasks", help="Tasks and degradations: list, add, preview, show.")
+app.add_typer(
+    models.app, name="models", help="Published models: list, show, promote, rollback, pull, ..."
+)
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -15,13 +15,17 @@ out = Console(highlight=False)
 
 PresetOption = Annotated[
     list[str] | None,
-    typer.Option("--preset", metavar="NAME", help="See `drdd presets list`; repeatable, in order."),
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="A preset of `drdd presets list`; repeatable, applied in order.",
+    ),
 ]
 
 
 @app.command("list")
 def list_presets() -> None:
-    """Every preset in a line."""
+    """List all presets, with a description of each."""
     from drdd.params.presets import describe, names
 
     table = Table(box=None)
@@ -34,11 +38,15 @@ def list_presets() -> None:
 
 @app.command()
 def write(
-    preset: Annotated[list[str], typer.Argument(metavar="NAME...", help="Applied in order.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path(FILE),
+    preset: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Presets, applied in order.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to be written.")] = Path(
+        FILE
+    ),
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write params.yaml with presets in it to a file, so that `dvc repro` runs them."""
+    """Write params.yaml with presets merged into it, so that `dvc repro` runs them."""
     from drdd.files import write_bytes
     from drdd.params import overridden
 

@@ -29,28 +29,34 @@ def restore(
     output: Annotated[
         str,
         typer.Option(
-            "-o", "--output", help="A file; of many pictures a folder or an s3:// prefix."
+            "-o", "--output", help="A file; for many pictures, a folder or an s3:// prefix."
         ),
     ],
     model: Annotated[
         str, typer.Option(help="An alias, a version's id, a model folder, or REGISTRY@ALIAS.")
     ] = "champion",
     registry: Annotated[
-        str | None, typer.Option(help="s3://bucket/prefix or a folder; params.yaml's by default.")
+        str | None, typer.Option(help="s3://bucket/prefix or a folder; default: params.yaml's.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another one, another noise.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.", min=0)] = 0,
     steps: Annotated[
-        int | None, typer.Option(help="Of each of the two parts.", min=1, max=100)
+        int | None,
+        typer.Option(help="Sampling steps of each stage; default: the model's.", min=1, max=100),
     ] = None,
-    noise_level: Annotated[float | None, typer.Option(help="s, above 0 and at most 1.")] = None,
-    format: Annotated[Literal["png", "jpg", "webp"], typer.Option(help="Of many outputs.")] = "png",
+    noise_level: Annotated[
+        float | None,
+        typer.Option(help="Level of the fixed noise, above 0, at most 1; default: the model's."),
+    ] = None,
+    format: Annotated[
+        Literal["png", "jpg", "webp"], typer.Option(help="Format of many outputs.")
+    ] = "png",
     workers: Annotated[int, typer.Option(help="Processes that restore.", min=1)] = 1,
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads a worker; all of them by default.", min=1)
+        int | None, typer.Option(help="CPU threads of each worker; default: all, shared.", min=1)
     ] = None,
-    batch: Annotated[int, typer.Option(help="Pictures of one size restored together.", min=1)] = 8,
+    batch: Annotated[int, typer.Option(help="Pictures restored together.", min=1)] = 8,
 ) -> None:
-    """Restore one picture, or many; what an earlier run has done already is kept."""
+    """Restore one picture or many; an interrupted batch resumes."""
     from drdd.batch.plan import is_picture
     from drdd.inference.engine import Options
     from drdd.pictures.files import check_format

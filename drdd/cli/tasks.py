@@ -24,14 +24,14 @@ COLUMNS = 5
 @app.command()
 def show(
     picture: Annotated[
-        Path | None, typer.Argument(help="A picture file; a bundled photograph by default.")
+        Path | None, typer.Argument(help="A picture file; default: a bundled photograph.")
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The sheet: .jpg, .png or .webp.")
     ] = Path("degradations.jpg"),
-    seed: Annotated[int, typer.Option(help="Of what the degradations draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the degradations.")] = 0,
 ) -> None:
-    """Show every degradation, at its default ranges, on one photograph."""
+    """Draw every degradation, with its default settings, on one photograph."""
     import numpy as np
 
     from drdd.degradations.catalogue import SCHEMAS
@@ -52,7 +52,7 @@ def show(
 
 @app.command("list")
 def list_tasks() -> None:
-    """The tasks of params.yaml: where pairs come from, and what evaluation must show."""
+    """List the tasks of params.yaml: where their pairs come from, and their gates."""
     from drdd.params import FILE, load
 
     table = Table(box=None, title=FILE, title_justify="left")
@@ -76,33 +76,34 @@ def list_tasks() -> None:
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Of the new task, such as old_photographs.")],
+    name: Annotated[str, typer.Argument(help="Name of the new task, such as old_photographs.")],
     corpora: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Clean corpora; all by default.")
+        str | None, typer.Option(metavar="A,B,...", help="Clean corpora; default: all.")
     ] = None,
     degrade: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KIND[:NAME=LOW..HIGH,...]", help="A degradation; repeatable, in order."
+            metavar="KIND[:NAME=LOW..HIGH,...]", help="A degradation; repeatable, applied in order."
         ),
     ] = None,
     paired: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Paired corpora, instead of both above.")
+        str | None,
+        typer.Option(metavar="A,B,...", help="Paired corpora, instead of --corpora and --degrade."),
     ] = None,
     pairs: Annotated[
-        float | None, typer.Option(help="Fraction of the training pairs that is used.")
+        float | None, typer.Option(help="Fraction of the possible training pairs to use.")
     ] = None,
     variants: Annotated[
         int | None, typer.Option(help="Degraded versions of each training image.")
     ] = None,
     min_psnr_gain: Annotated[
-        float | None, typer.Option(help="dB that evaluation must show over the input.")
+        float | None, typer.Option(help="Gate: the gain over the input in PSNR, dB.")
     ] = None,
     order: Annotated[
-        str | None, typer.Option(metavar="given|random", help="Of the degradations.")
+        str | None, typer.Option(metavar="given|random", help="Order of the degradations.")
     ] = None,
 ) -> None:
-    """Add a task to params.yaml; asks for what makes its pairs when no flag says it."""
+    """Add a task to params.yaml; asks for degradations or pairs if no option gives them."""
     from drdd.params import FILE
     from drdd.params.edit import add_task, parse_degradation
 
@@ -127,14 +128,14 @@ def add(
 
 @app.command()
 def preview(
-    name: Annotated[str, typer.Argument(help="Of a task in params.yaml.")],
+    name: Annotated[str, typer.Argument(help="Name of a task in params.yaml.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The sheet: .jpg, .png or .webp.")
     ] = Path("preview.jpg"),
     count: Annotated[int, typer.Option("-n", min=1, help="Pictures, or pairs, to show.")] = 4,
     preset: PresetOption = None,
 ) -> None:
-    """Show pairs of a task as training will see them; runs no stage."""
+    """Draw pairs of a task as training will see them; runs no stage."""
     from drdd.cli.preview import drawn, examples
     from drdd.params import FILE, load
     from drdd.pictures.files import check_format, write_picture

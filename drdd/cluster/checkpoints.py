@@ -66,14 +66,14 @@ class _DamagedError(Exception):
 class Checkpoints:
     """The checkpoints of one run at `uri`, its own folder or s3:// prefix.
 
-    Every method raises UserError when the store refuses access or is full, TransientError when it does not
-    answer. said: sentences on the damaged checkpoints that the last `newest` skipped.
+    Every method raises UserError when the store refuses or is full, TransientError when it does not
+    answer. warnings: what the last `newest` had to skip, in sentences.
     """
 
     def __init__(self, uri: str, keep: int) -> None:
         """keep: number of newest checkpoints to keep, at least 1; the best one is kept as well."""
         self.uri, self._store, self._keep = uri, Store(uri), keep
-        self.said: list[str] = []
+        self.warnings: list[str] = []
 
     def marks(self) -> list[Mark]:
         """The complete checkpoints, oldest first. Their data exist, but are not read here."""
@@ -119,7 +119,7 @@ class Checkpoints:
             except _DamagedError as error:
                 damaged.append((_images(name), str(error)))
         then = f"going on from image {found[1].images}" if found else "no other is whole"
-        self.said = [
+        self.warnings = [
             f"checkpoint at image {images} in {self.uri} is damaged ({reason}); {then}"
             for images, reason in damaged
         ]

@@ -1,4 +1,4 @@
-"""Run the training loop in Ray Train: resources, checkpoints, recovery and messages."""
+"""Run the training loop in Ray Train: resources, checkpoints, recovery, messages to the caller."""
 
 import logging
 import os
@@ -27,10 +27,10 @@ VARIABLE = "DRDD_CHECKPOINTS"
 
 
 class Watcher(Protocol):
-    """Receives the progress of training."""
+    """Shows training to somebody while it runs."""
 
     def begin(self, history: Sequence[Point]) -> None:
-        """Training begins or resumes, with these points so far. Points reported later were lost."""
+        """Training begins, or resumes, after these points; what was shown after them is undone."""
 
     def report(self, progress: Progress) -> None: ...
 
@@ -39,13 +39,13 @@ class Watcher(Protocol):
 
 @contextmanager
 def fitted(job: Job, name: str, folder: Path, watcher: Watcher) -> Iterator[Trained]:
-    """Train on a Ray cluster. An interrupted run of the same `name` resumes.
+    """Train on a Ray cluster; an interrupted run of the same `name` resumes.
 
-    folder: of the checkpoints, which are deleted when the block ends without an error; the block saves the
-    results. DRDD_CHECKPOINTS, a folder or an s3:// prefix, has precedence. Checkpoints of a cluster of
-    several nodes are in DVC's remote, from which the workers read the shards. Raises UserError when the
-    cluster cannot hold the workers, a picture or the store is unusable, or too many losses are not
-    finite; TransientError when workers were lost too often or a store does not answer.
+    folder: for checkpoints, which are deleted when the block, which writes the results, ends without an
+    error. DRDD_CHECKPOINTS, a folder or an s3:// prefix, has precedence; a cluster of several nodes keeps
+    them in DVC's remote, from which its workers read the shards.
+    Raises UserError when the cluster cannot hold the workers, a picture or the store is no good, or too
+    many losses are not finite; TransientError when workers were lost too often or a store does not answer.
     """
     settings = settings_of(job)
     with ray_cluster(settings.workers * settings.threads):
@@ -56,7 +56,7 @@ def fitted(job: Job, name: str, folder: Path, watcher: Watcher) -> Iterator[Trai
         found = checkpoints.newest()
     if found is None:
         raise TransientError(
-            f"{checkpoints.uri}: the last checkpoint cannot be read ({' '.join(checkpoints.said)})"
+            f"{checkpoints.uri}: the last checkpoint cannot be read ({' '.join(checkpoints.warnings)})"
         )
     state, _ = found
     yield Trained(state["learner"]["ema"], [reproducible(point) for point in state["points"]])
@@ -64,7 +64,7 @@ def fitted(job: Job, name: str, folder: Path, watcher: Watcher) -> Iterator[Trai
 
 
 def _store_of(job: Job, folder: Path) -> str:
-    """The URI of the checkpoints. On a cluster of several nodes, push the shards to DVC's remote first."""
+    """A folder or s3:// prefix that all nodes reach; several nodes find the shards in DVC's remote."""
     import ray
 
     given = os.environ.get(VARIABLE)
@@ -170,7 +170,7 @@ def _in_thread(function: Callable[[], Any]) -> Future[Any]:
 
 
 def _diagnosis(error: Exception, stage: str, settings: TrainStage) -> Exception:
-    """A TransientError unchanged; for other errors, one that says that workers were lost too often."""
+    """The TransientError of a worker, if there is one; else one that says that workers were lost."""
     failures = getattr(error, "worker_failures", {})
     causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
     for cause in causes:

@@ -100,7 +100,7 @@ class _RankZero(_OtherRank):
     def load(self, net: nn.Module) -> TrainState | None:
         self._network = network_digest(net)
         found = self._checkpoints.newest()
-        for sentence in self._checkpoints.said:
+        for sentence in self._checkpoints.warnings:
             self._say(sentence)
         if found and found[1].network != self._network:
             raise UserError(
@@ -152,7 +152,7 @@ class _RankZero(_OtherRank):
 def _wrapped(net: nn.Module, one_pass: bool) -> nn.Module:
     """Wrap the network in DDP, which averages gradients in buckets during the backward pass.
 
-    A static graph lets averaging begin earlier, but does not support steps of several passes.
+    A static graph starts that earlier, but does not support steps of several passes.
     """
     kind = {"static_graph": one_pass, "gradient_as_bucket_view": True, "broadcast_buffers": False}
     wrapped: nn.Module = ray.train.torch.prepare_model(net, parallel_strategy_kwargs=kind)
@@ -170,9 +170,9 @@ def _compiler() -> str | None:
 
 
 def _lost_peer(error: Exception, world: int) -> bool:
-    """Whether the error may come from the loss of another worker or a change of their number.
+    """Whether PyTorch failed because another worker is lost, or because Ray Train replaces the workers:
 
-    When Ray Train changes the number of workers, the running ones lose their process group.
+    they lose their process group while they train.
     """
     if isinstance(error, torch.OutOfMemoryError):
         return False

@@ -38,6 +38,7 @@ class Results:
     def __init__(self, seed: int, measures: Measures) -> None:
         self._seed, self._measures = seed, measures
         self._rows: list[dict[str, Any]] = []
+        self._latencies: list[dict[str, Any]] = []
         self._shown: dict[str, dict[str, list[_Candidate]]] = {kind: {} for kind in SHOWN}
 
     def add(self, one: Restored) -> None:
@@ -53,8 +54,6 @@ class Results:
             "seed": self._seed,
             "width": one.degraded.shape[1],
             "height": one.degraded.shape[0],
-            "seconds": one.seconds,
-            "batch": one.batch,
             "input_id": one.pair.input,
             "target_id": one.pair.target,
         }
@@ -62,13 +61,20 @@ class Results:
         row |= {f"output_{name}": value for name, value in after.items()}
         row["deresidual_psnr_rgb"] = psnr(deresidual.astype(float), one.target.astype(float))
         self._rows.append(row)
+        taken = {name: row[name] for name in (*IDENTITY, "width", "height")}
+        self._latencies.append(taken | {"seconds": one.seconds, "batch": one.batch})
         self._show(one, row)
 
-    def write(self, images: Path, sets: Path, trajectories: Path, picture_grid: Path) -> None:
-        """images: a row a picture; sets: JSON, what is measured of whole sets and how."""
-        scores = pd.DataFrame(self._rows).sort_values(IDENTITY, ignore_index=True)
-        with atomic_path(images) as temporary:
-            scores.to_parquet(temporary, index=False)
+    def write(
+        self, images: Path, latency: Path, sets: Path, trajectories: Path, picture_grid: Path
+    ) -> None:
+        """images: a row a picture; latency: the same rows, with what differs from run to run: seconds and
+        the pictures of the batch; sets: JSON, what is measured of whole sets and how.
+        """
+        for path, rows in ((images, self._rows), (latency, self._latencies)):
+            table = pd.DataFrame(rows).sort_values(IDENTITY, ignore_index=True)
+            with atomic_path(path) as temporary:
+                table.to_parquet(temporary, index=False)
         write_json(
             sets,
             {
@@ -82,9 +88,9 @@ class Results:
             for kind, kept in self._shown.items()
         }
         # Each task begins with another picture, so that the grid shows several.
-        rows = [first[turn % len(first)] for turn, first in enumerate(by_kind[FIRST])]
+        examples = [first[turn % len(first)] for turn, first in enumerate(by_kind[FIRST])]
         with atomic_path(picture_grid) as temporary:
-            grid(rows).save(temporary, "PNG")
+            grid(examples).save(temporary, "PNG")
         write_trajectories(
             trajectories,
             [one for tasks in by_kind.values() for of_task in tasks for one in of_task],

@@ -3,8 +3,10 @@
     {"id", "created", "files": {name: {"sha256", "size"}}, "about": {...}, "signature": {...}}
 
 <id> is the first 12 hexadecimal digits of the SHA-256 over "<sha256>  <name>" lines, one a file,
-sorted by name. So a version cannot change, and publishing the same files again changes nothing.
-Every reader derives the id anew from the manifest: one that was changed with its files is found.
+sorted by name, without the files of MEASURED: these hold timings, which differ when the same model is
+made again. So the same params give the same id, and publishing them again changes nothing. Every reader
+verifies each file against the manifest and derives the id anew from it. A signature covers the whole
+manifest, the files of MEASURED included.
 """
 
 import hashlib
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
+# The report and dvc.lock hold timings, or hashes of files with timings.
+MEASURED = {"latency.parquet", "report.html", "dvc.lock"}
 _NAME = r"\w[\w.-]*"  # no leading dot: neither "..", nor a temporary file's name
 _FILE = re.compile(rf"{_NAME}(/{_NAME})*", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{12}")
@@ -68,7 +72,8 @@ def is_file(name: str) -> bool:
 
 
 def version_id(files: Mapping[str, File]) -> str:
-    lines = "".join(f"{files[name].sha256}  {name}\n" for name in sorted(files))
+    named = sorted(files.keys() - MEASURED)
+    lines = "".join(f"{files[name].sha256}  {name}\n" for name in named)
     return sha256(lines.encode()).hexdigest()[:12]
 
 

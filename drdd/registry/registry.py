@@ -8,6 +8,7 @@ aliases/<name>.json             where an alias points, and its history
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from drdd.registry import pulling
 from drdd.registry.aliases import Aliases
 from drdd.registry.manifest import (
     MANIFEST,
+    MEASURED,
+    File,
     Version,
     file_of,
     is_file,
@@ -28,7 +31,7 @@ from drdd.registry.manifest import (
     version_id,
 )
 from drdd.registry.signing import distrust, fingerprint, signed, signing_key
-from drdd.storage.objects import Store
+from drdd.storage.objects import ChangedError, Store
 
 ROUNDS = 3  # of rewriting files that a cleaning deleted
 
@@ -74,12 +77,16 @@ class Registry:
         listed = {name: file_of(files[name]) for name in sorted(files)}
         id_ = version_id(listed)
         if (existing := self.version(id_)) and _is_signed_by(existing, key):
-            self._write_what_vanished(existing, files)
+            named = {name: files[name] for name in files if name not in MEASURED}
+            self._write_what_vanished(existing, named)
             return existing
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
         version = Version(id_, self._uri(id_), created, listed, about)
-        self._write(version, files, listed)
+        measured = {name: files[name] for name in files if name in MEASURED}
+        files = {name: files[name] for name in files if name not in MEASURED}
+        self._write(version, files, files)
         self._write_what_vanished(version, files)
+        listed |= {name: self._settled(id_, name, measured[name]) for name in measured}
         manifest = to_dict(signed(version, key) if key else version)
         content = json.dumps(manifest, indent=2, allow_nan=False).encode()
         self.store.put(f"versions/{id_}/{MANIFEST}", content)
@@ -177,6 +184,17 @@ class Registry:
             self.store.put(path, files[name])
             if self.store.sha256(path) not in (version.files[name].sha256, None):
                 raise UserError(f"{self.uri}/{path}: the store gave back other bytes than it got")
+
+    def _settled(self, id_: str, name: str, content: Path | bytes) -> File:
+        """A file that does not name the version: the first publisher's stays, and others list it too."""
+        path = f"versions/{id_}/{name}"
+        if self.store.sha256(path) is None:
+            given = content if isinstance(content, bytes) else content.read_bytes()
+            with suppress(ChangedError):
+                self.store.put_if(path, given, None)
+        if (stored := self.store.get(path)) is None:
+            raise UserError(f"{self.uri}/{path}: vanishes as it is written; who deletes there?")
+        return file_of(stored)
 
     def _write_what_vanished(self, version: Version, files: Mapping[str, Path | bytes]) -> None:
         """Rewrite files that a cleaning deleted because the publication was slow."""

@@ -22,6 +22,7 @@ class Findings:
 
     metrics: Judgement
     scores: pd.DataFrame
+    latency: pd.DataFrame
     champion_scores: pd.DataFrame | None
     trajectories: Mapping[str, Sequence[Trajectory]]
     curves: Mapping[str, pd.DataFrame]

@@ -56,7 +56,7 @@ def _page(findings: Findings) -> str:
             stage: Markup(loss_curve(curve, f"loss of the {stage}"))
             for stage, curve in findings.curves.items()
         },
-        latency=latency(scores),
+        latency=latency(findings.latency),
         listed=listed(scores),
         script=Markup(script),
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),

@@ -69,12 +69,12 @@ def tasks(findings: Findings, scores: pd.DataFrame, theirs: pd.DataFrame) -> lis
     ]
 
 
-def latency(scores: pd.DataFrame) -> dict[str, Any]:
-    """Seconds per picture, the only part of the page that differs between runs."""
-    seconds = scores["seconds"].dropna()
+def latency(table: pd.DataFrame) -> dict[str, Any]:
+    """Seconds a picture; the one part of the page that differs from run to run."""
+    seconds = table["seconds"].dropna()
     if seconds.empty:
         return {}
-    megapixels = (scores["width"] * scores["height"])[seconds.index].sum() / 1e6
+    megapixels = (table["width"] * table["height"])[seconds.index].sum() / 1e6
     p50, p95 = (float(seconds.quantile(share)) for share in (0.5, 0.95))
     return {
         "numbers": [

@@ -26,6 +26,7 @@ from drdd.stages.paths import (
     CORPORA,
     GRID,
     IMAGES,
+    LATENCY,
     NOISE,
     PAIRS,
     RESIDUAL,
@@ -55,7 +56,7 @@ def evaluate(params: Params, reporter: Reporter) -> None:
                 results.add(restored)
                 done += 1
                 reporter.update(done, total, "pictures", batch.task)
-    results.write(IMAGES, SETS, TRAJECTORIES, GRID)
+    results.write(IMAGES, LATENCY, SETS, TRAJECTORIES, GRID)
 
 
 def _assemble(params: Params) -> None:

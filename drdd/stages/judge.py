@@ -19,21 +19,32 @@ from drdd.report.findings import Findings
 from drdd.report.judgement import Expected, headline, judgement
 from drdd.report.report import write_report
 from drdd.stages.champion import Champion, find_champion
-from drdd.stages.paths import CURVE, GAIN, IMAGES, METRICS, REPORT, SETS, SUMMARY, TRAJECTORIES
+from drdd.stages.paths import (
+    CURVE,
+    GAIN,
+    IMAGES,
+    LATENCY,
+    METRICS,
+    REPORT,
+    SETS,
+    SUMMARY,
+    TRAJECTORIES,
+)
 from drdd.stages.prepared import paired
 from drdd.stages.provenance import corpus_cards, provenance, task_cards, trained
 from drdd.stages.run import run_stage
 
 
 def judge(params: Params, reporter: Reporter) -> None:
-    scores, measured = pd.read_parquet(IMAGES), json.loads(SETS.read_text())
+    scores, latency = pd.read_parquet(IMAGES), pd.read_parquet(LATENCY)
+    measured = json.loads(SETS.read_text())
     champion = find_champion(params)
     metrics = judgement(
         scores,
         measured,
         _expected(params),
         champion.record if champion else None,
-        RunEvidence(latency_p95=float(np.quantile(scores["seconds"], 0.95))),
+        RunEvidence(latency_p95=float(np.quantile(latency["seconds"], 0.95))),
         {name: gate.needed(params.gates) for name, gate in RUN_GATES.items()},
     )
     write_json(METRICS, metrics.content())
@@ -41,7 +52,7 @@ def judge(params: Params, reporter: Reporter) -> None:
     gains = [(name, result.gain["psnr_rgb"]) for name, result in metrics.tasks.items()]
     table = pd.DataFrame(gains, columns=["task", "psnr_gain"])
     write_bytes(GAIN, table.to_csv(index=False).encode())
-    write_report(REPORT, _findings(params, metrics, scores, champion))
+    write_report(REPORT, _findings(params, metrics, scores, latency, champion))
 
 
 def _expected(params: Params) -> dict[str, Expected]:
@@ -57,11 +68,16 @@ def _expected(params: Params) -> dict[str, Expected]:
 
 
 def _findings(
-    params: Params, metrics: Judgement, scores: pd.DataFrame, champion: Champion | None
+    params: Params,
+    metrics: Judgement,
+    scores: pd.DataFrame,
+    latency: pd.DataFrame,
+    champion: Champion | None,
 ) -> Findings:
     return Findings(
         metrics=metrics,
         scores=scores,
+        latency=latency,
         champion_scores=champion.record.scores if champion else None,
         trajectories=read_trajectories(TRAJECTORIES),
         curves={stage: pd.read_csv(folder / CURVE) for stage, folder in trained(params)},

@@ -21,6 +21,7 @@ from drdd.stages.champion import is_candidate
 from drdd.stages.paths import (
     CANDIDATE,
     IMAGES,
+    LATENCY,
     METRICS,
     PUBLISHED,
     REPORT,
@@ -117,7 +118,7 @@ def _files(params: Params, metrics: Judgement, lock: bytes) -> dict[str, Path | 
     card = model_card(params, metrics, corpus_cards(), task_cards(params), start)
     return {
         **{path.name: path for path in sorted(CANDIDATE.iterdir())},
-        **{path.name: path for path in (Path(FILE), METRICS, REPORT, IMAGES)},
+        **{path.name: path for path in (Path(FILE), METRICS, REPORT, IMAGES, LATENCY)},
         **{f"samples/{task}.jpg": content for task, content in read_samples(TRAJECTORIES).items()},
         "dvc.lock": lock,
         "README.md": card.encode(),

@@ -1,4 +1,4 @@
-"""`drdd doctor`: is everything there that a run needs, and what to do about what is not."""
+"""`drdd doctor`: checks the prerequisites of a run and suggests fixes."""
 
 import json
 import os
@@ -34,11 +34,11 @@ CHECKS: dict[str, Check] = {
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
 out = Console(highlight=False)
 
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def doctor(as_json: Json = False) -> None:
-    """Examine this machine, the project and its services; exit code 1 when there is a problem."""
+    """Check prerequisites and suggest fixes; exit code 1 if there is a problem."""
     findings = examine(Site(Path(), dict(os.environ)), CHECKS)
     state = worst(findings)
     if as_json:

@@ -16,13 +16,15 @@ from infra.local.stack import down as stop
 out = Console(highlight=False)
 STATE_STYLES = {"running": "green", "starting": "yellow", "stopped": "dim", "failed": "red"}
 
-S3Port = Annotated[int | None, typer.Option("--s3-port", help="S3 server [8333]")]
-PrefectPort = Annotated[int | None, typer.Option("--prefect-port", help="Prefect server [4200]")]
-RayPort = Annotated[int | None, typer.Option("--ray-port", help="Ray head [6379]")]
-DashboardPort = Annotated[
-    int | None, typer.Option("--dashboard-port", help="Ray's dashboard [8265]")
+S3Port = Annotated[int | None, typer.Option("--s3-port", help="Port of the S3 server [8333]")]
+PrefectPort = Annotated[
+    int | None, typer.Option("--prefect-port", help="Port of the Prefect server [4200]")
 ]
-ServePort = Annotated[int | None, typer.Option("--serve-port", help="the restoring service [8000]")]
+RayPort = Annotated[int | None, typer.Option("--ray-port", help="Port of the Ray head [6379]")]
+DashboardPort = Annotated[
+    int | None, typer.Option("--dashboard-port", help="Port of Ray's dashboard [8265]")
+]
+ServePort = Annotated[int | None, typer.Option("--serve-port", help="Port of the service [8000]")]
 
 
 def start(
@@ -34,7 +36,7 @@ def start(
 ) -> None:
     """Start the local stack: S3, Prefect, Ray and a worker for the flows, all on loopback.
 
-    Ports may also come from DRDD_S3_PORT, DRDD_PREFECT_PORT and so on.
+    DRDD_S3_PORT, DRDD_PREFECT_PORT and so on set the ports, too.
     """
     ports = Ports.chosen(
         s3=s3_port,
@@ -57,7 +59,7 @@ def finish() -> None:
 
 
 def show() -> None:
-    """How the stack's services are; exit code 1 unless all run."""
+    """Show the state of the stack's services; exit code 1 unless all are running."""
     result = status(Path())
     out.print(_table(result))
     out.print(f" logs: {result.services[0].log.parent.relative_to(Path.cwd())}", soft_wrap=True)
@@ -66,7 +68,7 @@ def show() -> None:
 
 
 def export() -> None:
-    """Print the environment of the stack's clients, for: eval "$(drdd env)"."""
+    """Print the environment variables that clients of the stack need: eval "$(drdd env)"."""
     for name, value in environment(Path()).items():
         out.print(f"export {name}={shlex.quote(value)}", soft_wrap=True, markup=False)
 

@@ -117,6 +117,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) ->
             callback.report(Progress(n, 3, point))
 
     monkeypatch.setattr(gpu, "train", fits_eight)
+    monkeypatch.setattr(torch.compiler, "reset", lambda: None)  # imports all of TorchDynamo
     found = gpu.measured(CPU)
     assert tried == 2 * [(32, False), (16, False), (8, False), (8, True)]
     assert {taken["batch"] for taken in found.values()} == {8}

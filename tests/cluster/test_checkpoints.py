@@ -122,7 +122,7 @@ def test_a_state_comes_back_bit_for_bit(uri: str) -> None:
     assert found[1] == saved == Mark(7, 112, NET, saved.sha256, saved.size, 27.123456789)
     assert _same(found[0], snapshot(state))
     assert checkpoints.marks() == [saved]
-    assert checkpoints.said == []
+    assert checkpoints.warnings == []
 
 
 def test_the_same_state_gives_the_same_objects(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_writer_killed_at_any_operation_leaves_the_old_checkpoint_or_the_new(
         exitcode = _ended(_die_at, uri, _aws(), cut_at, done_first, step)
         seen.append(_newest_step(checkpoints) == step)
         assert seen[-1] or _newest_step(checkpoints) == step - 1
-        assert checkpoints.said == []
+        assert checkpoints.warnings == []
         manifests = [name for name in Store(uri).names("") if name.endswith(".json")]
         assert [mark.manifest for mark in checkpoints.marks()] == manifests
         _save(checkpoints, step, 20.0)
@@ -270,10 +270,10 @@ def test_any_byte_that_changed_is_noticed(folder: Path) -> None:
         for at in spots:
             path.write_bytes(_flipped(whole, at))
             assert _newest_step(checkpoints) == 1, (path, at)
-            assert len(checkpoints.said) == 1
+            assert len(checkpoints.warnings) == 1
         path.write_bytes(whole)
     assert _newest_step(checkpoints) == 2
-    assert checkpoints.said == []
+    assert checkpoints.warnings == []
 
 
 def _save_code(store: Store, mark: Mark) -> None:
@@ -311,11 +311,11 @@ def test_a_damaged_checkpoint_is_skipped_and_told(folder: Path, kind: str) -> No
     marks = [_save(checkpoints, step) for step in (1, 2, 3)]
     damage(store, marks[2])
     assert _newest_step(checkpoints) == 2
-    (said,) = checkpoints.said
+    (said,) = checkpoints.warnings
     start, end = f"checkpoint at image 48 in {re.escape(uri)} is damaged", "going on from image 32"
     assert re.fullmatch(rf"{start} \({reason}\); {end}", said)
     _save(checkpoints, 3)
-    assert (_newest_step(checkpoints), checkpoints.said) == (3, [])
+    assert (_newest_step(checkpoints), checkpoints.warnings) == (3, [])
 
 
 def test_when_all_are_damaged_there_is_none_and_each_is_told(uri: str) -> None:
@@ -323,7 +323,7 @@ def test_when_all_are_damaged_there_is_none_and_each_is_told(uri: str) -> None:
     for mark in [_save(checkpoints, step) for step in (1, 2, 3)]:
         store.delete(mark.data)
     assert checkpoints.newest() is None
-    assert checkpoints.said == [
+    assert checkpoints.warnings == [
         f"checkpoint at image {images} in {uri} is damaged (its data are missing); no other is whole"
         for images in (48, 32, 16)
     ]
@@ -349,7 +349,7 @@ def test_racing_writers_of_one_checkpoint_leave_a_whole_one(uri: str) -> None:
     checkpoints = Checkpoints(uri, keep=1)
     while any(racer.is_alive() for racer in racers):
         assert _newest_step(checkpoints) in (1, 2, 3)
-        assert checkpoints.said == []
+        assert checkpoints.warnings == []
     for racer in racers:
         racer.join()
     assert [racer.exitcode for racer in racers] == [0, 0]
@@ -373,7 +373,7 @@ def test_a_straggler_does_no_harm_to_the_writer_that_overtakes_it(
     monkeypatch.setattr(Store, "put", overtaken)
     checkpoints.save(_state(2), 2, 48, NET)
     assert _newest_step(checkpoints) == (4 if overtaken_by == 4 else 2)
-    assert checkpoints.said == []
+    assert checkpoints.warnings == []
 
 
 def test_a_store_is_probed_without_leaving_anything(uri: str) -> None:
@@ -468,7 +468,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_the_old_checkpoint(
     monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(UserError, match=r"run: its disk is full: .* MiB needed, .* MiB free; make"):
         _save(checkpoints, 2)
-    assert (_newest_step(checkpoints), checkpoints.said) == (1, [])
+    assert (_newest_step(checkpoints), checkpoints.warnings) == (1, [])
     assert not list(folder.glob(".*"))
     _save(checkpoints, 3)
     assert len(list(folder.iterdir())) == 2

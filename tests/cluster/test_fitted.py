@@ -256,13 +256,15 @@ def test_a_disk_that_is_filled_meanwhile_is_told_and_the_last_checkpoint_is_whol
 
 
 def _processes(cluster: str, title: str = "RayTrainWorker") -> list[psutil.Process]:
-    """Of a cluster, by the title that Ray gives them; its raylet, their parent, names its address."""
-    found = []
+    """Of a cluster, by the title that Ray gives them; its raylet, their parent, names the head's port."""
+    found, port = [], cluster.rpartition(":")[2]
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess):
             raylet = process.parent()
-            if title in " ".join(process.cmdline()) and raylet is not None:
-                found += [process] if cluster in " ".join(raylet.cmdline()) else []
+            if raylet is None or title not in " ".join(process.cmdline()):
+                continue
+            if any(word.endswith(f":{port}") for word in raylet.cmdline()):
+                found.append(process)
     return found
 
 
@@ -391,10 +393,11 @@ class Run:
         return [(at, images) for at, images in json.loads(self.out.read_text())]
 
 
+@pytest.mark.long
 def test_two_stages_that_fill_a_cluster_run_side_by_side(
     job: Callable[..., Job], shared: str, tmp_path: Path
 ) -> None:
-    timed = {"images": LONG, "minutes": 0.2, "threads": 2}
+    timed = {"images": LONG, "minutes": 0.4, "threads": 2}
     with (
         Run(tmp_path, job("noise", **timed), "noise") as noise,
         Run(tmp_path, job("residual", rollout=False, **timed), "residual") as residual,
@@ -421,24 +424,23 @@ def _wait_for(workers: int, cluster: str, *runs: Run) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.long
 def test_elastic_runs_share_a_cluster_and_the_one_that_remains_grows(
     job: Callable[..., Job], shared: str, tmp_path: Path
 ) -> None:
     """The first has all that it may have, the second the rest, until the first has ended."""
-    elastic = {"workers": 3, "min_workers": 1, "images": LONG}
-    with Run(tmp_path, job("noise", **elastic), "first") as first:
+    elastic = {"workers": 3, "min_workers": 1, "images": LONG, "batch": 12}
+    with Run(tmp_path, job("noise", **elastic, minutes=1), "first") as first:
         _wait_for(3, shared, first)
         with Run(tmp_path, job("residual", **elastic), "second") as second:
             _wait_for(4, shared, first, second)
-            first.process.send_signal(signal.SIGINT)
-            first.process.wait()
+            first.end()
             _wait_for(3, shared, second)
             second.process.send_signal(signal.SIGINT)
             second.process.wait()
-    for name in ("first", "second"):
-        kept = Checkpoints(f"checkpoints/{name}", 2)
-        assert kept.marks()[-1].images > 0
-        kept.discard()
+    kept = Checkpoints("checkpoints/second", 2)
+    assert kept.marks()[-1].images > 0
+    kept.discard()
 
 
 def test_a_run_that_waits_for_workers_ends_when_it_is_interrupted(

@@ -143,7 +143,7 @@ def test_a_checkpoint_that_fills_the_disk_leaves_the_one_before(disk: Disk) -> N
         failures += failed
         found = checkpoints.newest()
         assert found is not None
-        assert (found[1].step, checkpoints.said) == (last if failed else step, [])
+        assert (found[1].step, checkpoints.warnings) == (last if failed else step, [])
         assert not list(disk.root.rglob("*.tmp"))
         disk.make_room()
         _save(checkpoints, step)

@@ -227,13 +227,13 @@ def test_killed_at_any_moment_and_a_damaged_checkpoint_passed_over(project: Path
 
 
 def test_two_workers_one_of_them_killed(project: Path) -> None:
-    write_params(project, _params(workers=2))
+    write_params(project, _params(workers=2, images=1600))
     status, said = Training(project).end()
     assert status == 0, said
     alike = (project / RESULTS[0]).read_bytes()
     (project / RESULTS[0]).unlink()
     training = Training(project)
-    training.wait_for_images(800)
+    training.wait_for_images(400)
     workers = training.workers()
     assert len(workers) == 2
     _killed(workers[1:])

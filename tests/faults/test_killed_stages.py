@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from drdd.registry.manifest import MEASURED
 from flows.graph import stages
-from tests.project import environment, make_project, must
+from tests.project import environment, must
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 TIMES = 20
@@ -37,17 +38,10 @@ STAGES = [
 KILLED = [*STAGES, *["train_noise", "train_residual"] * 3, "evaluate", "publish", "split"]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make_project(tmp_path_factory.mktemp("undisturbed"))
-    must(root, "dvc", "repro")
-    return root
-
-
 @pytest.fixture
-def project(undisturbed: Path, tmp_path: Path) -> Iterator[Path]:
+def project(finished: Path, tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "project"
-    shutil.copytree(undisturbed, root, symlinks=True)
+    shutil.copytree(finished, root, symlinks=True)
     remote = f"['remote \"storage\"']\n    url = {tmp_path / 'remote'}\n"
     (root / ".dvc/config.local").write_text(remote)
     yield root
@@ -55,14 +49,14 @@ def project(undisturbed: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def _published(root: Path) -> dict[str, bytes]:
-    """The version's files but for those that say how long things took, or hold the hash of such a file."""
+    """The version's id, and its files but for those that hold timings."""
     (version,) = (root / "published/versions").iterdir()
-    timed = ("manifest.json", "dvc.lock", "images.parquet", "report.html", "README.md")
-    return {
+    files = {
         path.relative_to(version).as_posix(): path.read_bytes()
         for path in sorted(version.rglob("*"))
-        if path.is_file() and path.name not in timed
+        if path.is_file() and path.name not in {"manifest.json", *MEASURED}
     }
+    return files | {"id": version.name.encode()}
 
 
 def _undo(root: Path, stage: str) -> None:
@@ -90,10 +84,10 @@ def _seconds(root: Path, stage: str) -> float:
 
 @pytest.mark.parametrize("number", range(TIMES))
 def test_a_killed_stage_is_run_again_to_the_same_bytes(
-    undisturbed: Path, project: Path, number: int
+    finished: Path, project: Path, number: int
 ) -> None:
     stage, chance = KILLED[number], random.Random(SEED + number)
-    wanted = chance.uniform(0, _seconds(undisturbed, stage))
+    wanted = chance.uniform(0, _seconds(finished, stage))
     _undo(project, stage)
     command = [sys.executable, "-P", "-m", "flows.reproduce", stage]
     killed = subprocess.Popen(
@@ -114,4 +108,4 @@ def test_a_killed_stage_is_run_again_to_the_same_bytes(
     about = f"{stage} killed after {wanted:.2f} s, DRDD_FAULT_SEED={SEED}"
     must(project, *command)
     must(project, "dvc", "repro")
-    assert _published(project) == _published(undisturbed), about
+    assert _published(project) == _published(finished), about

@@ -1,6 +1,7 @@
 """A store that is down or refuses: publish says so, leaves nothing, and succeeds when run again."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,18 +12,20 @@ from drdd.registry.registry import Registry
 from infra.local import stack
 from infra.local.settings import Ports, free_port
 from infra.local.settings import environment as stack_environment
-from tests.project import make_project, must, run, tiny_params
+from tests.project import must, run, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
 PUBLISH = (sys.executable, "-m", "drdd.stages.publish")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Judged, and with an S3 server of its own."""
+def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Judged, to be published on S3, and with an S3 server of its own."""
+    root = Path(shutil.copytree(finished, tmp_path_factory.mktemp("project") / "project"))
     content = tiny_params()
     content["publish"]["registry"] = "s3://drdd/models"
-    root = make_project(tmp_path_factory.mktemp("project"), content)
+    write_params(root, content)
+    (root / "results/published.json").unlink()
     stack.up(root, Ports(s3=free_port(10_000)), ("s3",))
     must(root, "dvc", "repro", "judge", **_aws(root))
     yield root

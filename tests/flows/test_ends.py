@@ -64,3 +64,14 @@ def test_a_version_that_is_not_whole_is_unpublished(
     assert ends.is_unpublished()
     _publish("another", version.id)
     assert ends.is_unpublished()
+
+
+@pytest.mark.parametrize("variable", ["DRDD_SERVE_PORT", "DRDD_SERVICE"])
+def test_a_service_is_this_stacks_or_one_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("DRDD_SERVE_PORT", "DRDD_SERVICE"):
+        monkeypatch.delenv(name, raising=False)
+    assert not ends.has_service()
+    monkeypatch.setenv(variable, "8000")
+    assert ends.has_service()

@@ -163,6 +163,29 @@ def test_a_damaged_object_is_found_by_its_hash_and_fetched_again(
     assert all(path.read_bytes() == contents[path] for path in used)
 
 
+def test_a_damaged_object_is_fetched_again_when_the_run_cache_restores_it(project: Path) -> None:
+    for stage in ("first", "second"):
+        _made(project, stage)
+    for path in _objects(project / ".dvc/cache"):
+        path.chmod(0o644)
+        path.write_bytes(b"damaged")
+        path.chmod(0o444)
+    other = _other(project, "other", shared=True)
+    assert [_made(other, stage) for stage in ("first", "second")] == [RESTORED, RESTORED]
+    assert said(other) == []
+    assert (other / "b/1").read_text() == "x"
+
+
+def test_a_damaged_entry_of_the_run_cache_is_made_again(project: Path) -> None:
+    _made(project, "first")
+    other = _other(project, "other", shared=True)
+    for path in (project / ".dvc/cache/runs").rglob("*"):
+        if path.is_file():
+            path.write_text("cmd: [")
+    assert _made(other, "first") == RAN
+    assert _made(_other(project, "third", shared=True), "first") == RESTORED
+
+
 def test_what_is_nowhere_any_more_is_made_again(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

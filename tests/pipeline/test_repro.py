@@ -36,6 +36,7 @@ SAME = [
     "results/evaluation/sets.json",
     "results/evaluation/trajectories.parquet",
     "results/gain.csv",
+    "results/evaluation/images.parquet",
 ]
 
 
@@ -50,11 +51,11 @@ def test_two_runs_from_nothing_are_the_same_bytes(finished: Path, tmp_path: Path
     must(again, "dvc", "repro")
     for name in SAME:
         assert (again / name).read_bytes() == (finished / name).read_bytes(), name
-    ours, theirs = (
-        pd.read_parquet(root / "results/evaluation/images.parquet").drop(columns="seconds")
+    versions = {
+        json.loads((root / "results/published.json").read_text())["version"]
         for root in (again, finished)
-    )
-    pd.testing.assert_frame_equal(ours, theirs)
+    }
+    assert len(versions) == 1  # timings do not name a version
 
 
 @pytest.mark.gate
@@ -95,6 +96,7 @@ def test_the_model_is_published_and_works(copy: Path) -> None:
         "metrics.json",
         "report.html",
         "images.parquet",
+        "latency.parquet",
         "samples",
         "dvc.lock",
         "README.md",

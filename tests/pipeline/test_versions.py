@@ -16,7 +16,7 @@ from drdd.storage.filesystems import open_filesystem
 from infra.local import stack
 from infra.local.settings import Ports, free_port
 from infra.local.settings import environment as stack_environment
-from tests.project import BIN, environment, make_project, must
+from tests.project import BIN, environment
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,10 +76,9 @@ def _workers(node: psutil.Process) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Its residual stage trained on this machine alone, and a store that has nothing of it."""
-    root = make_project(tmp_path_factory.mktemp("project"))
-    must(root, "dvc", "repro", "train_residual")
+    root = Path(shutil.copytree(finished, tmp_path_factory.mktemp("project") / "project"))
     (root / "alone").write_bytes((root / WEIGHTS).read_bytes())
     stack.up(root, Ports(s3=free_port(10_000)), ("s3",))
     yield root

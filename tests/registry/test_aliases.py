@@ -14,7 +14,7 @@ from drdd.registry.registry import Registry
 from drdd.storage.objects import ChangedError, Store
 from tests.conftest import ROOT
 
-RACERS = 8
+RACERS, MOVES = 3, 3
 
 
 def _versions(registry: Registry, count: int) -> list[str]:
@@ -62,25 +62,26 @@ def test_a_move_from_what_was_compared_with_fails_when_someone_else_moved(
 
 
 def test_racing_processes_lose_no_move(registry: Registry) -> None:
-    """Each moves the alias to a version of its own, all at once."""
-    versions = _versions(registry, RACERS)
+    """Each moves the alias to versions of its own, all at once."""
+    versions = _versions(registry, RACERS * MOVES)
     script = (
         "import sys\n"
         "from drdd.registry.registry import Registry\n"
         "registry = Registry.open(sys.argv[1])\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
-        "registry.aliases.move('champion', sys.argv[2], why=sys.argv[2])\n"
+        "for version in sys.argv[2:]:\n"
+        "    registry.aliases.move('champion', version)\n"
     )
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", script, registry.uri, version],
+            [sys.executable, "-c", script, registry.uri, *versions[racer::RACERS]],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
         )
-        for version in versions
+        for racer in range(RACERS)
     ]
     for racer in racers:
         assert racer.stdout is not None

@@ -46,6 +46,26 @@ def test_the_same_content_is_the_same_version(registry: Registry) -> None:
     assert {v.id for v in registry.versions()} == {first.id, second.id}
 
 
+def test_what_differs_from_run_to_run_does_not_name_a_version(registry: Registry) -> None:
+    """The first publisher's report stays: a version never changes. All of it is verified."""
+    first = registry.publish({**FILES, "report.html": b"0.2 s", "dvc.lock": b"a"}, {})
+    again = registry.publish({**FILES, "report.html": b"0.3 s", "dvc.lock": b"b"}, {})
+    assert again == first
+    assert registry.store.get(f"versions/{first.id}/report.html") == b"0.2 s"
+    assert first.id == version_id({name: first.files[name] for name in FILES})
+    assert registry.verify(first.id) == []
+    registry.store.put(f"versions/{first.id}/report.html", b"<script>")
+    assert [said.split()[0] for said in registry.verify(first.id)] == ["report.html"]
+
+
+def test_what_a_killed_publisher_measured_is_kept(registry: Registry) -> None:
+    id_ = registry.publish({**FILES, "report.html": b"0.2 s"}, {}).id
+    registry.store.delete(f"versions/{id_}/{MANIFEST}")
+    again = registry.publish({**FILES, "report.html": b"0.3 s"}, {})
+    assert again.id == id_
+    assert registry.verify(id_) == []
+
+
 def test_an_alias_moves_and_points_to_nothing_that_is_not_there(registry: Registry) -> None:
     first, second = registry.publish(FILES, {}), registry.publish(OTHER, {})
     registry.aliases.move("champion", first.id)

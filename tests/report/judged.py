@@ -15,7 +15,7 @@ ID = "1a2b3c4d5e6f"
 
 
 def row(task: str, image: str, before: float, after: float, **more: Any) -> dict[str, Any]:
-    row: dict[str, Any] = {"task": task, "image": image, "seconds": 0.5}
+    row: dict[str, Any] = {"task": task, "image": image}
     row |= {"input_id": f"{task}-{image}", "target_id": image}
     row |= {f"input_{metric}": before for metric in METRICS}
     return row | {f"output_{metric}": after for metric in METRICS} | more

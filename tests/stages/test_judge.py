@@ -19,7 +19,7 @@ from drdd.params import Params, Task, load
 from drdd.progress import Reporter
 from drdd.registry.registry import Registry
 from drdd.stages.judge import judge
-from drdd.stages.paths import GAIN, GRID, IMAGES, METRICS, REPORT, SUMMARY, TRAJECTORIES
+from drdd.stages.paths import GAIN, GRID, IMAGES, LATENCY, METRICS, REPORT, SUMMARY, TRAJECTORIES
 from drdd.stages.publish import publish
 from drdd.storage.objects import Store
 from tests.conftest import ROOT
@@ -69,7 +69,9 @@ def test_what_evaluate_writes_of_each_picture(params: Params) -> None:
     scores = pd.read_parquet(IMAGES)
     assert list(scores["image"]) == [f"nature/{n}.png" for n in "abc"] * 2
     assert (scores["seed"] == 0).all()
-    assert (scores["seconds"] == 0.25).all()
+    latency = pd.read_parquet(LATENCY)
+    assert (latency["seconds"] == 0.25).all()
+    assert list(latency["image"]) == list(scores["image"])
     assert (scores["deresidual_psnr_rgb"] < scores["output_psnr_rgb"]).all()
     assert (scores["input_psnr_rgb"] < scores["deresidual_psnr_rgb"]).all()
     trajectories = read_trajectories(TRAJECTORIES)
