@@ -11,9 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -36,7 +37,8 @@ GRID_ROWS = 8
 GRID_CELL = (192, 192)
 
 
-class ShownRow(Protocol):
+@dataclass(frozen=True)
+class ShownRow:
     """A validated crop: (H, W, 3) uint8 each, and their PSNR to the target in dB."""
 
     group: str

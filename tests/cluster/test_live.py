@@ -8,11 +8,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from drdd.cluster.live import Live, note, tag
+from drdd.cluster.live import Live, ShownRow, draw_grid, note, tag
 from drdd.training.points import Point
 from tests.conftest import ROOT
 from tests.project import must
@@ -301,3 +302,18 @@ def test_no_number_is_within_another_number() -> None:
     tags = [tag(key) for key in keys]
     assert len(set(tags)) == len(tags)
     assert not {name.rpartition("/")[0] for name in tags} & set(tags)
+
+
+def _row(group: str, value: int) -> ShownRow:
+    pixels = np.full((16, 16, 3), value, np.uint8)
+    return ShownRow(group, pixels, pixels + 1, pixels + 2, 20.0, 25.0)
+
+
+def test_a_grid_shows_the_first_row_of_every_group_before_the_second_of_any() -> None:
+    rows = {name: [_row(name, 10 * n) for n in range(5)] for name in ("dark", "haze")}
+    in_turn = [row for turn in zip(rows["dark"], rows["haze"], strict=True) for row in turn]
+    grid = draw_grid([*rows["dark"], *rows["haze"]])
+    assert grid == draw_grid(in_turn) == draw_grid(in_turn[:8])
+    assert grid != draw_grid(in_turn[:6])
+    with Image.open(BytesIO(grid)) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "RGB")
