@@ -27,8 +27,6 @@ from drdd.training.history import TIMED, Point
 from drdd.training.validation import ShownRow
 
 PICTURE = "validation"
-COLUMNS = ("input", "output", "target")
-CELL = (192, 192)
 _BY_GROUP = ("loss", "psnr")
 _OF_STEPS = ("grad_norm", "learning_rate", "skipped")
 _RGB = 3  # the code of TensorBoard's image summary

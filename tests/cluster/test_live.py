@@ -8,12 +8,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from drdd.cluster.live import Live, note, tag
+from drdd.cluster.live import Live, draw_grid, note, tag
 from drdd.training.history import Point
+from drdd.training.validation import ShownRow
 from tests.conftest import ROOT
 from tests.project import must
 
@@ -301,3 +303,17 @@ def test_no_number_is_within_another_number() -> None:
     tags = [tag(key) for key in keys]
     assert len(set(tags)) == len(tags)
     assert not {name.rpartition("/")[0] for name in tags} & set(tags)
+
+
+def _row(group: str, value: int) -> ShownRow:
+    pixels = np.full((16, 16, 3), value, np.uint8)
+    return ShownRow(group, pixels, pixels + 1, pixels + 2, 20.0, 25.0)
+
+
+def test_a_grid_shows_a_row_for_each_crop() -> None:
+    rows = [_row(name, 10 * n) for n in range(2) for name in ("dark", "haze")]
+    grid = draw_grid(rows)
+    assert grid != draw_grid(rows[:3])
+    assert draw_grid([]) == b""
+    with Image.open(BytesIO(grid)) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "RGB")
