@@ -24,7 +24,7 @@ test-gate: setup ## one test of every joint: pipeline, flow, two workers, kill a
 test-slow: setup ## all tests that take minutes; includes those of test-gate
 	@pytest -m 'slow and not long'
 
-fault-test: setup ## hours: stages, runs and nodes killed, S3 disturbed at every request
+fault-test: setup ## half an hour: stages, runs and nodes killed, S3 disturbed at every request
 	@pytest -m long --ignore tests/machines
 
 cluster-test: setup ## a run on seven machines (network namespaces) that lose links, server and store
