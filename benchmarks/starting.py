@@ -52,7 +52,7 @@ def started(environment: Mapping[str, str]) -> StartTimes:
 
 
 class _Nobody:
-    """To whom training is shown."""
+    """A watcher that ignores the progress of training."""
 
     def begin(self, history: object) -> None:
         pass

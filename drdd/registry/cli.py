@@ -83,7 +83,7 @@ def diff(old: Ref, new: Ref, registry: RegistryOption = None, as_json: JsonOptio
 @app.command()
 def promote(
     ref: Ref,
-    alias: Annotated[str, typer.Option(help="What is to point to the version.")] = "champion",
+    alias: Annotated[str, typer.Option(help="The alias to move.")] = "champion",
     why: WhyOption = "",
     registry: RegistryOption = None,
     as_json: JsonOption = False,

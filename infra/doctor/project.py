@@ -98,7 +98,7 @@ def dvc_remote(site: Site) -> str | None:
 
 
 def dvc_lock(site: Site) -> str | None:
-    """Who has DVC's locks; None when nobody has."""
+    """The holder of DVC's locks, or None."""
     folder = site.root / ".dvc/tmp"
     if holder := _holder(folder / "lock"):
         raise note(
@@ -121,7 +121,7 @@ def dvc_lock(site: Site) -> str | None:
 
 
 def _holder(lock: Path) -> str:
-    """The process that holds a lock file; "" when it is free. A file that nobody locks is no lock."""
+    """The process that holds a lock file; "" when the file is not locked."""
     try:
         with lock.open("r+") as file:
             try:
