@@ -142,7 +142,7 @@ def test_a_registry_that_is_a_folder_is_the_projects(project: Path) -> None:
 
 
 def test_a_bad_override_is_refused_and_leaves_nothing(project: Path) -> None:
-    with pytest.raises(UserError, match=r"no 'sead'.*seed"):
+    with pytest.raises(UserError, match=r"sead: unknown key, did you mean 'seed'"):
         _made(project, "run", "sead=5")
     with pytest.raises(UserError, match=r"no preset 'snw', did you mean 'snow'"):
         _made(project, "run", presets=["snw"])

@@ -14,7 +14,7 @@ def test_the_lock_leaves_cuda_to_torch() -> None:
     names = re.findall(r"^([a-zA-Z0-9_.-]+)==", LOCK.read_text(), re.MULTILINE)
     assert "torch" in names
     cuda = {name for name in names if re.match(r"nvidia-|cuda-|triton$", name)}
-    assert cuda == {"nvidia-ml-py"}  # which DVCLive needs, and which is no part of CUDA
+    assert cuda == set()
 
 
 def test_a_compilation_that_did_not_happen_leaves_the_lock_alone(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from drdd.progress import Reporter, read_status
 from drdd.stages.paths import CORPORA, MEMBERS, SPLIT, UNPAIRED, UNPAIRED_HELD_OUT
 from drdd.stages.prepared import UNPAIRED_GROUP, unpaired, whereabouts
 from drdd.stages.split import split
+from drdd.stages.train_noise import train_noise
 from tests.corpora import Pixels, clean_corpus, encoded, files_of, paired_corpus, scene
 from tests.project import tiny_params
 
@@ -218,14 +219,22 @@ def test_all_that_would_be_empty_is_said_at_once(corpora: None) -> None:
         _split(content)
     lines = str(error.value).splitlines()
     assert lines[0] == "params.yaml:"
-    assert [line.strip().partition(" ")[0] for line in lines[1:]] == [
-        "train.noise.corpora:",
-        "tasks.haze:",
-        "tasks.rain:",
-    ]
-    assert "(nature, sky) has a picture to train on" in lines[2]
-    assert "(rain) holds a picture out to judge it by" in lines[3]
+    assert [line.strip().partition(" ")[0] for line in lines[1:]] == ["tasks.haze:", "tasks.rain:"]
+    assert "(nature, sky) has a picture to train on" in lines[1]
+    assert "(rain) holds a picture out to judge it by" in lines[2]
     assert files_of(Path("data")) == before
+
+
+def test_a_noise_stage_without_a_picture_is_refused_by_its_own_stage(
+    corpora: None, tmp_path: Path
+) -> None:
+    """split does not know whether the method has a noise stage."""
+    content = _content()
+    content["train"]["noise"]["corpora"] = ["sky"]
+    content["corpora"]["sky"]["holdout"] = 1.0
+    _split(content)
+    with pytest.raises(UserError, match=r"train\.noise\.corpora: none of their pictures trains; lower"):
+        train_noise(validate(content), Reporter("train_noise", tmp_path))
 
 
 def test_what_is_no_longer_in_params_is_no_longer_in_the_split(corpora: None) -> None:

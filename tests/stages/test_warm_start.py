@@ -1,4 +1,4 @@
-"""The residual stage initial from a published model: its loss, its weights, and nothing else of it."""
+"""The residual stage begins from a published model: its loss, its weights, and nothing else of it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -129,7 +129,7 @@ def test_an_unfinished_run_keeps_the_start_it_began_with(workspace: Path) -> Non
     first = _publish(params, 1)
     began = find_warm_start(params, KEPT)
     assert began.version == first.id
-    assert f"initial from the residual network of {first.id} (champion in published)" in began.said
+    assert f"begins from the residual network of {first.id} (champion in published)" in began.said
     second = _publish(params, 2)
     again = find_warm_start(params, KEPT)
     assert (again.version, again.folder) == (began.version, began.folder)
@@ -142,7 +142,7 @@ def test_before_the_first_publication_there_are_random_weights(workspace: Path) 
     params = _params()
     found = find_warm_start(params, KEPT)
     assert (found.version, found.folder) == (None, None)
-    assert found.said == "published has no champion yet: initial from random weights"
+    assert found.said == "published has no champion yet: begins from random weights"
     version = _publish(params, 1)
     assert find_warm_start(params, KEPT).version is None  # the run that has begun goes on so
     assert find_warm_start(params, Path("another")).version == version.id
