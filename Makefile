@@ -16,7 +16,7 @@ demo: setup ## train, evaluate, publish and serve a model from the bundled photo
 	@drdd run
 
 test: setup ## the quick tests: minutes
-	@pytest -n logical --dist worksteal
+	@pytest -n 3 --dist worksteal
 
 test-gate: setup ## one test of every joint: pipeline, flow, two workers, kill and resume, browser
 	@pytest -m gate --durations=20

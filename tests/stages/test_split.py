@@ -233,7 +233,9 @@ def test_a_noise_stage_without_a_picture_is_refused_by_its_own_stage(
     content["train"]["noise"]["corpora"] = ["sky"]
     content["corpora"]["sky"]["holdout"] = 1.0
     _split(content)
-    with pytest.raises(UserError, match=r"train\.noise\.corpora: none of their pictures trains; lower"):
+    with pytest.raises(
+        UserError, match=r"train\.noise\.corpora: none of their pictures trains; lower"
+    ):
         train_noise(validate(content), Reporter("train_noise", tmp_path))
 
 
