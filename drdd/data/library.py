@@ -40,7 +40,7 @@ class Library:
         self._places = {id_: (shard, row) for shard in shards for row, id_ in enumerate(shard.ids)}
         self._files: dict[str, _File] = {}
         self._cache: OrderedDict[str, Pixels] = OrderedDict()
-        self._room = self._most = cache_bytes
+        self._free_bytes = self._most = cache_bytes
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -93,10 +93,10 @@ class Library:
         if id_ in self._cache or pixels.nbytes > self._most:
             return
         self._cache[id_] = pixels
-        self._room -= pixels.nbytes
-        while self._room < 0:
+        self._free_bytes -= pixels.nbytes
+        while self._free_bytes < 0:
             _, dropped = self._cache.popitem(last=False)
-            self._room += dropped.nbytes
+            self._free_bytes += dropped.nbytes
 
 
 def _damaged(said: str) -> UserError:

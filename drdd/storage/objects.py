@@ -68,7 +68,7 @@ class Store:
         with explained(self.uri):
             size = content.stat().st_size if isinstance(content, Path) else len(content)
             if self._local:
-                with self._room(size):
+                with self._ensure_space(size):
                     _write(Path(path), content)
             elif isinstance(content, Path):
                 self._fs.put_file(str(content), path, **self._patience(size))
@@ -104,7 +104,7 @@ class Store:
         """
         if self._local:
             path = Path(self._path(name))
-            with explained(self.uri), self._room(len(content)), _locked(path):
+            with explained(self.uri), self._ensure_space(len(content)), _locked(path):
                 now = self.tagged(name)
                 if (now[1] if now else None) != tag:
                     raise ChangedError(f"{self.uri}/{name} was changed by someone else")
@@ -223,7 +223,7 @@ class Store:
         return {} if self._local else {"timeout": PATIENCE_S + size // SLOWEST}
 
     @contextmanager
-    def _room(self, size: int) -> Iterator[None]:
+    def _ensure_space(self, size: int) -> Iterator[None]:
         """UserError when the disk of the folder has no room for `size` bytes, or finds so on the way."""
         if self._free() < size * SPARE:
             raise self._full(size)
