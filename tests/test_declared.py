@@ -118,6 +118,43 @@ def test_a_stage_declares_nothing_else(stage: str, module: str, deps: list[str])
     assert not unused, f"dvc.yaml: {stage} would rerun for what it never reads"
 
 
+# They load modules by name: methods by listing their folder, torch and the feature network when asked for.
+BY_NAME = {
+    *("drdd/methods/__init__.py", "drdd/metrics/features.py"),
+    *("drdd/degradations/deferred.py", "drdd/__init__.py"),
+}
+DECIDING = (
+    "nets",
+    "diffusion",
+    "methods",
+    "degradations",
+    "training",
+    "data",
+    "pictures",
+    "checkpoints",
+)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "drdd").rglob("*.py")), ids=lambda p: p.stem)
+def test_every_import_can_be_followed(path: Path) -> None:
+    """No relative imports, and modules are imported by name only where that is known."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not (isinstance(node, ast.ImportFrom) and node.level), path
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+            if name in ("import_module", "__import__"):
+                assert path.relative_to(ROOT).as_posix() in BY_NAME, path
+
+
+@pytest.mark.parametrize("room", DECIDING)
+def test_what_decides_takes_only_schemas_of_params(room: str) -> None:
+    """drdd/params decides nothing: classes and constants come from there, and no function."""
+    for path in (ROOT / "drdd" / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("drdd.params"):
+                assert all(alias.name[0].isupper() for alias in node.names), path
+
+
 @pytest.mark.parametrize("place", sorted(DECIDE_NOTHING))
 def test_what_decides_nothing_is_there(place: str) -> None:
     assert (ROOT / place).exists()

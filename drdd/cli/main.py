@@ -88,4 +88,5 @@ def main() -> None:
         err.print(f"{error} (trying again may help)", markup=False)
         sys.exit(EXIT_TRANSIENT)
     except KeyboardInterrupt:
+        err.print("interrupted")
         sys.exit(EXIT_INTERRUPTED)

@@ -12,6 +12,7 @@ from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
 
 if TYPE_CHECKING:  # the command line starts without torch and pydantic
+    from drdd.gates.gate import TaskGate
     from drdd.pictures.pixels import Pixels
 
 app = typer.Typer(no_args_is_help=True)
@@ -53,12 +54,16 @@ def show(
 @app.command("list")
 def list_tasks() -> None:
     """List the tasks of params.yaml: where their pairs come from, and their gates."""
+    from drdd.gates.catalogue import TASK_GATES
     from drdd.params import FILE, load
 
     table = Table(box=None, title=FILE, title_justify="left")
     for heading in ("task", "corpora or pairs", "degraded by"):
         table.add_column(heading, overflow="fold")
-    for heading in ("variants", "pairs", "gain ≥", "drop ≤"):
+    gates = [
+        f"{gate.label} {'≥' if gate.bound == 'at least' else '≤'}" for gate in TASK_GATES.values()
+    ]
+    for heading in ("variants", "pairs", *gates):
         table.add_column(heading, justify="right")
     for name, task in load().tasks.items():
         steps = ", ".join(step.kind for step in task.degradation)
@@ -68,10 +73,14 @@ def list_tasks() -> None:
             f"{steps}, in random order" if task.order == "random" else steps,
             str(task.variants) if task.degradation else "",
             f"{task.pairs:.0%}",
-            f"{task.min_psnr_gain:+g} dB",
-            f"{task.max_drop_vs_champion:g} dB",
+            *(_bound(gate, gate.needed(task)) for gate in TASK_GATES.values()),
         )
     out.print(table)
+
+
+def _bound(gate: "TaskGate", needed: float | None) -> str:
+    sign = "+" if gate.bound == "at least" else ""
+    return "" if needed is None else f"{needed:{sign}g} {gate.unit}".rstrip()
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from drdd.cluster.checkpoints import Checkpoints
 from drdd.cluster.control import GRACE_S, Began, Control, Failed, LogMessage
+from drdd.cluster.ray_internals import cause_of
 from drdd.cluster.session import ray_cluster
 from drdd.errors import TransientError, UserError, failure_of
 from drdd.params import TrainStage
@@ -172,7 +173,7 @@ def _in_thread(function: Callable[[], Any]) -> Future[Any]:
 def _diagnosis(error: Exception, stage: str, settings: TrainStage) -> Exception:
     """The TransientError of a worker, if there is one; else one that says that workers were lost."""
     failures = getattr(error, "worker_failures", {})
-    causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
+    causes = [cause_of(failure) for failure in failures.values()]
     for cause in causes:
         if isinstance(cause, TransientError):
             return cause

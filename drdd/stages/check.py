@@ -1,12 +1,18 @@
-"""check: validate params.yaml, and check that all corpora and checkpoints in it exist."""
+"""check: validate params.yaml, and check that all corpora and checkpoints in it exist.
 
+It also removes what was made of corpora and tasks that params.yaml no longer names. DVC leaves such folders
+in place, so stages that depend on the folder above them would not see that something is gone.
+"""
+
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
-from drdd.stages.paths import PHOTOGRAPHS
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, PHOTOGRAPHS
 from drdd.stages.run import run_stage
 
 
@@ -28,8 +34,17 @@ def check(params: Params, reporter: Reporter) -> None:
         )
     if missing:
         raise UserError("\n  ".join(["params.yaml:", *missing]))
+    _remove_others(CORPORA, {*params.corpora, *params.paired})
+    _remove_others(PAIRS, params.tasks)
     # The output is constant, so a change of params reruns this stage and only those that read the change.
     write_bytes(Path("data/params.ok"), b"params.yaml is valid\n")
+
+
+def _remove_others(folder: Path, named: Collection[str]) -> None:
+    """Delete the outputs of a stage for names that are gone; a folder that no stage made stays."""
+    for made in sorted(folder.glob(f"*/{MEMBERS}")):
+        if made.parent.name not in named:
+            shutil.rmtree(made.parent)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from drdd.checkpoints.trained import write_trained
 from drdd.cluster.launch import fitted
@@ -98,14 +99,24 @@ def _fingerprint(job: Job) -> str:
             for groups in (job.pairs, job.held)
         ],
         _digest(job.init_from) if job.init_from else None,
+        _code(f"train_{job.stage}"),
     ]
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _code(stage: str) -> dict[str, str | dict[str, str]]:
+    """The hashes of the code that dvc.yaml declares for a stage; {} outside of a project."""
+    graph = Path("dvc.yaml")
+    if not graph.exists():
+        return {}
+    deps = yaml.safe_load(graph.read_text())["stages"][stage]["deps"]
+    return {dep: _digest(Path(dep)) for dep in deps if dep.startswith("drdd/")}
 
 
 def _digest(path: Path) -> str | dict[str, str]:
     """The SHA-256 of a file, or of each file of a folder."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
+        files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix != ".pyc")
         return {str(file.relative_to(path)): str(_digest(file)) for file in files}
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -8,6 +8,8 @@ import ray.train
 import ray.train.backend
 import ray.train.torch
 
+from drdd.cluster.ray_internals import WRAPPED, cause_of
+from drdd.errors import TransientError
 from tests.conftest import ROOT
 
 MODULES = sorted((ROOT / "drdd/cluster").glob("*.py"))
@@ -38,3 +40,14 @@ def test_what_the_hooks_extend_is_still_there() -> None:
     assert "get_preemption_info" in vars(ray.train), (
         "drdd/cluster/worker.py asks ray.train.get_preemption_info whether a node is about to go"
     )
+
+
+def test_a_workers_error_is_still_found_in_its_wrapper() -> None:
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
+
+    error = TransientError("away")
+    wrapped = UserExceptionWithTraceback(error, "traceback")
+    assert cause_of(wrapped) is error, (
+        f"drdd/cluster/ray_internals.py reads {WRAPPED}, where Ray Train 2.60 keeps a worker's error"
+    )
+    assert cause_of(error) is error

@@ -1,7 +1,6 @@
 """A method that is added as one file is trained, evaluated and served like any other."""
 
 import asyncio
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +24,8 @@ from drdd.training.settings import method_of, networks_of, sampling_of, stage_se
 from drdd.training.specs import stage_spec
 from tests.conftest import Content
 from tests.corpora import scene
+from tests.examples import code_of
 from tests.training.tiny import PAIRS
-
-TOY = Path(__file__).with_name("toy.py")
 
 
 @pytest.fixture
@@ -35,7 +33,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The file is where methods are looked for."""
     folder = tmp_path / "methods"
     folder.mkdir()
-    shutil.copy(TOY, folder / "toy.py")
+    (folder / "toy.py").write_text(code_of("A method"))
     monkeypatch.setattr(drdd.methods, "__path__", [*drdd.methods.__path__, str(folder)])
     yield
     sys.modules.pop("drdd.methods.toy", None)

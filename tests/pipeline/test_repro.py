@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from drdd.nets.adm import AdmConfig
 from drdd.nets.adm_unet import AdmUNet
-from tests.conftest import ROOT
+from tests.examples import code_of
 from tests.nets.filled import filled
 from tests.project import environment, make_project, must, run, tiny_params, write_params
 
@@ -145,6 +145,18 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
     }
 
 
+def test_a_removed_task_is_gone_from_the_model(copy: Path) -> None:
+    content = tiny_params()
+    del content["tasks"]["haze"]
+    write_params(copy, content)
+    output = must(copy, "dvc", "repro")
+    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+    assert ran == {"check", "split", "train_residual", "evaluate", "judge", "publish"}
+    config = json.loads((copy / "models/candidate/config.json").read_text())
+    assert config["tasks"] == ["noise"]
+    assert not (copy / "data/pairs/haze").exists()
+
+
 def test_dvc_shows_graph_metrics_params_and_plots(copy: Path) -> None:
     assert "train_noise" in must(copy, "dvc", "dag")
     shown = must(copy, "dvc", "metrics", "show")
@@ -166,7 +178,7 @@ def test_dvc_shows_graph_metrics_params_and_plots(copy: Path) -> None:
 )
 def test_a_baseline_goes_the_same_way(copy: Path, method: str, parts: set[str]) -> None:
     if method == "toy":  # one file makes a method of the user's own
-        shutil.copy(ROOT / "tests/methods/toy.py", copy / "drdd/methods")
+        (copy / "drdd/methods/toy.py").write_text(code_of("A method"))
     content = tiny_params() | {"method": method}
     write_params(copy, content)
     must(copy, "dvc", "repro", "judge")

@@ -9,6 +9,7 @@ from drdd.errors import UserError
 from drdd.params import validate
 from drdd.progress import Reporter
 from drdd.stages.check import check
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS
 from tests.project import tiny_params
 
 OK = Path("data/params.ok")
@@ -70,3 +71,26 @@ def test_photographs_that_nothing_makes_are_missing(there: Path) -> None:
     content["photographs"] = {}
     with pytest.raises(UserError, match=r"corpora\.nature\.source = 'data/photographs/nature'"):
         _check(content)
+
+
+def test_what_params_no_longer_name_is_removed(there: Path) -> None:
+    """Else a model would keep a removed task, and its stages would be called up to date."""
+    content = tiny_params()
+    made = [CORPORA / "nature", CORPORA / "gone", PAIRS / "haze", PAIRS / "fog"]
+    for folder in made:
+        folder.mkdir(parents=True)
+        (folder / MEMBERS).touch()
+    (PAIRS / "notes").mkdir()  # of no stage
+    _check(content)
+    assert [folder.exists() for folder in made] == [True, False, True, False]
+    assert (PAIRS / "notes").exists()
+
+
+def test_a_refusal_removes_nothing(there: Path) -> None:
+    (PAIRS / "fog").mkdir(parents=True)
+    (PAIRS / "fog" / MEMBERS).touch()
+    content = tiny_params()
+    content["corpora"]["sky"] = {"source": "nowhere"}
+    with pytest.raises(UserError):
+        _check(content)
+    assert (PAIRS / "fog").exists()
