@@ -150,15 +150,15 @@ def gc(
     keep: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Also versions that no alias ever pointed to, but for the newest KEEP."
+            min=0, help="Also list versions that no alias has ever pointed to, except the newest KEEP."
         ),
     ] = None,
-    hours: Annotated[float, typer.Option(min=0, help="Nothing younger is touched.")] = 24.0,
+    hours: Annotated[float, typer.Option(min=0, help="Leave everything younger alone.")] = 24.0,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise it is only shown.")] = False,
     registry: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What killed publishers left behind and, with --keep, old versions."""
+    """List, and with --delete remove, files of interrupted publications and, with --keep, old versions."""
     from drdd.registry.cleaning import leftovers, remove
     from drdd.registry.tables import leftover_table
 

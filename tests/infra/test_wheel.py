@@ -18,7 +18,7 @@ from tests.corpora import scene
 from tests.inference.test_engine import make_model
 from tests.project import BIN, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.gate]
 UV = str(BIN / "uv")
 ABSENT = ("ray", "dvc", "prefect", "fastapi", "pyarrow", "pandas", "skimage", "supervisor")
 RESTORE = """

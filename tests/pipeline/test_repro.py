@@ -145,6 +145,7 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
     }
 
 
+@pytest.mark.gate
 def test_a_removed_task_is_gone_from_the_model(copy: Path) -> None:
     content = tiny_params()
     del content["tasks"]["haze"]
