@@ -158,7 +158,7 @@ def gc(
     registry: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List, and with --delete remove, files of interrupted publications and, with --keep, old versions."""
+    """List, and with --yes remove, files of interrupted publications and, with --keep, old versions."""
     from drdd.registry.cleaning import leftovers, remove
     from drdd.registry.tables import leftover_table
 
