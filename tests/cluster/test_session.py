@@ -64,6 +64,7 @@ def short() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cpus", [1, 99], ids=["is used", "is replaced where it is too small"])
 def test_a_cluster_started_ahead_leaves_the_process_as_it_was(short: Path, cpus: int) -> None:
     process = started(AHEAD, short, cpus)
