@@ -150,7 +150,8 @@ def gc(
     keep: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Also list versions that no alias has ever pointed to, except the newest KEEP."
+            min=0,
+            help="Also list versions that no alias has ever pointed to, except the newest KEEP.",
         ),
     ] = None,
     hours: Annotated[float, typer.Option(min=0, help="Leave everything younger alone.")] = 24.0,
