@@ -219,7 +219,7 @@ def test_a_bad_override_fails_the_run_before_any_stage(up: Stack) -> None:
     assert done.returncode != 0
     flow_run = up.last_run()
     assert flow_run["state"]["name"] == "Failed"
-    assert "tasks.haze.pairs" in flow_run["state"]["message"]
+    assert "tasks.haze.pars: unknown key, did you mean 'pairs'" in flow_run["state"]["message"]
     body = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
     assert up.api("/task_runs/filter", body) == []
 
