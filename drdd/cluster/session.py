@@ -17,7 +17,7 @@ QUIET = {
     "RAY_SERVE_LOG_TO_STDERR": "0",
     # A loaded two-core machine needs longer than the default five seconds.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
-    # Otherwise Serve gives up after three failed starts, whatever a deployment allows (serving/deployed.py).
+    # Otherwise Serve gives up after three failed starts, whatever a deployment allows (deployed.py).
     "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "100000",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     # Wait for the previous number of workers; after a loss of nodes they may no longer fit.
