@@ -1,5 +1,6 @@
 """The service as Serve's config file names it. Only the slow test starts Ray."""
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from ray.serve._private import api
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
-from drdd.cluster.session import ray_cluster
+from drdd.cluster.session import QUIET, ray_cluster
 from drdd.errors import UserError
 from drdd.params import load
 from drdd.registry.registry import Registry
@@ -65,6 +66,12 @@ def test_what_cannot_be_is_refused(project: Path) -> None:
         build(application, {"project": str(project), "overrides": ["serve.replicas=0"]})
     with pytest.raises(UserError, match=r"serve\.api_keys"):
         build(application, {"project": str(project), "overrides": ["serve.api_keys=missing"]})
+
+
+@pytest.mark.parametrize("place", ["kubernetes/base/kustomization.yaml", "containers/compose.yaml"])
+def test_serve_is_as_patient_wherever_the_service_is_deployed(place: str) -> None:
+    name = "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT"
+    assert re.search(rf'{name}(=|: "){QUIET[name]}\b', (ROOT / "infra" / place).read_text())
 
 
 @pytest.mark.slow

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from drdd.params import validate
-from drdd.stages.training import run_name
+from drdd.stages.training import _code, run_name
 from drdd.training.job import Job
 from tests.conftest import ROOT
 from tests.project import tiny_params
@@ -39,7 +41,9 @@ def test_what_changes_no_result_keeps_the_name(workspace: Path) -> None:
     assert _name(images=648) != _name()
 
 
-def test_the_graph_names_both_trainings() -> None:
-    graph = (ROOT / "dvc.yaml").read_text()
-    assert "train_noise:" in graph
-    assert "train_residual:" in graph
+@pytest.mark.parametrize("stage", ["train_noise", "train_residual"])
+def test_the_graph_of_the_project_names_the_code_of_both_trainings(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert {"drdd/training", "drdd/methods", "drdd/metrics/fidelity.py"} <= _code(stage).keys()
