@@ -1,7 +1,7 @@
 """The model folder: model.safetensors (the networks) and config.json (how to use them)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,24 +12,28 @@ from torch import Tensor, nn
 
 from drdd.checkpoints.reading import check_weights, under
 from drdd.diffusion.keyed import Draw
+from drdd.diffusion.process import Net, in_context
 from drdd.errors import UserError
 from drdd.files import write_bytes, write_json
 from drdd.methods import find
 from drdd.methods.method import Method, Sampling
+from drdd.nets.context import context_of
 from drdd.nets.families import NetworkConfig, build, described, for_inference, network_config
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = "drdd-3"
+FORMAT = "drdd-4"
 
 
 @dataclass(frozen=True)
 class Model:
     """A method and its networks in evaluation mode.
 
-    nets: by stage of the method. Height and width of pictures must be multiples of `factor`.
+    nets: by stage of the method; in_context: the stages whose nets take the context of a picture.
+    Height and width of pictures must be multiples of `factor`.
     """
 
     nets: Mapping[str, nn.Module]
+    in_context: frozenset[str]
     factor: int
     sampling: Sampling
     tasks: tuple[str, ...]
@@ -52,9 +56,17 @@ class Model:
             )
         if broken := int((~torch.isfinite(degraded)).sum()):
             raise UserError(f"{broken} of {degraded.numel()} input values are NaN or infinite")
-        for state in self.method.trajectory(self.nets, degraded, draw):
+        nets = self.told(self.nets, context_of(degraded))
+        for state in self.method.trajectory(nets, degraded, draw):
             output = state.image
         return output
+
+    def told(self, nets: Mapping[str, Callable[..., Tensor]], context: Tensor) -> dict[str, Net]:
+        """The nets, by stage, for a batch of pictures with these contexts, (B, 6, S, S)."""
+        return {
+            stage: in_context(net, context if stage in self.in_context else None)
+            for stage, net in nets.items()
+        }
 
 
 def save_model(
@@ -123,12 +135,15 @@ def load_model(folder: Path) -> Model:
         method = find(saved.sampling.method)(saved.sampling)
     except ValueError as error:
         raise UserError(f"{folder}: {error}, so this version cannot restore with it") from None
-    nets = {}
+    nets, contexts = {}, set()
     for stage, names in method.stages.items():
         of_stage = {name: _network(name, method, saved, folder) for name in names}
         nets[stage] = method.join(of_stage).eval()
+        if any(saved.networks[name].context for name in names):
+            contexts.add(stage)
     return Model(
         nets=nets,
+        in_context=frozenset(contexts),
         factor=max(network.factor for network in saved.networks.values()),
         sampling=saved.sampling,
         tasks=saved.tasks,

@@ -1,5 +1,6 @@
 """Random access to the pictures of any number of shards by id: read singly, verified and cached."""
 
+import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
@@ -17,7 +18,9 @@ from drdd.errors import UserError
 from drdd.pictures.pixels import Pixels, pixels_of
 from drdd.storage.versions import Address, at_hand
 
-CACHE_BYTES = 2 * 1024**3
+CACHE_BYTES = (
+    os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+)  # of this machine's memory
 DAMAGED = (OSError, pa.ArrowException)  # what reading a Parquet file raises
 
 

@@ -3,11 +3,13 @@
 Images are (B, 3, H, W) in [-1, 1]; t is (B,) int64 in [0, T). Source: arXiv 2606.01048.
 """
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from drdd.diffusion.losses import Loss, squared
 from drdd.diffusion.schedule import Schedule, at
 
 Conditioning = Literal["none", "input", "estimate"]
@@ -30,6 +32,29 @@ class Net(Protocol):
     def __call__(self, x: Tensor, time: Tensor) -> Tensor: ...
 
 
+class InContext:
+    """A network with the contexts of the images of a batch, (B, 6, S, S): itself a Net for them."""
+
+    def __init__(self, net: Callable[..., Tensor], context: Tensor) -> None:
+        self._net, self._context = net, context
+
+    def __call__(self, x: Tensor, time: Tensor) -> Tensor:
+        return self._net(x, time, self._context)
+
+    def part(self, of: Tensor) -> "InContext":
+        return InContext(self._net, self._context[of])
+
+
+def in_context(net: Callable[..., Tensor], context: Tensor | None) -> Net:
+    """The net for a batch of images; context: None for a net that takes none."""
+    return net if context is None else InContext(net, context)
+
+
+def part(net: Net, of: Tensor) -> Net:
+    """The net for some images of its batch; of: their indices."""
+    return net.part(of) if isinstance(net, InContext) else net
+
+
 def diffuse_noise(schedule: Schedule, target: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Stage 1: x_t = I_0 + b_t * eps. The image itself is not scaled down."""
     return target + at(schedule.noise_level, t) * noise
@@ -50,31 +75,38 @@ def noise_loss(
     t: Tensor,
     noise: Tensor,
     condition: Tensor | None = None,
+    loss: Loss = squared,
 ) -> Tensor:
-    """Squared error of the predicted eps, (B,). Needs clean images only: the unpaired stage.
+    """Error of the predicted eps, (B,). Needs clean images only: the unpaired stage.
 
     condition: (B, 3, H, W) for the conditionings "input" and "estimate".
     """
     x = stacked(diffuse_noise(schedule, target, t, noise), condition)
     predicted = net(x, schedule.noise_level.to(t.device)[t] * schedule.steps)
-    return (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+    return loss(predicted.float() - noise)
 
 
 def residual_loss(
-    net: Net, schedule: Schedule, target: Tensor, degraded: Tensor, t: Tensor, noise: Tensor
+    net: Net,
+    schedule: Schedule,
+    target: Tensor,
+    degraded: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    loss: Loss = squared,
 ) -> Tensor:
-    """Squared error of the predicted I_res, (B,). Needs pairs."""
+    """Error of the predicted I_res, (B,). Needs pairs."""
     y = diffuse_residual(schedule, target, degraded, t, noise)
-    return residual_error(net, schedule, y, target, degraded, t)
+    return loss(residual_error(net, schedule, y, target, degraded, t))
 
 
 def residual_error(
     net: Net, schedule: Schedule, y: Tensor, target: Tensor, degraded: Tensor, t: Tensor
 ) -> Tensor:
-    """Squared error of the I_res predicted from the state y at step t, (B,)."""
+    """The I_res predicted from the state y at step t, less the true one, (B, 3, H, W)."""
     time = schedule.residual_level.to(t.device)[t] * schedule.steps
     predicted = net(stacked(y, degraded), time)
-    return (predicted.float() - (degraded - target)).square().mean(dim=(1, 2, 3))
+    return predicted.float() - (degraded - target)
 
 
 def residual_energy(target: Tensor, degraded: Tensor) -> Tensor:

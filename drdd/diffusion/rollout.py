@@ -10,7 +10,8 @@ however the state was reached.
 import torch
 from torch import Tensor
 
-from drdd.diffusion.process import Net, diffuse_residual, residual_error
+from drdd.diffusion.losses import Loss, squared
+from drdd.diffusion.process import Net, diffuse_residual, part, residual_error
 from drdd.diffusion.sampler import remove_residual
 from drdd.diffusion.schedule import Schedule
 
@@ -23,6 +24,7 @@ def rollout_loss(
     t: Tensor,
     noise: Tensor,
     count: int,
+    loss: Loss = squared,
 ) -> Tensor:
     """`residual_loss`, (B,), but with the sampler's own state as y_t where t is one of its later steps.
 
@@ -37,6 +39,7 @@ def rollout_loss(
             inputs = degraded[at_step]
             first_state = inputs + schedule.fixed_noise * noise[at_step]
             with torch.no_grad():
-                *_, (state, _) = remove_residual(net, schedule, first_state, inputs, grid[: i + 1])
+                of = part(net, at_step)
+                *_, (state, _) = remove_residual(of, schedule, first_state, inputs, grid[: i + 1])
             y[at_step] = state
-    return residual_error(net, schedule, y, target, degraded, t)
+    return loss(residual_error(net, schedule, y, target, degraded, t))

@@ -16,8 +16,9 @@ from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import UserError
 from drdd.inference.tiling import TiledNet, Tiles
 from drdd.methods.method import Method
+from drdd.nets.context import context_of
 from drdd.pictures.pixels import Pixels
-from drdd.pictures.tensors import to_pixels
+from drdd.pictures.tensors import to_pixels, to_tensor
 
 CHANGEABLE = (
     "residual_steps",
@@ -151,7 +152,9 @@ class Restorer:
         degraded = self._padded(pictures)
         draw = keyed_noise(options.seed, keys, degraded)
         kept: list[list[ShownState]] = [[] for _ in pictures]
-        for state in method.trajectory(self._nets, degraded, draw):
+        contexts = [context_of(to_tensor(pixels)[None].to(self._device)) for pixels in pictures]
+        nets = self.model.told(self._nets, torch.cat(contexts))
+        for state in method.trajectory(nets, degraded, draw):
             last = state.image
             if options.states:
                 for into, one, pixels in zip(kept, last, pictures, strict=True):

@@ -107,14 +107,15 @@ class TiledNet:
         self._net, self._factor, self._sizes = net, factor, sizes
         self._normalises = bool(group_norms(net))
 
-    def __call__(self, x: Tensor, time: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, time: Tensor, *context: Tensor) -> Tensor:
+        """context: of the whole pictures, for a network that takes it."""
         if max(x.shape[-2:]) <= self._sizes.size:
-            return self._run(x, time)
+            return self._run(x, time, *context)
         known = self._statistics(x, time) if self._normalises else {}
         total: Tensor | None = None
         with norms_of(self._net, fixed(known)):
             for rows, columns in self._cut(x, self._sizes.overlap):
-                result = self._run(x[_window(rows, columns)], time)
+                result = self._run(x[_window(rows, columns)], time, *context)
                 if total is None:
                     total = result.new_zeros(*result.shape[:2], *x.shape[-2:])
                 blend = self._sizes.blend
@@ -123,9 +124,9 @@ class TiledNet:
         assert total is not None
         return total
 
-    def _run(self, x: Tensor, time: Tensor) -> Tensor:
+    def _run(self, x: Tensor, time: Tensor, *context: Tensor) -> Tensor:
         told = time.expand(len(x))
-        result: Tensor = self._net(x.contiguous(memory_format=torch.channels_last), told)
+        result: Tensor = self._net(x.contiguous(memory_format=torch.channels_last), told, *context)
         return result.float()
 
     def _cut(self, x: Tensor, overlap: int) -> Iterator[tuple[Tile, Tile]]:

@@ -16,7 +16,7 @@ from drdd.diffusion.keyed import Draw
 from drdd.diffusion.process import Net, stacked
 from drdd.diffusion.sampler import constant_time
 from drdd.diffusion.schedule import Schedule, at
-from drdd.methods.method import Batch, Method, Objective, State, balanced
+from drdd.methods.method import Batch, Method, Objective, State
 from drdd.nets.families import NetworkConfig, network_config
 
 
@@ -25,14 +25,16 @@ class Implementation(Method):
 
     def networks(self, stage: str, settings: Mapping[str, Any]) -> dict[str, NetworkConfig]:
         """(I_t, I_in) -> I_res and eps, stacked to six channels."""
-        return {"residual": network_config(in_channels=6, out_channels=6, **settings)}
+        return {
+            "residual": network_config(in_channels=6, out_channels=6, **settings).for_restoring()
+        }
 
-    def loss(self, stage: str, net: nn.Module, batch: Batch, objective: Objective) -> Tensor:
+    def loss(self, stage: str, net: Net, batch: Batch, objective: Objective) -> Tensor:
         assert batch.degraded is not None
-        of_residual, of_noise = coupled_losses(
+        of_residual, of_noise = coupled_errors(
             net, self.schedule, batch.target, batch.degraded, batch.t, batch.noise
         )
-        return balanced(of_residual, batch, objective) + of_noise
+        return objective.of_residual(batch)(of_residual) + objective.loss(of_noise)
 
     def trajectory(self, nets: Mapping[str, Net], degraded: Tensor, draw: Draw) -> Iterator[State]:
         """ "noised input", "step 1", ...:
@@ -73,19 +75,17 @@ def diffuse_coupled(
     return target + a * (degraded - target) + at(coupled_noise(schedule), t) * noise
 
 
-def coupled_losses(
+def coupled_errors(
     net: Net, schedule: Schedule, target: Tensor, degraded: Tensor, t: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Squared errors of the predicted I_res and of the predicted eps, (B,) each.
+    """Errors of the predicted I_res and of the predicted eps, (B, 3, H, W) each.
 
     net: (I_t, I_in) stacked -> (B, 6, H, W), the residual first; time is a_t * T.
     """
     x = diffuse_coupled(schedule, target, degraded, t, noise)
     time = schedule.residual_level.to(t.device)[t] * schedule.steps
     residual, predicted = net(stacked(x, degraded), time).float().chunk(2, dim=1)
-    errors = (residual - (degraded - target)), (predicted - noise)
-    of_residual, of_noise = (error.square().mean(dim=(1, 2, 3)) for error in errors)
-    return of_residual, of_noise
+    return residual - (degraded - target), predicted - noise
 
 
 class TwoNetworks(nn.Module):
@@ -95,5 +95,5 @@ class TwoNetworks(nn.Module):
         super().__init__()
         self.residual, self.noise = residual, noise
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        return torch.cat([self.residual(x, time), self.noise(x, time)], dim=1)
+    def forward(self, x: Tensor, time: Tensor, *context: Tensor) -> Tensor:
+        return torch.cat([self.residual(x, time, *context), self.noise(x, time)], dim=1)

@@ -14,7 +14,8 @@ class Implementation(coupled.Implementation):
 
     def networks(self, stage: str, settings: Mapping[str, Any]) -> dict[str, NetworkConfig]:
         """(I_t, I_in) -> I_res, and (I_t, I_in) -> eps."""
-        return {name: network_config(in_channels=6, **settings) for name in self.stages["residual"]}
+        noise = network_config(in_channels=6, **settings)
+        return {"residual": noise.for_restoring(), "noise": noise}
 
     def join(self, nets: Mapping[str, nn.Module]) -> nn.Module:
         return coupled.TwoNetworks(**nets)

@@ -11,7 +11,7 @@ from drdd.diffusion.parameterization import adapted
 from drdd.diffusion.process import Net, noise_loss, residual_loss
 from drdd.diffusion.rollout import rollout_loss
 from drdd.diffusion.sampler import remove_noise, remove_residual
-from drdd.methods.method import Batch, Method, Objective, State, balanced
+from drdd.methods.method import Batch, Method, Objective, State
 from drdd.nets.families import NetworkConfig, network_config
 
 
@@ -25,19 +25,19 @@ class Implementation(Method):
         if stage == "noise":
             channels = 3 if self.sampling.conditioning == "none" else 6
             return {"noise": network_config(in_channels=channels, **settings)}
-        return {"residual": network_config(in_channels=6, **settings).with_difference()}
+        return {"residual": network_config(in_channels=6, **settings).for_restoring()}
 
-    def loss(self, stage: str, net: nn.Module, batch: Batch, objective: Objective) -> Tensor:
+    def loss(self, stage: str, net: Net, batch: Batch, objective: Objective) -> Tensor:
         if stage == "noise":
             condition = None if self.sampling.conditioning == "none" else batch.degraded
-            return noise_loss(net, self.schedule, batch.target, batch.t, batch.noise, condition)
+            clean = (self.schedule, batch.target, batch.t, batch.noise)
+            return noise_loss(net, *clean, condition, objective.loss)
         assert batch.degraded is not None
         pair = (self.schedule, batch.target, batch.degraded, batch.t, batch.noise)
+        loss = objective.of_residual(batch)
         if objective.rollout:
-            of = rollout_loss(net, *pair, count=self.sampling.residual_steps)
-        else:
-            of = residual_loss(net, *pair)
-        return balanced(of, batch, objective)
+            return rollout_loss(net, *pair, self.sampling.residual_steps, loss)
+        return residual_loss(net, *pair, loss)
 
     def trajectory(self, nets: Mapping[str, Net], degraded: Tensor, draw: Draw) -> Iterator[State]:
         """ "noised input", "de-residual 1", ..., "estimate" (I_in - I_res_hat), "de-noise 1", ..."""

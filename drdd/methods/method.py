@@ -5,14 +5,15 @@ methods only through this interface.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from drdd.diffusion.keyed import Draw
+from drdd.diffusion.losses import Loss, squared
 from drdd.diffusion.process import Conditioning, Net, residual_energy
 from drdd.diffusion.schedule import Schedule
 from drdd.nets.families import NetworkConfig
@@ -57,30 +58,32 @@ class State:
 
 @dataclass(frozen=True)
 class Batch:
-    """Training samples. target, degraded, noise: (B, 3, H, W); t: (B,). degraded is None without pairs."""
+    """Training samples. target, degraded, noise: (B, 3, H, W); t: (B,); context: (B, 6, S, S).
+
+    degraded is None without pairs; context, of the whole degraded picture, where no network takes it.
+    """
 
     target: Tensor
     degraded: Tensor | None
     t: Tensor
     noise: Tensor
+    context: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        degraded = self.degraded
-        return Batch(
-            self.target.to(device, non_blocking=True),
-            None if degraded is None else degraded.to(device, non_blocking=True),
-            self.t.to(device, non_blocking=True),
-            self.noise.to(device, non_blocking=True),
-        )
+        return self._each(lambda x: x.to(device, non_blocking=True))
 
     def part(self, of: slice) -> "Batch":
-        degraded = None if self.degraded is None else self.degraded[of]
-        return Batch(self.target[of], degraded, self.t[of], self.noise[of])
+        return self._each(lambda x: x[of])
 
     def pinned(self) -> "Batch":
-        degraded = None if self.degraded is None else self.degraded.pin_memory()
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return Batch(
-            self.target.pin_memory(), degraded, self.t.pin_memory(), self.noise.pin_memory()
+            *(
+                None if x is None else change(x)
+                for x in (getattr(self, f.name) for f in fields(self))
+            )  # type: ignore[arg-type]
         )
 
 
@@ -88,12 +91,24 @@ class Batch:
 class Objective:
     """The options of a loss that params choose.
 
-    balance: divide each sample's residual loss by the energy of its residual, so that tasks with large
-    residuals do not dominate; rollout: train on states that the sampler itself reaches.
+    loss: of an error; balance: divide each sample's squared error of I_res by the energy of its residual, so
+    that tasks with large residuals do not dominate; rollout: train on states that the sampler itself reaches.
     """
 
+    loss: Loss = squared
     balance: bool = False
     rollout: bool = False
+
+    def of_residual(self, batch: "Batch") -> Loss:
+        """The loss of an error of I_res, balanced if so chosen.
+
+        The added 0.01 bounds the weight of nearly clean crops.
+        """
+        if not self.balance:
+            return self.loss
+        assert batch.degraded is not None
+        energy = residual_energy(batch.target, batch.degraded) + 0.01
+        return lambda error: self.loss(error * energy.rsqrt()[:, None, None, None])
 
 
 class Method(ABC):
@@ -120,7 +135,7 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def loss(self, stage: str, net: nn.Module, batch: Batch, objective: Objective) -> Tensor:
+    def loss(self, stage: str, net: Net, batch: Batch, objective: Objective) -> Tensor:
         """The loss of each sample, (B,). net: the module that `join` makes from the stage's networks."""
 
     @abstractmethod
@@ -167,14 +182,3 @@ class Method(ABC):
         """Raises ValueError when the schedule has fewer steps than the sampler needs."""
         for stage in self.stages:
             self.timesteps(stage)
-
-
-def balanced(of: Tensor, batch: Batch, objective: Objective) -> Tensor:
-    """If `objective.balance`, divide each squared error of I_res, (B,), by the energy of its residual.
-
-    The added 0.01 bounds the weight of nearly clean crops.
-    """
-    if not objective.balance:
-        return of
-    assert batch.degraded is not None
-    return of / (residual_energy(batch.target, batch.degraded) + 0.01)

@@ -1,7 +1,8 @@
-"""A compact UNet for CPUs and small data: it works on pixel-unshuffled images.
+"""A compact UNet for CPUs and small data, without norms, on pixel-unshuffled images.
 
 Folding 2 x 2 pixels into channels quarters the cost of the highest resolution, which is where a CPU
-spends most of a UNet's time.
+spends most of a UNet's time. Without norms a pixel depends on its surroundings alone, so tiles of a picture
+equal the whole; what must be known of the whole picture comes in by its context.
 """
 
 from dataclasses import dataclass, replace
@@ -23,24 +24,27 @@ class CompactConfig(NetworkConfig):
     """channels: width of each level; each level after the first halves the resolution.
 
     blocks: residual blocks a level, on the way down and again on the way up.
-    difference: the input is the condition and the difference of image and condition, so that their common
-        part appears once and without the image's noise. The difference branch starts at zero: a new
-        network equals, to the bit, one for the condition alone.
+    restores: the network predicts I_res of a degraded picture whose context it gets; with six input
+        channels, it sees another image before the degraded picture, which is the last three.
     """
 
     family = "compact"
     channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] = (48, 96, 160)
     blocks: Annotated[int, Field(ge=1, le=8)] = 1
-    difference: bool = False
+    restores: bool = False
 
     @property
     def factor(self) -> int:
         return 2 ** len(self.channels)
+
+    @property
+    def context(self) -> bool:
+        return self.restores
 
     def network(self) -> "type[CompactUNet]":
         from drdd.nets.compact_unet import CompactUNet
 
         return CompactUNet
 
-    def with_difference(self) -> Self:
-        return replace(self, difference=True)
+    def for_restoring(self) -> Self:
+        return replace(self, restores=True)

@@ -53,11 +53,20 @@ class NetworkConfig(ABC):
     def network(self) -> "type[nn.Module]":
         """The class of the network, which takes this configuration and keeps it as its `config`.
 
-        Called with (B, in_channels, H, W) and time (B,) in [0, T], it returns (B, out_channels, H, W).
+        Called with (B, in_channels, H, W), time (B,) in [0, T] and, if `context`, (B, 6, S, S), it returns
+        (B, out_channels, H, W).
         """
 
-    def with_difference(self) -> Self:
-        """This configuration with the difference input of image and condition, if the family has one."""
+    @property
+    def context(self) -> bool:
+        """Whether the network takes a third argument, the context of the degraded picture: context.py."""
+        return False
+
+    def for_restoring(self) -> Self:
+        """This configuration for a network that predicts I_res in its first three output channels.
+
+        Of the input, the last three channels are the degraded picture.
+        """
         return self
 
     def for_inference(self, net: "nn.Module") -> "nn.Module":

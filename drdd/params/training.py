@@ -82,6 +82,11 @@ class TrainStage(Section):
     crop: Annotated[int, Field(ge=16)] = Field(default=64, description="pixels")
     network: Network = network_settings("compact")
     timestep_sampling: TimestepSampling
+    loss: Literal["squared", "charbonnier", "log_squared"] = Field(
+        default="log_squared",
+        description="of a sample's error: squared; charbonnier, nearly absolute; log_squared, "
+        "whose mean is the mean PSNR",
+    )
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
         default="adamw", description="PyTorch's own; sgd has the first of betas as its momentum"
     )

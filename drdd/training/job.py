@@ -63,7 +63,9 @@ def build_spec(job: Job) -> StageSpec:
     spec = stage_spec(job.stage, method_of(params), samples, settings, params.seed, initial)
     networks = initial.networks if initial else networks_of(params, job.stage)
     factor = max(network.factor for network in networks.values())
-    held = held_out(library, job.held, max(factor, VALIDATED // factor * factor))
+    contexts = any(network.context for network in networks.values())
+    size = max(factor, VALIDATED // factor * factor)
+    held = held_out(library, job.held, size, contexts=contexts)
     if isinstance(settings, TrainNoise) and settings.conditioning == "estimate":
         held = with_corrupted_copies(held, params.seed)
     return replace(spec, validate=_validation(job, held) if held else None)

@@ -7,17 +7,23 @@ import torch
 from torch import Tensor
 
 from drdd.degradations.corruption import corrupt
+from drdd.nets.context import context_of
 from drdd.pictures.pixels import Pixels
-from drdd.training.order import crop_alike, item_of
+from drdd.pictures.tensors import to_tensor
+from drdd.training.order import Crop, crop_alike, item_of
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One sample, (3, crop, crop) in [-1, 1]. degraded: None when there is only a target."""
+    """One sample, (3, crop, crop) in [-1, 1]. degraded: None when there is only a target.
+
+    context: of the whole degraded picture, turned as the crop is, (6, S, S); None without pairs.
+    """
 
     group: str
     target: Tensor
     degraded: Tensor | None
+    context: Tensor | None = None
 
 
 class CleanSamples:
@@ -45,19 +51,23 @@ class PairSamples:
     ) -> None:
         """pairs: for each task, (target, degraded) photographs of one size."""
         self._pairs, self._crop, self._seed = pairs, crop, seed
+        self._contexts: dict[tuple[str, int], Tensor] = {}
         self.groups = tuple(sorted(pairs))
 
     def draw(self, stage: str, n: int, generator: torch.Generator) -> Drawn:
         turn, which = divmod(n, len(self.groups))
         task = self.groups[which]
-        pair = self._pairs[task][
-            item_of(self._seed, f"{stage}/{task}", turn, len(self._pairs[task]))
-        ]
-        target, degraded = self._crops(*pair, generator)
-        return Drawn(task, target, degraded)
+        item = item_of(self._seed, f"{stage}/{task}", turn, len(self._pairs[task]))
+        target, degraded = self._pairs[task][item]
+        crop = Crop.drawn(target.shape, self._crop, generator)
+        # Pictures of different sizes show different scenes: each is cropped at a place of its own.
+        alike = target.shape == degraded.shape
+        of_input = crop if alike else Crop.drawn(degraded.shape, self._crop, generator)
+        context = of_input.turned(self._context(task, item, degraded))
+        return Drawn(task, crop.of(target), of_input.of(degraded), context)
 
-    def _crops(self, target: Pixels, degraded: Pixels, generator: torch.Generator) -> list[Tensor]:
-        """Crop both at the same place, or independently when their sizes, so their scenes, differ."""
-        if target.shape == degraded.shape:
-            return crop_alike([target, degraded], self._crop, generator)
-        return [crop_alike([one], self._crop, generator)[0] for one in (target, degraded)]
+    def _context(self, task: str, item: int, degraded: Pixels) -> Tensor:
+        """Computed once a picture, and kept: 24 kB each."""
+        if (task, item) not in self._contexts:
+            self._contexts[task, item] = context_of(to_tensor(degraded)[None])[0]
+        return self._contexts[task, item]

@@ -1,5 +1,6 @@
 """The method of the params, and the settings of each of its stages."""
 
+from drdd.diffusion.losses import LOSSES
 from drdd.methods import find
 from drdd.methods.method import Method, Objective, Sampling
 from drdd.nets.families import NetworkConfig
@@ -32,9 +33,10 @@ def stage_settings(params: Params, stage: str) -> TrainNoise | TrainResidual:
 
 
 def objective_of(settings: TrainNoise | TrainResidual) -> Objective:
+    loss = LOSSES[settings.loss]
     if isinstance(settings, TrainNoise):
-        return Objective()
-    return Objective(balance=settings.balance == "relative", rollout=settings.rollout)
+        return Objective(loss)
+    return Objective(loss, settings.balance == "relative", settings.rollout)
 
 
 def networks_of(params: Params, stage: str) -> dict[str, NetworkConfig]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from drdd.diffusion.keyed import keyed_generator
-from drdd.diffusion.process import Conditioning
+from drdd.diffusion.process import Conditioning, in_context
 from drdd.errors import UserError
 from drdd.methods.method import Batch, Method
 from drdd.nets.families import NetworkConfig, build
@@ -96,13 +96,15 @@ class StageSpec:
 
     def draw(self, numbers: Sequence[int]) -> Drawing:
         """The samples with these numbers, on the CPU."""
-        targets, inputs, times, noises, tasks = [], [], [], [], []
+        targets, inputs, contexts, times, noises, tasks = [], [], [], [], [], []
         for n in numbers:
             generator = keyed_generator(self.seed, self.name, n)
             drawn = self.samples.draw(self.name, n, generator)
             targets.append(drawn.target)
             if drawn.degraded is not None:
                 inputs.append(drawn.degraded)
+            if drawn.context is not None:
+                contexts.append(drawn.context)
             times.append(draw_time(self.timestep_sampling, self.grid, self.last, generator))
             noises.append(torch.randn(drawn.target.shape, generator=generator))
             tasks.append(drawn.group)
@@ -111,6 +113,7 @@ class StageSpec:
             torch.stack(inputs) if inputs else None,
             torch.tensor(times),
             torch.stack(noises),
+            torch.stack(contexts) if contexts else None,
         )
         return Drawing(batch, self._group_mask(tasks, times))
 
@@ -141,12 +144,17 @@ def stage_spec(
     """
     if isinstance(settings, TrainNoise):
         _refuse_samples(settings.conditioning, paired=isinstance(samples, PairSamples))
-    networks = method.networks(stage, settings.network.model_dump()) if initial is None else {}
+    networks = (
+        method.networks(stage, settings.network.model_dump())
+        if initial is None
+        else initial.networks
+    )
+    takes = any(config.context for config in networks.values())
     objective = objective_of(settings)
 
     def make() -> nn.Module:
         nets = {}
-        for name, config in (initial.networks if initial else networks).items():
+        for name, config in networks.items():
             net = build(config)
             if initial:
                 net.load_state_dict(initial.weights[name])
@@ -154,7 +162,9 @@ def stage_spec(
         return method.join(nets)
 
     def loss(net: nn.Module, batch: Batch) -> Tensor:
-        return method.loss(stage, net, batch, objective)
+        return method.loss(
+            stage, in_context(net, batch.context if takes else None), batch, objective
+        )
 
     return StageSpec(
         stage,

@@ -17,7 +17,9 @@ from drdd.data.library import Library
 from drdd.data.pairs import Pair
 from drdd.degradations.corruption import corrupt
 from drdd.diffusion.keyed import keyed_generator
+from drdd.diffusion.process import Net, in_context
 from drdd.metrics.fidelity import psnr
+from drdd.nets.context import context_of
 from drdd.pictures.pixels import Pixels
 from drdd.pictures.tensors import to_pixels, to_tensor
 
@@ -28,13 +30,15 @@ ROWS = 8
 class Held:
     """A centre crop of a held-out picture, (3, S, S) in [-1, 1]; name: unique in its group.
 
-    degraded: the input of the pair or a corrupted copy, if the stage uses one, else None.
+    degraded: the input of the pair or a corrupted copy, if the stage uses one, else None;
+    context: of the whole input of a pair, (6, S, S), else None.
     """
 
     group: str
     name: str
     target: Tensor
     degraded: Tensor | None
+    context: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -60,29 +64,37 @@ class Validated:
     rows: tuple[ShownRow, ...]
 
 
-Restore = Callable[[nn.Module, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor]]
+Restore = Callable[[Net, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor]]
 """(network, target, degraded, noise) -> (input, output), as `Method.validate`; all are (B, 3, S, S)."""
 
 
 def held_out(
-    library: Library, pairs: Mapping[str, Sequence[Pair]], size: int, each: int = 2
+    library: Library,
+    pairs: Mapping[str, Sequence[Pair]],
+    size: int,
+    each: int = 2,
+    contexts: bool = False,
 ) -> list[Held]:
     """The first `each` pairs by name of every group, as centre crops of `size` pixels.
 
-    A side shorter than `size` is mirrored at both ends. Each picture of a pair is cropped at
-    its own centre. Raises UserError when a picture cannot be read, TransientError when a store does not
-    answer.
+    A side shorter than `size` is mirrored at both ends. Each picture of a pair is cropped at its own
+    centre. contexts: whether the network takes them. Raises UserError when a picture cannot be read,
+    TransientError when a store does not answer.
     """
     return [
-        Held(
-            group,
-            pair.image,
-            _centre(library.pixels(pair.target), size),
-            _centre(library.pixels(pair.input), size) if pair.input else None,
-        )
+        _held(group, pair, library, size, contexts)
         for group in sorted(pairs)
         for pair in sorted(pairs[group], key=lambda one: (one.name, one.corpus, one.variant))[:each]
     ]
+
+
+def _held(group: str, pair: Pair, library: Library, size: int, contexts: bool) -> Held:
+    target = _centre(library.pixels(pair.target), size)
+    if not pair.input:
+        return Held(group, pair.image, target, None)
+    degraded = library.pixels(pair.input)
+    context = context_of(to_tensor(degraded)[None])[0] if contexts else None
+    return Held(group, pair.image, target, _centre(degraded, size), context)
 
 
 def with_corrupted_copies(held: Sequence[Held], seed: int) -> list[Held]:
@@ -122,7 +134,8 @@ def _compared(
 ) -> ShownRow:
     noise = torch.randn(one.target.shape, generator=_generator(seed, one))
     degraded = None if one.degraded is None else one.degraded[None].to(device)
-    begun, made = restore(net, one.target[None].to(device), degraded, noise[None].to(device))
+    told = in_context(net, None if one.context is None else one.context[None].to(device))
+    begun, made = restore(told, one.target[None].to(device), degraded, noise[None].to(device))
     before, output, target = map(to_pixels, (begun[0], made[0], one.target))
     reached = _psnr(output, target) if bool(made.isfinite().all()) else math.nan
     return ShownRow(one.group, before, output, target, _psnr(before, target), reached)

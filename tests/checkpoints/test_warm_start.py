@@ -62,8 +62,8 @@ def test_another_method_is_refused(tmp_path: Path) -> None:
     [
         ({"channels": [8, 24]}, r"residual channels is \(8, 16\), expected \(8, 24\)"),
         (
-            {"blocks": 2, "difference": False},
-            "blocks is 1, expected 2; residual difference is True",
+            {"blocks": 2, "restores": False},
+            "blocks is 1, expected 2; residual restores is True",
         ),
         ({"family": "rddm", "dim": 8}, "residual family is compact, expected rddm"),
     ],
@@ -72,7 +72,7 @@ def test_another_network_is_refused_with_all_that_differs(
     tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
     _saved(tmp_path)
-    plain: dict[str, Any] = {"family": "compact", "channels": [8, 16], "difference": True}
+    plain: dict[str, Any] = {"family": "compact", "channels": [8, 16], "restores": True}
     fields = changes if "family" in changes else plain | changes
     asked = network_config(in_channels=6, **fields)
     with pytest.raises(UserError, match=rf"{said}.*make train\.residual\.network equal"):

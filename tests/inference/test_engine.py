@@ -13,6 +13,7 @@ from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restorer, ShownState
 from drdd.inference.tiling import Tiles
+from drdd.nets.context import context_of
 from drdd.pictures.pixels import Pixels
 from tests.nets.tiny import configs, random_weights, sampling
 
@@ -80,7 +81,8 @@ def test_a_restoration_is_the_methods_own_with_every_state_named(tmp_path: Path,
     degraded = torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.inference_mode():
         model, draw = restorer.model, keyed_noise(3, ["a key"], degraded)
-        expected = list(model.method.trajectory(model.nets, degraded, draw))
+        nets = model.told(model.nets, context_of(degraded))
+        expected = list(model.method.trajectory(nets, degraded, draw))
     for state, one in zip(restored.states, expected, strict=True):
         scaled = ((one.image[0].clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
         assert np.abs(scaled - state.pixels).max() < 0.51

@@ -10,7 +10,7 @@ from drdd.diffusion.keyed import Draw
 from drdd.diffusion.process import Net
 from drdd.diffusion.schedule import Schedule
 from drdd.methods import find
-from drdd.methods.coupled import TwoNetworks, coupled_losses, coupled_noise, diffuse_coupled
+from drdd.methods.coupled import TwoNetworks, coupled_errors, coupled_noise, diffuse_coupled
 from drdd.methods.method import Batch, Objective
 from drdd.methods.regression import Implementation as Regression
 from tests.nets.tiny import sampling
@@ -43,16 +43,16 @@ def test_the_coupled_process_starts_where_drdd_does_and_ends_clean() -> None:
     assert float(coupled_noise(SCHEDULE)[0]) < 0.01
 
 
-def test_coupled_losses_are_zero_for_the_truth_and_one_for_each_half() -> None:
+def test_coupled_errors_are_zero_for_the_truth_and_all_of_it_for_silence() -> None:
     target, degraded, noise = _images()
     t = torch.tensor([10, 900])
     truth = lambda x, time: torch.cat([degraded - target, noise], dim=1)  # noqa: E731
-    for loss in coupled_losses(truth, SCHEDULE, target, degraded, t, noise):
-        assert float(loss.max()) < 1e-12
+    for error in coupled_errors(truth, SCHEDULE, target, degraded, t, noise):
+        assert float(error.abs().max()) < 1e-6
     silent = lambda x, time: torch.zeros(2, 6, 8, 8)  # noqa: E731
-    of_residual, of_noise = coupled_losses(silent, SCHEDULE, target, degraded, t, noise)
-    torch.testing.assert_close(of_residual, (degraded - target).square().mean(dim=(1, 2, 3)))
-    torch.testing.assert_close(of_noise, noise.square().mean(dim=(1, 2, 3)))
+    of_residual, of_noise = coupled_errors(silent, SCHEDULE, target, degraded, t, noise)
+    torch.testing.assert_close(of_residual, target - degraded)
+    torch.testing.assert_close(of_noise, -noise)
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])

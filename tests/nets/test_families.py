@@ -49,13 +49,11 @@ def test_defaults_pass_their_own_ranges_and_are_the_configurations(name: str) ->
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_described_configuration_is_made_again(name: str) -> None:
-    config: NetworkConfig = FAMILIES[name](in_channels=6, out_channels=6).with_difference()
+    config: NetworkConfig = FAMILIES[name](in_channels=6, out_channels=6).for_restoring()
     assert network_config(**described(config)) == config
 
 
-def test_the_compact_network_alone_has_a_way_to_see_a_difference() -> None:
-    changed = {
-        name: config(in_channels=6).with_difference() != config(in_channels=6)
-        for name, config in FAMILIES.items()
-    }
-    assert changed == {"adm": False, "compact": True, "rddm": False}
+def test_the_compact_network_alone_takes_the_context_of_the_degraded_picture() -> None:
+    takes = {n: config(in_channels=6).for_restoring().context for n, config in FAMILIES.items()}
+    assert takes == {"adm": False, "compact": True, "rddm": False}
+    assert not any(config(in_channels=6).context for config in FAMILIES.values())

@@ -46,7 +46,7 @@ class _Recorder(nn.Module):
         self.inputs: list[Tensor] = []
         self._out_channels = out_channels
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, *context: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             self.inputs.append(torch.cat([x.flatten(1), time[:, None]], dim=1))
         return torch.zeros(len(x), self._out_channels, *x.shape[2:])
@@ -139,8 +139,8 @@ def test_baselines_learn_from_the_same_samples() -> None:
 
 
 def test_balancing_charges_a_silent_network_about_one_for_every_task() -> None:
-    balanced = _losses(residual(), _Recorder(), range(40)).of
-    raw = _losses(residual(balance="none"), _Recorder(), range(40)).of
+    balanced = _losses(residual(balance="relative", loss="squared"), _Recorder(), range(40)).of
+    raw = _losses(residual(balance="none", loss="squared"), _Recorder(), range(40)).of
     dark, flat = raw[::2].mean(), raw[1::2].mean()
     assert max(dark, flat) / min(dark, flat) > 1.5  # else there is nothing to balance
     assert float(balanced.min()) > 0.75
@@ -191,6 +191,7 @@ def test_gradients_are_finite_at_both_ends_of_the_schedule(name: str, t: int) ->
         torch.stack(degraded) if degraded else None,
         torch.full((4,), t % (spec.last + 1)),
         torch.randn(target.shape, generator=keyed_generator("eps")),
+        None if drawn[0].context is None else torch.stack([one.context for one in drawn]),
     )
     net = spec.network()
     spec.loss(net, batch).mean().backward()

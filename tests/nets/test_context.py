@@ -1,0 +1,49 @@
+"""The context of a picture, against closed forms."""
+
+import math
+
+import pytest
+import torch
+
+from drdd.diffusion.keyed import keyed_generator
+from drdd.nets.context import CHANNELS, SIDE, context_of
+
+GENERATOR = keyed_generator("context")
+
+
+def test_a_flat_picture_is_its_colour_without_spread() -> None:
+    colour = torch.tensor([-0.5, 0.25, 1.0]).view(1, 3, 1, 1)
+    context = context_of(colour.expand(1, 3, 100, 70))
+    torch.testing.assert_close(context[:, :3], colour.expand(1, 3, SIDE, SIDE))
+    torch.testing.assert_close(context[:, 3:], torch.zeros(1, 3, SIDE, SIDE), atol=1e-3, rtol=0)
+
+
+def test_the_spread_of_white_noise_is_its_deviation_times_root_eight_ninths() -> None:
+    """A pixel less the mean of itself and its 8 neighbours has a variance of 1 - 2/9 + 1/9."""
+    noise = 0.2 * torch.randn(1, 3, 512, 512, generator=GENERATOR)
+    spread = context_of(noise)[:, 3:].square().mean().sqrt()
+    assert float(spread) == pytest.approx(0.2 * math.sqrt(8 / 9), rel=0.01)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (31, 7), (64, 64), (100, 333)])
+def test_any_size_has_one(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *size, generator=GENERATOR) * 2 - 1
+    context = context_of(x)
+    assert context.shape == (2, CHANNELS, SIDE, SIDE)
+    assert context.isfinite().all()
+    assert context.abs().max() <= 2
+
+
+def test_it_turns_with_the_picture() -> None:
+    x = torch.rand(1, 3, 96, 70, generator=GENERATOR)
+    torch.testing.assert_close(context_of(x.flip(-1)), context_of(x).flip(-1))
+    turned = torch.rot90(x, 1, (-2, -1))
+    torch.testing.assert_close(context_of(turned), torch.rot90(context_of(x), 1, (-2, -1)))
+
+
+def test_cells_say_where_it_is_dark() -> None:
+    x = torch.ones(1, 3, 64, 64)
+    x[..., :32] = -1
+    means = context_of(x)[:, :3]
+    assert means[..., : SIDE // 2].eq(-1).all()
+    assert means[..., SIDE // 2 :].eq(1).all()
