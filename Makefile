@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo test test-gate test-slow fault-test cluster-test lint bench-method bench-model bench-data bench-train bench-serve bench-flow up down lock
+.PHONY: help setup demo test test-gate test-slow fault-test cluster-test lint bench-method bench-model bench-data bench-degradations bench-train bench-serve bench-flow up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ bench-model: setup ## speed of the networks beside a plain implementation of the
 
 bench-data: setup ## intake beside Pillow alone, memory, the loader's waits, random access
 	@python -m benchmarks.data
+
+bench-degradations: setup ## pictures/s that prepare degrades, encodes and stores, for every degradation
+	@python -m benchmarks.degradations
 
 bench-train: setup ## what training costs beside its steps: the loop, Ray, checkpoints, the start
 	@python -m benchmarks.train

@@ -154,7 +154,7 @@ def _link_sources(root: Path, path: Path, params: Params) -> None:
     # In order of path, so that a folder is linked before its content.
     for named in sorted(sources_of(params) | {registry, params.train.noise.start}, key=Path):
         source = Path(named)
-        made_by_a_stage = source.parts[:2] == ("data", "photographs")
+        made_by_a_stage = source.parts[:2] in (("data", "photographs"), ("data", "synthetic"))
         if "://" in named or source.is_absolute() or made_by_a_stage:
             continue
         if (root / source).exists() and not (path / source).exists():

@@ -68,6 +68,7 @@ KNOWS: dict[str, set[str]] = {
     },
     "sources": {"params", "storage"},
     "storage": set(),
+    "synthetic": {"pictures"},
     "training": {
         *("checkpoints", "data", "degradations", "diffusion", "methods"),
         *("metrics", "nets", "params", "pictures", "storage"),

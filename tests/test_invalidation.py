@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.project import make_project
+from tests.project import make_project, tiny_params
 
 TRAIN = {"train_noise", "train_residual"}
-INGEST = {"ingest@nature"}
+INGEST = {"ingest@nature", "ingest@leaves"}
 LEARN = {*TRAIN, "evaluate"}
 JUDGE = {"judge", "publish"}
 EXPECTED: dict[str, set[str]] = {
@@ -48,6 +48,7 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/intake/near_duplicates.py": {*INGEST, "split"},
     "drdd/sources/archives.py": {"photographs", *INGEST, "split"},
     "drdd/stages/prepare.py": {"prepare@haze", "prepare@noise"},
+    "drdd/synthetic/dead_leaves.py": {"synthetic@leaves"},
 }
 
 
@@ -56,7 +57,10 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A tiny project whose stages are all up to date, without having run: outputs are stand-ins."""
     from dvc.repo import Repo
 
-    root = make_project(tmp_path_factory.mktemp("project"))
+    content = tiny_params()
+    content["synthetic"] = {"leaves": {"kind": "dead_leaves", "count": 2}}
+    content["corpora"]["leaves"] = {"source": "data/synthetic/leaves"}
+    root = make_project(tmp_path_factory.mktemp("project"), content)
     with chdir(root), Repo() as repo:
         for one in (*repo.index.outs, *repo.index.deps):
             _stand_in(Path(one.fs_path))

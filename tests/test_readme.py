@@ -164,7 +164,7 @@ def test_the_keys_that_dvc_reads_first_are_named_and_refused_by_data_check(proje
     keys = set(re.findall(r"`([\w.]+)`", said))
     assert keys == set(_interpolated())
     text = Path("params.yaml").read_text()
-    for key in ("tasks", "corpora", "paired", "source", "data", "start"):
+    for key in ("tasks", "corpora", "paired", "synthetic", "source", "data", "start"):
         mistaken = re.sub(rf"^( *){key}:", rf"\1{key}x:", text, count=1, flags=re.MULTILINE)
         Path("params.yaml").write_text(mistaken)
         with pytest.raises(UserError, match=f"{key}x: unknown key, did you mean '{key}'"):

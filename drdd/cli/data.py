@@ -72,6 +72,9 @@ def _images(params: "Params", name: str) -> Checked:
     to_be_made = {PHOTOGRAPHS / folder: files for folder, files in params.photographs.items()}
     if bundled := to_be_made.get(Path(corpus.source)):
         return Checked(key, f"{len(bundled)} images", bundled[0], [], "")
+    if drawn := params.synthetic_of(name):
+        said = f"to be drawn: {drawn.kind}, {drawn.width} x {drawn.height}"
+        return Checked(key, f"{drawn.count} images", said, [], "")
     if absent := _absent(corpus.source):
         return Checked(key, "", "", [], _missing(absent, corpus.obtain))
     try:

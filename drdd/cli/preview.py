@@ -26,7 +26,7 @@ from drdd.intake.split import hold_out
 from drdd.intake.streaming import outcome
 from drdd.metrics.fidelity import psnr
 from drdd.params import Params, Task
-from drdd.params.data import Holdout
+from drdd.params.data import Holdout, drawn_by
 from drdd.params.errors import nearest
 from drdd.pictures.pixels import Picture, Pixels, pixels_of
 from drdd.sources.entry import Entry, Fetcher, Rejected, entries, package_file
@@ -167,6 +167,9 @@ def _files(params: Params, corpus: str) -> list[Entry]:
             bundled = [package_file(name) for name in names]
             kept = [path for path in bundled if re.search(origin.include or "", path.name)]
             return [Entry(path.name, str(path)) for path in kept]
+    if params.synthetic_of(corpus) and not Path(origin.source).exists():
+        stage = f"synthetic@{drawn_by(origin.source)}"
+        raise UserError(f"corpora.{corpus}: not drawn yet; run `dvc repro {stage}` first")
     try:
         return entries(origin.source, origin.include, origin.column)
     except UserError as error:

@@ -1,6 +1,7 @@
 """Apply the chain of degradations that params describe to photographs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -22,11 +23,23 @@ def degrade(
 ) -> NDArray[np.uint8]:
     """Apply a chain of degradations, drawn from the stream of `key`, to (H, W, 3) uint8.
 
-    The result is rounded to 8 bits, as a degraded photograph on disk would be.
+    The result is rounded to 8 bits, as a degraded photograph on disk would be. It is computed in one
+    thread: the last bits of a Fourier transform depend on how many there are.
     """
-    image = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
-    degraded = degrade_batch(image, chain, keyed_generator(*key), order)
-    return (degraded[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    image = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()
+    with _one_thread():
+        degraded = degrade_batch(image, chain, keyed_generator(*key), order)
+    return (degraded[0].permute(1, 2, 0) * 255).round_().clamp_(0, 255).to(torch.uint8).numpy()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def degrade_batch(x: Tensor, chain: Chain, rng: torch.Generator, order: Order = "given") -> Tensor:

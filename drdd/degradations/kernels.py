@@ -1,14 +1,16 @@
-"""Convolution kernels, one per image of a batch, and convolutions with them.
+"""Convolution kernels, one per image of a batch, and convolutions with them."""
 
-Borders are replicated, so that pictures smaller than a kernel can be blurred.
-"""
-
+import itertools
 import math
+from typing import Literal
 
 from drdd.degradations.deferred import F, Tensor, torch
 
 TRUNCATED = 4.0
 """Radius of a truncated Gaussian, in standard deviations."""
+
+DIRECT = 25
+"""Weights of a kernel up to which a direct sum is faster than Fourier transforms."""
 
 
 def gaussian(sigma: Tensor | float, radius: int, like: Tensor) -> Tensor:
@@ -20,7 +22,8 @@ def gaussian(sigma: Tensor | float, radius: int, like: Tensor) -> Tensor:
 
 def smoothed(x: Tensor, sigma: Tensor, largest: float) -> Tensor:
     """x, (B, C, H, W), with Gaussians of sigma (B, 1, 1, 1) pixels, none above `largest`."""
-    return separably(x, gaussian(sigma.view(-1, 1), math.ceil(TRUNCATED * largest), x))
+    kernel = gaussian(sigma.view(-1, 1), math.ceil(TRUNCATED * largest), x)
+    return convolved(x, kernel[:, None, :, None] * kernel[:, None, None, :])
 
 
 def disc(radius: Tensor, reach: int) -> Tensor:
@@ -44,15 +47,38 @@ def segment(length: Tensor, angle: Tensor, reach: int) -> Tensor:
     return (length / 2 + 0.5 - along.abs()).clamp(0, 1) * (1 - across.abs()).clamp(0, 1)
 
 
-def convolved(x: Tensor, kernels: Tensor) -> Tensor:
-    """Image b of x, (B, C, H, W), with kernel b of (B, 1, K, K), K odd; every channel alike."""
-    batch, channels, height, width = x.shape
-    reach_rows, reach_columns = kernels.shape[-2] // 2, kernels.shape[-1] // 2
-    padded = F.pad(x, (reach_columns, reach_columns, reach_rows, reach_rows), mode="replicate")
+def convolved(
+    x: Tensor, kernels: Tensor, border: Literal["replicate", "constant"] = "replicate"
+) -> Tensor:
+    """Image b of x, (B, C, H, W), with kernel b of (B, 1, K, L), K and L odd; every channel alike.
+
+    As F.conv2d, kernels are not mirrored. Outside, pixels are those of the border, or 0 ("constant").
+    """
+    height, width = x.shape[-2:]
+    rows, columns = kernels.shape[-2:]
+    if rows * columns <= DIRECT:
+        reach = (columns // 2, columns // 2, rows // 2, rows // 2)
+        return _summed(F.pad(x, reach, mode=border), kernels)
+    size = _fast_length(height + rows - 1), _fast_length(width + columns - 1)
+    top, left = rows // 2, columns // 2
+    around = (left, size[1] - width - left, top, size[0] - height - top)
+    transformed = torch.fft.rfft2(F.pad(x, around, mode=border))
+    transformed *= torch.fft.rfft2(kernels, s=size).conj()
+    return torch.fft.irfft2(transformed, s=size)[..., :height, :width]
+
+
+def _summed(padded: Tensor, kernels: Tensor) -> Tensor:
+    """(B, C, H + K - 1, W + L - 1) with (B, 1, K, L) -> (B, C, H, W), by a direct sum."""
+    batch, channels = padded.shape[:2]
     groups = batch * channels
     weights = kernels.expand(-1, channels, -1, -1).reshape(groups, 1, *kernels.shape[-2:])
-    joined = padded.reshape(1, groups, *padded.shape[-2:])
-    return F.conv2d(joined, weights, groups=groups).view(batch, channels, height, width)
+    summed = F.conv2d(padded.reshape(1, groups, *padded.shape[-2:]), weights, groups=groups)
+    return summed.view(batch, channels, *summed.shape[-2:])
+
+
+def _fast_length(least: int) -> int:
+    """The smallest length from `least` without a prime factor above 5: it is fast to transform."""
+    return next(length for length in itertools.count(least) if 30**20 % length == 0)
 
 
 def separably(x: Tensor, kernels: Tensor) -> Tensor:

@@ -60,10 +60,10 @@ class BrushMask(Mask):
 def brush_mask(x: Tensor, rng: Generator, *, area: Range, strokes: int, fill: Range) -> Tensor:
     """Winding brush strokes that together cover `area`, which determines the width of the brush."""
     distances = _distance(x, _strokes(x, rng, strokes))
-    nearest = distances.flatten(1).sort().values
-    covered = (draw(x, rng, area).view(-1, 1) * (nearest.shape[1] - 1)).long()
-    radius = nearest.gather(1, covered).view(-1, 1, 1, 1)
-    return _filled(x, rng, distances < radius, fill)
+    pixels = distances.flatten(1)
+    covered = (draw(x, rng, area).flatten() * (pixels.shape[1] - 1)).long().tolist()
+    radii = [row.kthvalue(count + 1).values for row, count in zip(pixels, covered, strict=True)]
+    return _filled(x, rng, distances < torch.stack(radii).view(-1, 1, 1, 1), fill)
 
 
 def _filled(x: Tensor, rng: Generator, hole: Tensor, fill: Range) -> Tensor:
@@ -104,11 +104,16 @@ def _distance(x: Tensor, lines: Tensor) -> Tensor:
     row = torch.arange(height, dtype=x.dtype, device=x.device).view(1, -1, 1)
     column = torch.arange(width, dtype=x.dtype, device=x.device).view(1, 1, -1)
     nearest = torch.full((len(x), height, width), torch.inf, dtype=x.dtype, device=x.device)
+    along, across = torch.empty_like(nearest), torch.empty_like(nearest)  # used for all lines
     starts, ends = lines[:, :, :-1].flatten(1, 2), lines[:, :, 1:].flatten(1, 2)
-    for start, move in zip(starts.unbind(1), (ends - starts).unbind(1), strict=True):
-        (row0, column0), (down, right) = (v.view(-1, 2, 1, 1).unbind(1) for v in (start, move))
-        dot = (row - row0) * down + (column - column0) * right
-        along = (dot / (down**2 + right**2).clamp(min=1e-12)).clamp(0, 1)
-        squared = (row - row0 - along * down) ** 2 + (column - column0 - along * right) ** 2
-        nearest = torch.minimum(nearest, squared)
-    return nearest.sqrt()[:, None]
+    middles, moves = (starts + ends) / 2, ends - starts
+    for middle, move in zip(middles.unbind(1), moves.unbind(1), strict=True):
+        (row0, column0), (down, right) = (v.view(-1, 2, 1, 1).unbind(1) for v in (middle, move))
+        length = torch.hypot(down, right)
+        right = torch.where(length > 0, right, 1.0)  # a point may have any direction
+        sine, cosine = (v / torch.hypot(down, right) for v in (down, right))
+        torch.add((row - row0) * sine, (column - column0) * cosine, out=along)
+        torch.sub((row - row0) * cosine, (column - column0) * sine, out=across)
+        along.abs_().sub_(length / 2).clamp_(min=0)  # what is beyond either end
+        torch.minimum(nearest, across.square_().addcmul_(along, along), out=nearest)
+    return nearest.sqrt_()[:, None]

@@ -1,5 +1,6 @@
 """Noise: (B, 3, H, W) in [0, 1] -> the same shape and range."""
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -8,6 +9,9 @@ from drdd.degradations.deferred import Generator, Tensor, torch
 from drdd.degradations.draws import Range, draw, normal, uniform
 from drdd.degradations.ranges import GreyLevels, Photons, Shares
 from drdd.degradations.registry import Step, degradation
+
+FEW, MANY = 10, 33
+"""Photons: below FEW on average, more than MANY have a probability below 1e-9."""
 
 
 class GaussianNoise(Step):
@@ -33,8 +37,42 @@ class PoissonNoise(Step):
 def poisson_noise(x: Tensor, rng: Generator, *, peak: Range) -> Tensor:
     """Shot noise, Poisson(peak * x) / peak; peak: the photon count of white."""
     photons = draw(x, rng, peak)
-    counted = torch.poisson((photons * x).to(rng.device), generator=rng).to(x.device)
-    return (counted / photons).clamp(0, 1)
+    return (_poisson(photons * x, rng) / photons).clamp(0, 1)
+
+
+def _poisson(mean: Tensor, rng: Generator) -> Tensor:
+    """Counts ~ Poisson(mean), of any shape; several times faster than torch.poisson on a CPU.
+
+    From FEW on by an expansion of the quantile function about the normal one's, which gives another
+    count with a probability below 2e-4; below FEW by inversion.
+    """
+    means = mean.flatten()
+    counts = _expanded(means.clamp(min=FEW), normal(means.shape, mean, rng))
+    few = (means < FEW).nonzero()[:, 0]
+    counts[few] = _inverted(means[few], uniform(few.shape, mean, rng))
+    return counts.view(mean.shape)
+
+
+def _expanded(mean: Tensor, w: Tensor) -> Tensor:
+    """The Poisson quantile of probability Phi(w): Giles, Algorithm 955 (ACM TOMS 42, 2016), Q_N3."""
+    w2, root = w * w, mean.sqrt()
+    third = (w2 / 270 + 7 / 810).mul_(w2).sub_(8 / 405).div_(root)
+    second = (w2 / 72 + 1 / 36).mul_(w)
+    x = third.sub_(second).div_(root).add_(w2, alpha=1 / 6).add_(1 / 3)
+    return x.addcmul_(root, w).add_(mean).floor_().clamp_(min=0)
+
+
+def _inverted(mean: Tensor, u: Tensor) -> Tensor:
+    """The Poisson quantile of probability u, for means below FEW: how many terms fit into u.
+
+    u is used up. Buffers are made once, because making them takes longer than computing.
+    """
+    counts, fits, power = torch.zeros_like(u), torch.empty_like(u), torch.exp(-mean)
+    for k in range(MANY):
+        u.sub_(power, alpha=1 / math.factorial(k))
+        counts.add_(torch.ge(u, 0, out=fits))
+        power.mul_(mean)
+    return counts
 
 
 class SaltAndPepper(Step):

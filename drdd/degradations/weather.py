@@ -63,7 +63,8 @@ def rain(
     """
     drops = _scattered(x, rng, density)
     kernel = _streak(draw(x, rng, length), draw(x, rng, angle), math.ceil(length[1]) | 1)
-    veil = (draw(x, rng, strength) * _drawn_at(drops, kernel)).clamp(0, 1)
+    streaks = kernels.convolved(drops, kernel, border="constant")
+    veil = (draw(x, rng, strength) * streaks).clamp(0, 1)
     return x + veil * (1 - x)
 
 
@@ -88,7 +89,8 @@ def snow(x: Tensor, rng: Generator, *, density: Range, size: Range, strength: Ra
     for scale in LAYERS:
         flakes = _scattered(x, rng, [bound / scale**2 for bound in density])
         kernel = kernels.disc(diameter * scale / 2, reach=math.ceil(size[1] * scale / 2 + 0.5))
-        clear = clear * (1 - _drawn_at(flakes, kernel).clamp(0, 1))
+        layer = kernels.convolved(flakes, kernel, border="constant")
+        clear = clear * (1 - layer.clamp(0, 1))
     veil = draw(x, rng, strength) * (1 - clear)
     return x + veil * (1 - x)
 
@@ -98,13 +100,6 @@ def _scattered(x: Tensor, rng: Generator, density: Range) -> Tensor:
     batch, _, height, width = x.shape
     place = uniform((batch, 1, height, width), x, rng) < draw(x, rng, density)
     return place.to(x.dtype) * (0.5 + 0.5 * uniform((batch, 1, height, width), x, rng))
-
-
-def _drawn_at(points: Tensor, kernel: Tensor) -> Tensor:
-    """(B, 1, H, W): image b's kernel, of (B, 1, K, K), at each of its points; dark outside."""
-    batch = points.shape[0]
-    padding = kernel.shape[-1] // 2
-    return F.conv2d(points.transpose(0, 1), kernel, padding=padding, groups=batch).transpose(0, 1)
 
 
 def _streak(length: Tensor, angle: Tensor, size: int) -> Tensor:

@@ -1,11 +1,15 @@
 """Corpora of clean images, paired corpora, and how both are taken in."""
 
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from drdd.settings import Count, Section
+
+SYNTHETIC = PurePosixPath("data/synthetic")
+"""The folder of drawn pictures: those of the entry NAME of `synthetic` are in data/synthetic/NAME."""
 
 
 def _compiles(pattern: str) -> str:
@@ -17,10 +21,31 @@ def _compiles(pattern: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_compiles)]
+Side = Annotated[int, Field(ge=16, le=4096, description="pixels")]
 Holdout = list[str] | Annotated[float, Field(ge=0, le=1)]
 SOURCE = (
     "a folder, an s3:// prefix, a zip or tar archive, a list (.txt) or a table (.csv, .parquet)"
 )
+
+
+def drawn_by(source: str) -> str:
+    """The name of the entry of `synthetic` that fills a source; "" for a source that none would fill."""
+    path = PurePosixPath(source)
+    return path.name if path.parent == SYNTHETIC else ""
+
+
+class Synthetic(Section):
+    """Clean pictures that are drawn, to be the source of a corpus."""
+
+    kind: Literal["dead_leaves"] = Field(
+        description="dead_leaves: overlapping shapes with the statistics of photographs"
+    )
+    count: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        description="pictures; more of them leave the first ones as they are"
+    )
+    width: Side = 384
+    height: Side = 384
+    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of the series of pictures")
 
 
 class Origin(Section):

@@ -17,7 +17,7 @@ from drdd.errors import UserError
 from drdd.params.errors import nearest
 
 # A network's keys depend on its family, so those of another family must not remain.
-WHOLE = frozenset({"photographs", "corpora", "paired", "tasks", "network"})
+WHOLE = frozenset({"photographs", "synthetic", "corpora", "paired", "tasks", "network"})
 EXTENDS, EVERY_TASK = "extends", "every_task"
 
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from drdd.gates.catalogue import RunBounds
 from drdd.methods import names
-from drdd.params.data import Corpus, Ingest, Paired
+from drdd.params.data import Corpus, Ingest, Paired, Synthetic, drawn_by
 from drdd.params.errors import nearest
 from drdd.params.tasks import Task
 from drdd.params.training import Diffusion, Train
@@ -81,6 +81,9 @@ class Params(Section):
     photographs: dict[Name, list[str]] = Field(
         default={}, description="photographs that installed packages bundle, by folder to be made"
     )
+    synthetic: dict[Name, Synthetic] = Field(
+        default={}, description="clean pictures to be drawn, by folder to be made"
+    )
     corpora: dict[Name, Corpus] = Field(description="of clean images; may be {}")
     paired: dict[Name, Paired] = Field(description="corpora of pairs; may be {}")
     ingest: Ingest = Ingest()
@@ -112,6 +115,36 @@ class Params(Section):
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    @model_validator(mode="after")
+    def _drawn_large_enough(self) -> "Params":
+        wrong = []
+        for name in self.corpora:
+            if (drawn := self.synthetic_of(name)) is None:
+                continue
+            scale = min(1, self.ingest.max_side / max(drawn.width, drawn.height))
+            side = round(min(drawn.width, drawn.height) * scale)
+            wrong += [
+                f"corpora.{name}: its drawn pictures have a side of {side} pixels, less than {key} = "
+                f"{least}; raise synthetic.{drawn_by(self.corpora[name].source)}.width and height"
+                for key, least in self._least_sides(name)
+                if side < least
+            ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    def _least_sides(self, corpus: str) -> Iterator[tuple[str, int]]:
+        """(key, pixels) of the settings that a corpus's pictures must not fall below."""
+        yield "ingest.min_side", self.ingest.min_side
+        if corpus in (self.train.noise.corpora or self.corpora):
+            yield "train.noise.crop", self.train.noise.crop
+        if any(corpus in task.corpora for task in self.tasks.values()):
+            yield "train.residual.crop", self.train.residual.crop
+
+    def synthetic_of(self, corpus: str) -> Synthetic | None:
+        """What is drawn to be the source of a corpus; None for one that has files of its own."""
+        return self.synthetic.get(drawn_by(self.corpora[corpus].source))
 
     def _named(self) -> Iterator[tuple[str, str, Collection[str], Sequence[str]]]:
         """(key, the section it refers to, that section's names, the names it holds)."""

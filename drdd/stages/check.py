@@ -12,18 +12,20 @@ from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
-from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, PHOTOGRAPHS
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, PHOTOGRAPHS, SYNTHETIC
 from drdd.stages.run import run_stage
 
 
 def check(params: Params, reporter: Reporter) -> None:
     to_be_made = {PHOTOGRAPHS / name for name in params.photographs}
+    to_be_made |= {SYNTHETIC / name for name in params.synthetic}
     named = {f"corpora.{name}.source": corpus.source for name, corpus in params.corpora.items()}
     for name, paired in params.paired.items():
         named |= {f"paired.{name}.input": paired.input, f"paired.{name}.target": paired.target}
     missing = [
         f"{key} = {source!r}: does not exist; name a folder, an s3:// prefix, an archive, a list or a "
-        "table of images (data/photographs/<name> is made from what `photographs` lists)"
+        "table of images (data/photographs/<name> is made from what `photographs` lists, "
+        "data/synthetic/<name> from what `synthetic` says)"
         for key, source in named.items()
         if "://" not in source and Path(source) not in to_be_made and not Path(source).exists()
     ]

@@ -7,6 +7,7 @@ from drdd.errors import UserError
 from drdd.files import atomic_folder
 from drdd.intake.ingestion import Deduplicator
 from drdd.params import Params
+from drdd.params.data import drawn_by
 from drdd.progress import Reporter
 from drdd.sources.entry import entries
 from drdd.stages.corpora import describe, into_shards, some
@@ -29,7 +30,9 @@ def ingest(params: Params, reporter: Reporter, name: str) -> None:
                 f"corpora.{name}: none of {len(files)} files is usable ({some(result.rejected)})"
             )
         pictures = [Pair(name, file, id_) for file, id_ in result.ids.items()]
-        said = describe(folder, name, corpus, [corpus.source], pictures, result.rejected)
+        drawn = " (synthetic: drawn, not photographed)" if drawn_by(corpus.source) else ""
+        source = corpus.source + drawn
+        said = describe(folder, name, corpus, [source], pictures, result.rejected)
     reporter.finish("done", said)
 
 

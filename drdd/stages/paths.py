@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PHOTOGRAPHS = Path("data/photographs")
+SYNTHETIC = Path("data/synthetic")  # as params/data.py has it
 CORPORA = Path("data/corpora")
 SPLIT = Path("data/split")
 UNPAIRED = Path("data/unpaired/pictures.csv")  # what the noise stage learns from

@@ -15,7 +15,7 @@ from drdd.data.shards import ShardWriter, table_of, writing
 from drdd.degradations.chain import degrade
 from drdd.files import atomic_folder, write_json
 from drdd.params import Params, Task
-from drdd.pictures.files import png
+from drdd.pictures.files import quick_png
 from drdd.pictures.pixels import described
 from drdd.progress import Reporter
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, SPLIT
@@ -65,7 +65,7 @@ def _degraded(
     for done, pair in enumerate(pairs, 1):
         key = (params.seed, pair.split, name, pair.target, pair.variant)
         pixels = degrade(library.pixels(pair.target), chain, *key, order=task.order)
-        picture = described(pair.name, png(pixels), Image.fromarray(pixels))
+        picture = described(pair.name, quick_png(pixels), Image.fromarray(pixels))
         if picture.id not in written:
             writer.write(table_of([picture]))
             written.add(picture.id)

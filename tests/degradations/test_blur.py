@@ -1,5 +1,7 @@
 """Blur against SciPy's filters and against integrals."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -87,9 +89,37 @@ def test_a_kernels_reach_does_not_change_it() -> None:
     torch.testing.assert_close(near, far)
 
 
-def test_each_image_is_convolved_with_its_own_kernel() -> None:
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    rows=st.integers(0, 9),
+    columns=st.integers(0, 9),
+    border=st.sampled_from(["replicate", "constant"]),
+)
+def test_transforms_give_what_a_direct_sum_gives(
+    height: int, width: int, rows: int, columns: int, border: Literal["replicate", "constant"]
+) -> None:
+    x = noise(2, height, width)
+    rng = torch.Generator().manual_seed(rows)
+    weights = torch.rand(2, 1, 2 * rows + 1, 2 * columns + 1, generator=rng)
+    ours = kernels.convolved(x, weights, border)
+    mode: Literal["edge", "constant"] = "edge" if border == "replicate" else "constant"
+    padded = np.pad(x.double().numpy(), ((0, 0), (0, 0), (rows, rows), (columns, columns)), mode)
+    views = np.lib.stride_tricks.sliding_window_view(padded, weights.shape[-2:], axis=(2, 3))
+    theirs = np.einsum("bchwkl,bkl->bchw", views, weights[:, 0].double().numpy())
+    np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-6 * weights[0].numel())
+
+
+@pytest.mark.parametrize(("least", "length"), [(1, 1), (7, 8), (521, 540), (536, 540), (791, 800)])
+def test_transformed_lengths_have_small_factors(least: int, length: int) -> None:
+    assert kernels._fast_length(least) == length
+
+
+@pytest.mark.parametrize("size", [(3, 3), (5, 7)])  # summed directly, and transformed
+def test_each_image_is_convolved_with_its_own_kernel(size: tuple[int, int]) -> None:
     x = noise(3)
-    weights = torch.rand(3, 1, 5, 7, generator=torch.Generator().manual_seed(0))
+    weights = torch.rand(3, 1, *size, generator=torch.Generator().manual_seed(0))
     together = kernels.convolved(x, weights)
     for index in range(3):
         alone = kernels.convolved(x[index : index + 1], weights[index : index + 1])[0]

@@ -71,6 +71,18 @@ def test_a_degradation_is_a_function_of_its_key_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_number_of_threads_changes_no_byte(kind: str) -> None:
+    photo, chain, threads = np.tile(_photo(), (4, 4, 1)), [_step(kind)], torch.get_num_threads()
+    degraded = []
+    for number in (1, 3):
+        torch.set_num_threads(number)
+        degraded.append(degrade(photo, chain, 0, kind))
+        assert torch.get_num_threads() == number
+    torch.set_num_threads(threads)
+    assert np.array_equal(degraded[0], degraded[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(64, 65), (17, 9), (1, 1)])
 def test_shape_range_and_type_are_kept_at_any_size(kind: str, size: tuple[int, int]) -> None:
     x = pictures.noise(2, *size)

@@ -82,6 +82,17 @@ def test_a_brush_stroke_is_all_within_its_radius_of_its_line() -> None:
     assert float(distance[10, 3]) == 7
 
 
+def test_distances_are_those_to_the_nearest_of_many_points_of_the_lines() -> None:
+    x = noise(2, 30, 40)
+    lines = masks._strokes(x, keyed_generator(6), 3)
+    lines[0, 0] = lines[0, 0, :1]  # a stroke that stays where it is
+    along = torch.linspace(0, 1, 400)[:, None]
+    points = (lines[:, :, :-1, None] + along * lines.diff(dim=2)[:, :, :, None]).flatten(1, 3)
+    places = torch.cartesian_prod(torch.arange(30.0), torch.arange(40.0))
+    nearest = torch.cdist(places, points).min(2).values.view(2, 1, 30, 40)
+    torch.testing.assert_close(masks._distance(x, lines), nearest, atol=0.02, rtol=0)
+
+
 def test_the_fill_is_drawn_for_each_image() -> None:
     x = noise(50, 16, 16)
     filled = masks.box_mask(x, keyed_generator(0), area=(1, 1), fill=(0.2, 0.7))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from drdd.degradations import noise
 from drdd.degradations.chain import degrade
@@ -28,6 +29,26 @@ def test_poisson_noise_counts_photons(value: float, peak: float) -> None:
     photons = noisy * peak
     torch.testing.assert_close(photons, photons.round(), atol=1e-3, rtol=0)
     assert not noise.poisson_noise(flat(0.0), keyed_generator(0), peak=(peak, peak)).any()
+
+
+@pytest.mark.parametrize("mean", [0.05, 0.7, 3, 9.9, 10.1, 14, 40, 900])
+def test_photons_are_distributed_as_poissons_law_says(mean: float) -> None:
+    """Pearson's chi-squared over all counts that are expected at least 20 times."""
+    draws, rng = 400_000, keyed_generator("photons", str(mean))
+    counts = noise._poisson(torch.full((draws,), float(mean)), rng)
+    observed = np.bincount(counts.long().numpy())
+    usual = np.flatnonzero(draws * stats.poisson.pmf(np.arange(len(observed)), mean) >= 20)
+    expected = draws * stats.poisson.pmf(usual, mean)
+    seen, rest = observed[usual], draws - expected.sum()
+    statistic = ((seen - expected) ** 2 / expected).sum() + (draws - seen.sum() - rest) ** 2 / rest
+    assert stats.chi2.sf(statistic, len(usual)) > 1e-3
+
+
+def test_few_and_many_photons_stay_in_their_places() -> None:
+    means = torch.tensor([0.0, 400.0, 2.0, 90.0, 9.0, 11.0]).repeat(20_000, 1)
+    drawn = noise._poisson(means, keyed_generator("places"))
+    torch.testing.assert_close(drawn.mean(0), means[0], rtol=0.02, atol=0)
+    torch.testing.assert_close(drawn.var(0), means[0], rtol=0.05, atol=0)
 
 
 def test_salt_and_pepper_hits_its_share_of_whole_pixels_half_white_half_black() -> None:

@@ -107,6 +107,15 @@ def test_an_ignored_corpus_of_the_project_is_linked(project: Path) -> None:
     assert (path / "data/mine/a.png").read_bytes() == b"x"
 
 
+def test_pictures_that_a_stage_makes_are_not_linked(project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    drawn = text.replace("source: data/photographs/sky", "source: data/synthetic/leaves")
+    (project / "params.yaml").write_text(drawn)
+    for name in ("photographs/nature", "synthetic/leaves"):
+        (project / "data" / name).mkdir(parents=True)
+    assert not (_made(project, "run", "seed=5") / "data").exists()
+
+
 def test_a_run_with_a_preset_has_it_in_its_params_and_its_benchmarks_linked(project: Path) -> None:
     names = ("all/gt", "all/synthetic", "media/jdway/GameSSD/overlapping/test/Snow100K-L/gt")
     for name in names:
