@@ -18,6 +18,7 @@ PAGE = (ROOT / "docs/architecture.md").read_text()
 SMALL = {"errors", "files", "progress", "settings", "extras"}
 # What each room of drdd imports of the others, anywhere in its files.
 KNOWS: dict[str, set[str]] = {
+    "base": set(),
     "batch": {
         "cluster",
         "data",

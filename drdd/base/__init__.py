@@ -1,0 +1,1 @@
+"""The base that ships: what it was trained on."""
