@@ -33,6 +33,11 @@ class Photograph:
         """The file's name, unique in its package."""
         return PurePosixPath(self.path).name
 
+    @property
+    def place(self) -> PurePosixPath:
+        """Where it is kept, below a folder of all."""
+        return PurePosixPath(self.split, self.package, self.name)
+
 
 def listed() -> list[Photograph]:
     """Every row, sorted by package and path."""

@@ -69,6 +69,9 @@ class Corpus(Origin):
         description="a regular expression that a file's path below the source must match",
     )
     column: str = Field(default="image", description="of a table: which column names the files")
+    max_side: Count | None = Field(
+        default=None, description="pixels, to take it in smaller; ingest.max_side, unless given"
+    )
 
 
 class Match(Section):

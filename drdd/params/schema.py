@@ -122,7 +122,8 @@ class Params(Section):
         for name in self.corpora:
             if (drawn := self.synthetic_of(name)) is None:
                 continue
-            scale = min(1, self.ingest.max_side / max(drawn.width, drawn.height))
+            most = self.corpora[name].max_side or self.ingest.max_side
+            scale = min(1, most / max(drawn.width, drawn.height))
             side = round(min(drawn.width, drawn.height) * scale)
             wrong += [
                 f"corpora.{name}: its drawn pictures have a side of {side} pixels, less than {key} = "

@@ -21,13 +21,14 @@ from drdd.storage.versions import addresses
 NAMED = 5
 
 
-def limits(settings: Ingest) -> Limits:
-    return Limits(settings.min_side, settings.max_side, settings.max_pixels)
+def limits(settings: Ingest, max_side: int | None = None) -> Limits:
+    """max_side: of a corpus that is taken in smaller."""
+    return Limits(settings.min_side, max_side or settings.max_side, settings.max_pixels)
 
 
 def into_shards(
     files: Sequence[Entry],
-    settings: Ingest,
+    limits: Limits,
     folder: Path,
     deduplicate: Callable[[Sequence[Known]], list[str | None]],
     progress: Callable[[int], None],
@@ -35,7 +36,7 @@ def into_shards(
     """Decode `files` and write shards to `folder`. progress: called with the number of files done."""
     # The products of near_duplicates are small: BLAS threads would spin on cores that decode files.
     with writing(folder) as writer, threadpool_limits(limits=1, user_api="blas"):
-        return store(decoded_files(files, limits(settings)), writer, deduplicate, progress)
+        return store(decoded_files(files, limits), writer, deduplicate, progress)
 
 
 def describe(

@@ -10,7 +10,7 @@ from drdd.params import Params
 from drdd.params.data import drawn_by
 from drdd.progress import Reporter
 from drdd.sources.entry import entries
-from drdd.stages.corpora import describe, into_shards, some
+from drdd.stages.corpora import describe, into_shards, limits, some
 from drdd.stages.paths import CORPORA
 from drdd.stages.run import run_stage
 
@@ -24,7 +24,8 @@ def ingest(params: Params, reporter: Reporter, name: str) -> None:
 
     with atomic_folder(CORPORA / name) as folder:
         deduplicator = Deduplicator(params.ingest.near_duplicates)
-        result = into_shards(files, params.ingest, folder, deduplicator, progress)
+        limited = limits(params.ingest, corpus.max_side)
+        result = into_shards(files, limited, folder, deduplicator, progress)
         if not result.ids:
             raise UserError(
                 f"corpora.{name}: none of {len(files)} files is usable ({some(result.rejected)})"

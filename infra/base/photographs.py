@@ -2,7 +2,7 @@
 
 The list is drdd/base/photographs.csv. Debian packages are downloaded by apt-get (155 MB in all) and read
 by dpkg-deb, nothing is installed; of Python distributions the installed ones are read. Only the listed
-files are written, to FOLDER/<package>/<name>, and only if their hash is the listed one. What is there
+files are written, to FOLDER/<split>/<package>/<name>, and only if their hash is the listed one. What is there
 already is not fetched again, so an interrupted run resumes. A package may have changed since the list was
 made: the run names what is missing and goes on without it.
 """
@@ -30,7 +30,7 @@ Files = Iterator[tuple[str, bytes]]
 def fetch(
     folder: Path, photographs: Sequence[Photograph], say: Callable[[str], object]
 ) -> list[Photograph]:
-    """Write FOLDER/<package>/<name> for each photograph, and return those that could not be had.
+    """Write FOLDER/<split>/<package>/<name> for each photograph, and return those that could not be had.
 
     say: receives a line for each package. Raises UserError if Debian packages are needed on a machine that
     has not the tools for them, before any work.
@@ -55,7 +55,7 @@ def fetch(
 
 
 def _is_there(folder: Path, one: Photograph) -> bool:
-    path = folder / one.package / one.name
+    path = folder / one.place
     return path.is_file() and _hash(path.read_bytes()) == one.sha256
 
 
@@ -71,7 +71,7 @@ def _fetch_package(
     for path, content in read(wanted[0].package, set(left)):
         one = left.get(path)
         if one is not None and _hash(content) == one.sha256:
-            write_bytes(folder / one.package / one.name, content)
+            write_bytes(folder / one.place, content)
             del left[path]
     return list(left.values())
 
