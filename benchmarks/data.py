@@ -33,7 +33,7 @@ from drdd.data.library import Library, Pictures
 from drdd.intake.ingestion import Deduplicator, IngestResult
 from drdd.params import load
 from drdd.sources.entry import entries, package_file
-from drdd.stages.corpora import into_shards
+from drdd.stages.corpora import into_shards, limits
 from drdd.storage.versions import addresses, listed
 from drdd.training.learner import Worker
 from drdd.training.loop import train
@@ -116,7 +116,7 @@ def ingest_all(source: Path, folder: Path, progress: Callable[[int], None]) -> I
     """What the ingest stage does."""
     settings = load(overrides=[f"ingest.max_side={MAX_SIDE}"]).ingest
     deduplicator = Deduplicator(settings.near_duplicates)
-    return into_shards(entries(str(source)), settings, folder, deduplicator, progress)
+    return into_shards(entries(str(source)), limits(settings), folder, deduplicator, progress)
 
 
 def decoding_rate(source: Path) -> float:

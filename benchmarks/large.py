@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def random_model(folder: Path) -> Path:
-    configs = {"residual": CompactConfig(6, difference=True), "noise": CompactConfig(3)}
+    configs = {"residual": CompactConfig(6).for_restoring(), "noise": CompactConfig(3)}
     torch.manual_seed(0)
     weights = {part: build(config).state_dict() for part, config in configs.items()}
     save_model(folder, weights, configs, SAMPLING, [])

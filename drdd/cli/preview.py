@@ -119,9 +119,9 @@ class _Intake:
     fetcher: Fetcher
     rejected: list[Rejected] = field(default_factory=list)
 
-    def picture(self, entry: Entry) -> Picture | None:
+    def picture(self, entry: Entry, max_side: int | None = None) -> Picture | None:
         """As ingest takes it in; None, and a line in `rejected`, if it would be set aside."""
-        found = outcome(entry, self.fetcher, limits(self.params.ingest))
+        found = outcome(entry, self.fetcher, limits(self.params.ingest, max_side))
         if isinstance(found, Picture):
             return found
         self.rejected.append(Rejected(entry.name, found))
@@ -133,7 +133,7 @@ def _degraded(intake: _Intake, corpus: str, name: str, task: Task) -> Iterator[E
     chain = [step.model_dump() for step in task.degradation]
     files = {entry.name: entry for entry in _files(params, corpus)}
     for file in _candidates(files, holdout, f"corpora.{corpus}"):
-        picture = intake.picture(files[file])
+        picture = intake.picture(files[file], intake.params.corpora[corpus].max_side)
         if picture is None or not _trains(picture, holdout):
             continue
         target = pixels_of(picture.content)

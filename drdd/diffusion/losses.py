@@ -6,9 +6,9 @@ from torch import Tensor
 
 Loss = Callable[[Tensor], Tensor]
 SMOOTH = 1e-3
-"""Where the Charbonnier loss turns from a parabola into the absolute value (Charbonnier et al. 1994)."""
+"""Where the Charbonnier loss turns from a parabola into a line (Charbonnier et al. 1994)."""
 FLOOR = 1e-4
-"""Mean squared error, for images in [-1, 1], below which the logarithm sees hardly any difference: 46 dB."""
+"""Mean squared error of images in [-1, 1] below which the logarithm sees little: 46 dB."""
 
 
 def squared(error: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def charbonnier(error: Tensor) -> Tensor:
 
 
 def log_squared(error: Tensor) -> Tensor:
-    """ln(mean squared error + FLOOR): its mean over samples is the mean PSNR, so no task starves another."""
+    """ln(mean squared error + FLOOR): its mean is the mean PSNR, so no task starves another."""
     return (squared(error) + FLOOR).log()
 
 

@@ -91,8 +91,8 @@ class Batch:
 class Objective:
     """The options of a loss that params choose.
 
-    loss: of an error; balance: divide each sample's squared error of I_res by the energy of its residual, so
-    that tasks with large residuals do not dominate; rollout: train on states that the sampler itself reaches.
+    loss: of an error; balance: divide each sample's squared error of I_res by the energy of its residual,
+    so that tasks with large residuals do not dominate; rollout: train on states that the sampler reaches.
     """
 
     loss: Loss = squared

@@ -2,9 +2,9 @@
 
 The list is drdd/base/photographs.csv. Debian packages are downloaded by apt-get (155 MB in all) and read
 by dpkg-deb, nothing is installed; of Python distributions the installed ones are read. Only the listed
-files are written, to FOLDER/<split>/<package>/<name>, and only if their hash is the listed one. What is there
-already is not fetched again, so an interrupted run resumes. A package may have changed since the list was
-made: the run names what is missing and goes on without it.
+files are written, to FOLDER/<split>/<package>/<name>, and only if their hash is the listed one. What is
+there already is not fetched again, so an interrupted run resumes. A package may have changed since the list
+was made: the run names what is missing and goes on without it.
 """
 
 import hashlib

@@ -17,9 +17,12 @@ TIME = torch.tensor([500.0, 1000.0])
 CONTEXT = context_of(DEGRADED)
 
 
-def _net(in_channels: int = 6, out_channels: int = 3) -> CompactUNet:
+def _net(in_channels: int = 6, out_channels: int = 3, fill: bool = False) -> CompactUNet:
     config = CompactConfig(in_channels, out_channels, channels=WIDTHS).for_restoring()
-    return CompactUNet(config)
+    net = CompactUNet(config)
+    if fill:
+        filled(net)
+    return net.eval()
 
 
 def _both(image: Tensor, degraded: Tensor) -> Tensor:
@@ -27,7 +30,7 @@ def _both(image: Tensor, degraded: Tensor) -> Tensor:
 
 
 def test_only_the_difference_to_the_degraded_picture_is_seen_of_an_image() -> None:
-    net = filled(_net())
+    net = _net(fill=True)
     out = net(_both(IMAGE, DEGRADED), TIME, CONTEXT)
     net.stem.weight.data.zero_()
     net.tone.map.weight.data.zero_()
@@ -48,7 +51,7 @@ def test_a_fresh_one_restores_the_degraded_picture_itself(in_channels: int) -> N
 
 def test_beside_an_image_it_begins_as_the_network_for_the_degraded_picture_alone() -> None:
     """So the residual net begins as regression does: nothing of I_in is lost to the noise on y."""
-    both, one = filled(_net()), _net(3)
+    both, one = _net(fill=True), _net(3)
     weights = both.state_dict()
     for name in ("beside.weight", "beside.bias"):
         weights.pop(name).zero_()
@@ -59,9 +62,9 @@ def test_beside_an_image_it_begins_as_the_network_for_the_degraded_picture_alone
 
 
 def test_tone_is_a_map_of_colours_that_the_context_chooses() -> None:
-    net = filled(_net(3))
-    nn.init.zeros_(net.head.weight)
-    nn.init.zeros_(net.head.bias)
+    net = _net(3, fill=True)
+    for parameter in net.head.parameters():
+        nn.init.zeros_(parameter)
     toned = DEGRADED - net(DEGRADED, TIME, CONTEXT)
     turned = DEGRADED.flip(-1) - net(DEGRADED.flip(-1), TIME, CONTEXT)
     torch.testing.assert_close(turned, toned.flip(-1))
@@ -87,7 +90,7 @@ def test_the_further_channels_know_nothing_of_tone() -> None:
 
 def test_a_tile_with_a_halo_equals_the_whole() -> None:
     """Nothing is normalised over the picture, so a tile needs its surroundings and the context alone."""
-    net = filled(_net(3)).double()
+    net = _net(3, fill=True).double()
     x = torch.rand(1, 3, 96, 160, generator=GENERATOR, dtype=torch.float64)
     time, context = TIME[:1].double(), context_of(x)
     whole = net(x, time, context)[..., 64:96]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from drdd.data.library import Library
 from drdd.data.pairs import read_pairs
+from drdd.data.shards import read_known
 from drdd.errors import TransientError, UserError
 from drdd.intake.card import CARD, PAGE, QUARANTINE
 from drdd.params import validate
@@ -172,6 +173,16 @@ def test_the_threshold_of_near_duplicates_is_a_setting(source: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_corpus_may_be_taken_in_smaller_than_the_others(source: Path) -> None:
+    content = tiny_params()
+    content["corpora"] = {"nature": {"source": str(source), "max_side": 70}}
+    content["ingest"] = {"max_side": 500, "max_pixels": 500_000}
+    ingest(validate(content), Reporter("ingest"), "nature")
+    known = read_known([FOLDER])
+    assert max(known["width"].to_pylist() + known["height"].to_pylist()) == 70
+    assert max(known["original_width"].to_pylist()) == 600
+
+
 def test_a_hundred_thousand_files_are_listed_and_a_sample_is_taken(workspace: Path) -> None:
     folder = workspace / "in"
     folder.mkdir()

@@ -185,13 +185,14 @@ def test_gradients_are_finite_at_both_ends_of_the_schedule(name: str, t: int) ->
     spec = EVERY[name]()
     drawn = [spec.samples.draw("ends", n, keyed_generator(n)) for n in range(4)]
     degraded = [one.degraded for one in drawn if one.degraded is not None]
+    contexts = [one.context for one in drawn if one.context is not None]
     target = torch.stack([one.target for one in drawn])
     batch = Batch(
         target,
         torch.stack(degraded) if degraded else None,
         torch.full((4,), t % (spec.last + 1)),
         torch.randn(target.shape, generator=keyed_generator("eps")),
-        None if drawn[0].context is None else torch.stack([one.context for one in drawn]),
+        torch.stack(contexts) if contexts else None,
     )
     net = spec.network()
     spec.loss(net, batch).mean().backward()
