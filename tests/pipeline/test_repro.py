@@ -124,6 +124,7 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
             }
         ],
         "variants": 1,
+        "min_gain_over_reference": None,
     }
     write_params(copy, content)
     noise = (copy / "models/noise/weights.safetensors").read_bytes()
@@ -133,6 +134,7 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
         "check",
         "split",
         "prepare@rain",
+        "references@rain",
         "train_residual",
         "evaluate",
         "judge",
