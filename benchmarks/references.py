@@ -44,7 +44,7 @@ def main() -> None:
     Console(width=120).print(table)
 
 
-def _degradations(params: Params) -> dict[str, Mapping[str, Any]]:
+def _degradations(params: Params) -> Mapping[str, Mapping[str, Any]]:
     """By title: the step of each task, then each kind that is in none."""
     found = {name: task.degradation[0].model_dump() for name, task in params.tasks.items()}
     seen = {step["kind"] for step in found.values()}
@@ -56,8 +56,10 @@ def _degradations(params: Params) -> dict[str, Mapping[str, Any]]:
 
 def _held_out(params: Params) -> Iterator[Pixels]:
     for folder, files in params.photographs.items():
+        held = params.corpora[folder].holdout
+        assert isinstance(held, list)  # names, not a share
         for file in files:
-            if PurePath(file).stem in params.corpora[folder].holdout:
+            if PurePath(file).stem in held:
                 image = Image.open(package_file(file)).convert("RGB")
                 image.thumbnail((params.ingest.max_side,) * 2, Image.Resampling.LANCZOS)
                 yield np.asarray(image)

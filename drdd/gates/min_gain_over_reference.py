@@ -33,7 +33,7 @@ def in_words(task: str, gain: float, reference: str, bound: float) -> str:
 
 GATE = TaskGate(
     name="min_gain_over_reference",
-    label="PSNR gain over the reference",
+    label="gain over the reference",
     bound="at least",
     unit="dB",
     missed="below reference",

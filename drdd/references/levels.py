@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def to_levels(pixels: "Pixels") -> "Levels":
-    return pixels.astype(np.float32) / 255
+    return np.divide(pixels, 255, dtype=np.float32)
 
 
 def to_pixels(levels: "Levels") -> "Pixels":

@@ -47,7 +47,7 @@ def tasks(findings: Findings, scores: pd.DataFrame, theirs: pd.DataFrame) -> lis
             "entry": result,
             "gates": [gate.passed for gate in metrics.gates_of(task)],
             "psnr": _change(result, "psnr_rgb"),
-            **_reference(result),
+            "reference": _reference(result),
             "gain": PSNR.change(result.gain["psnr_rgb"]),
             "interval": PSNR.interval(_interval(result), signed=True),
             "needed": PSNR.change(needed[task]) if task in needed else "none",
@@ -129,16 +129,9 @@ def _cell(metric: Metric, value: float, part: str) -> str:
     return "" if part == "reference" and isnan(value) else metric.value(value)
 
 
-def _reference(result: TaskResult) -> dict[str, str]:
-    """The reference of a task, its PSNR, and by how much the output is above it; "" without one."""
-    over = result.over_reference("psnr_rgb")
-    if over is None:
-        return dict.fromkeys(("reference_name", "reference", "over_reference"), "")
-    return {
-        "reference_name": result.reference_name or "",
-        "reference": PSNR.value(result.reference["psnr_rgb"]),
-        "over_reference": PSNR.change(over),
-    }
+def _reference(result: TaskResult) -> str:
+    """The PSNR of what the reference of a task makes of the inputs; "" without one."""
+    return PSNR.value(result.reference["psnr_rgb"]) if result.reference else ""
 
 
 def _interval(result: TaskResult) -> Ends:

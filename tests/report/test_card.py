@@ -70,6 +70,15 @@ def test_a_card_holds_every_task_and_corpus_and_how_to_use_the_model() -> None:
         assert said in card
 
 
+def test_a_reference_is_a_column_and_empty_where_a_task_has_none() -> None:
+    with_one = _row() | {"reference": {"psnr_rgb": 21.5}, "reference_name": "dark_channel"}
+    metrics = _judged(tasks={"haze": with_one, "rain": _row()})
+    card = model_card(load(ROOT / "params.yaml"), metrics, [], [])
+    assert "| haze | 4 | PSNR, RGB (dB) | 20.00 | 21.50 | 22.25 | +2.25 |  |" in card
+    assert "| rain | 4 | PSNR, RGB (dB) | 20.00 |  | 22.25 | +2.25 |  |" in card
+    assert "References, without training: `haze`: dark channel." in card
+
+
 def test_a_card_begins_with_front_matter() -> None:
     params = load(ROOT / "params.yaml")
     card = model_card(params, _judged(), [], [])
