@@ -40,7 +40,8 @@ def median(pixels: "Pixels") -> "Pixels":
 def noise_level(levels: "Levels") -> float:
     """The standard deviation of the noise: median of |Haar's diagonal details| / 0.6745.
 
-    Donoho and Johnstone 1994, equation 8 and below. 0 for a picture without 2 x 2 pixels.
+    Donoho and Johnstone 1994, "Ideal spatial adaptation by wavelet shrinkage". 0 for a picture smaller than
+    2 x 2 pixels.
     """
     height, width = (side // 2 * 2 for side in levels.shape[:2])
     even = levels[:height, :width]

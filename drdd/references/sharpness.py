@@ -19,7 +19,7 @@ RADIUS, AMOUNT = 3.0, 0.5  # of the unsharp mask
     "gaussian_blur",
     "defocus_blur",
     "downsample",
-    source="Wiener 1949; Hunt 1971, regularised by the Laplacian; scikit-image",
+    source="Wiener 1949; Hunt 1973, regularised by the Laplacian; scikit-image",
 )
 def wiener(pixels: "Pixels") -> "Pixels":
     """Undoes a small Gaussian blur, whatever the blur was.

@@ -29,6 +29,7 @@ SAME = [
     "data/corpora/nature/00000.parquet",
     "data/split/tasks/haze.csv",
     "data/pairs/haze/00000.parquet",
+    "data/references/haze/00000.parquet",
     "models/noise/curve.csv",
     "models/residual/curve.csv",
     "results/metrics.json",
