@@ -104,7 +104,9 @@ def judged(root: Path) -> None:
     create_table_artifact(_rows(metrics), key="metrics", description=f"Held-out images: {said}.")
     create_table_artifact(_gates(metrics), key="gates", description="What the alias asks for")
     create_image_artifact(
-        _data_uri(root / GRID), key="pictures", description="input | de-residual | output | target"
+        _data_uri(root / GRID),
+        key="pictures",
+        description="input | reference | de-residual | output | target",
     )
 
 
@@ -135,23 +137,29 @@ def _linked(path: Path) -> str:
 
 
 def _rows(metrics: Judgement) -> list[dict[str, Any]]:
-    """One row per task: PSNR in dB and SSIM of the degraded input and of the output, RGB."""
+    """One row per task: PSNR in dB and SSIM of input, reference (None without one) and output, RGB."""
     return [
         {
             "task": task,
             "images": result.images,
             "PSNR of the input, dB": round(result.input["psnr_rgb"], 2),
+            "PSNR of the reference, dB": _rounded(result.reference.get("psnr_rgb"), 2),
             "PSNR, dB": round(result.output["psnr_rgb"], 2),
             "gain, dB": round(result.gain["psnr_rgb"], 2),
             "95 %": _interval(result.intervals.gain.get("psnr_rgb")),
             "needed, dB": needed(metrics, task),
             "SSIM of the input": round(result.input["ssim_rgb"], 3),
+            "SSIM of the reference": _rounded(result.reference.get("ssim_rgb"), 3),
             "SSIM": round(result.output["ssim_rgb"], 3),
             "against the champion": against_champion(metrics, task),
             "gates": verdict(metrics, task),
         }
         for task, result in metrics.tasks.items()
     ]
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _interval(ends: Ends) -> str:

@@ -19,7 +19,12 @@ COLOURS = {
     "passed": "green",
     "not gated": "default",
 }  # of verdicts; any other verdict is a missed gate
-SHOWN = {"PSNR of the input, dB": "input, dB", "PSNR, dB": "PSNR, dB", "gain, dB": "gain, dB"}
+SHOWN = {
+    "PSNR of the input, dB": "input, dB",
+    "PSNR of the reference, dB": "reference, dB",
+    "PSNR, dB": "PSNR, dB",
+    "gain, dB": "gain, dB",
+}
 
 
 def metrics(client: SyncPrefectClient, run: UUID) -> list[dict[str, Any]]:
@@ -41,7 +46,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
     for heading in (*SHOWN.values(), "95 %", "needed, dB", "SSIM", "gates"):
         made.add_column(heading, justify="right")
     for row in rows:
-        numbers = [f"{row[name]:.2f}" for name in SHOWN]
+        numbers = ["" if row[name] is None else f"{row[name]:.2f}" for name in SHOWN]
         numbers[-1] = f"{row['gain, dB']:+.2f}"
         colour = COLOURS.get(row["gates"], "red")
         rest = (row["95 %"], row["needed, dB"], f"{row['SSIM']:.3f}")

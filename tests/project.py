@@ -29,6 +29,7 @@ def tiny_params() -> dict[str, Any]:
             "corpora": ["nature"],
             "variants": 1,
             "min_psnr_gain": -99.0,
+            "min_gain_over_reference": None,
         }
         for name in ("noise", "haze")
     }

@@ -52,8 +52,9 @@ KNOWS: dict[str, set[str]] = {
     "methods": {"diffusion", "nets"},
     "metrics": {"checkpoints", "pictures"},
     "nets": set(),
-    "params": {"degradations", "gates", "methods", "nets"},
+    "params": {"degradations", "gates", "methods", "nets", "references"},
     "pictures": set(),
+    "references": {"degradations", "pictures"},
     "registry": {"checkpoints", "gates", "metrics", "params", "storage"},
     "report": {"drawing", "evaluation", "gates", "metrics", "params", "pictures"},
     "serving": {

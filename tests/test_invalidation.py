@@ -13,6 +13,7 @@ TRAIN = {"train_noise", "train_residual"}
 INGEST = {"ingest@nature", "ingest@leaves"}
 LEARN = {*TRAIN, "evaluate"}
 JUDGE = {"judge", "publish"}
+REFERENCES = {"references@haze", "references@noise"}
 EXPECTED: dict[str, set[str]] = {
     # What carries, shows or judges trains and restores nothing.
     "drdd/serving/templates/page.css": set(),
@@ -31,11 +32,13 @@ EXPECTED: dict[str, set[str]] = {
     "infra/local/stack.py": set(),
     "drdd/report/templates/report.html.j2": JUDGE,
     "drdd/gates/min_psnr_gain.py": JUDGE,
+    "drdd/references/haze.py": REFERENCES,
+    "drdd/stages/references.py": REFERENCES,
     # What decides: exactly the stages that use it.
     "drdd/training/order.py": TRAIN,
     "drdd/training/loop.py": TRAIN,
     "drdd/training/optimisation.py": TRAIN,
-    "drdd/data/loader.py": {*INGEST, "split", "prepare@haze", "prepare@noise", *LEARN},
+    "drdd/data/loader.py": {*INGEST, "split", "prepare@haze", "prepare@noise", *REFERENCES, *LEARN},
     "drdd/diffusion/process.py": LEARN,
     "drdd/diffusion/sampler.py": LEARN,
     "drdd/methods/drdd.py": LEARN,

@@ -65,6 +65,7 @@ def list_tasks() -> None:
     ]
     for heading in ("variants", "pairs", *gates):
         table.add_column(heading, justify="right")
+    table.add_column("reference", overflow="fold")
     for name, task in load().tasks.items():
         steps = ", ".join(step.kind for step in task.degradation)
         table.add_row(
@@ -74,6 +75,7 @@ def list_tasks() -> None:
             str(task.variants) if task.degradation else "",
             f"{task.pairs:.0%}",
             *(_bound(gate, gate.needed(task)) for gate in TASK_GATES.values()),
+            task.reference_name() or "",
         )
     out.print(table)
 

@@ -13,7 +13,7 @@ GAP, LABEL, HEADING, CAPTION = 8, 110, 34, 24
 LETTERS = 11  # per line of a row's name
 INK, FAINT, PAPER = "#1c2330", "#66707f", "#ffffff"
 
-Cell = tuple[Pixels, str]  # (H, W, 3), and the caption below it
+Cell = tuple[Pixels, str] | None  # (H, W, 3), and the caption below it; None: an empty cell
 
 
 def sheet(
@@ -34,7 +34,10 @@ def sheet(
         top = HEADING + row * step[1]
         lines = fill(name.replace("_", " "), LETTERS)
         _centred(draw, LABEL // 2, top + size[1] // 2, lines, label, INK)
-        for centre, (pixels, said) in zip(centres, cells, strict=True):
+        for centre, cell in zip(centres, cells, strict=True):
+            if cell is None:
+                continue
+            pixels, said = cell
             drawn.paste(cover(pixels, size), (centre - size[0] // 2, top))
             _centred(draw, centre, top + size[1] + CAPTION // 2, said, caption, FAINT)
     return drawn

@@ -21,12 +21,14 @@ class HeldOutBatch:
 class Restored:
     """A held-out pair and the service's restoration of it; pixels are (H, W, 3) uint8.
 
+    reference: what the task's reference makes of `degraded`, None without one;
     seconds: latency of the request that restored its batch; batch: number of pictures in it.
     """
 
     task: str
     pair: Pair
     degraded: Pixels
+    reference: Pixels | None
     target: Pixels
     restoration: Restoration
     seconds: float

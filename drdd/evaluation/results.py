@@ -18,7 +18,7 @@ from drdd.evaluation.trajectories import (
 )
 from drdd.files import atomic_path, write_json
 from drdd.metrics.fidelity import psnr
-from drdd.metrics.measures import Measures
+from drdd.metrics.measures import INPUT, OUTPUT, REFERENCE, Measures
 
 SHOWN = {FIRST: 3, WORST: 3}  # trajectories of a task, by kind
 IDENTITY = ["task", "corpus", "image", "variant"]
@@ -42,9 +42,10 @@ class Results:
         self._shown: dict[str, dict[str, list[_Candidate]]] = {kind: {} for kind in SHOWN}
 
     def add(self, one: Restored) -> None:
-        before, after = self._measures.pair(
-            one.task, one.degraded, one.restoration.output, one.target
-        )
+        pictures = {INPUT: one.degraded, OUTPUT: one.restoration.output}
+        if one.reference is not None:
+            pictures[REFERENCE] = one.reference
+        scores = self._measures.pictures(one.task, pictures, one.target)
         deresidual = one.restoration.last(DERESIDUAL)
         row = {
             "task": one.task,
@@ -57,8 +58,8 @@ class Results:
             "input_id": one.pair.input,
             "target_id": one.pair.target,
         }
-        row |= {f"input_{name}": value for name, value in before.items()}
-        row |= {f"output_{name}": value for name, value in after.items()}
+        for part, values in scores.items():
+            row |= {f"{part}_{name}": value for name, value in values.items()}
         row["deresidual_psnr_rgb"] = psnr(deresidual.astype(float), one.target.astype(float))
         self._rows.append(row)
         taken = {name: row[name] for name in (*IDENTITY, "width", "height")}
@@ -102,10 +103,12 @@ class Results:
             image=one.pair.image,
             kind=FIRST,
             input=one.degraded,
+            reference=one.reference,
             output=one.restoration.output,
             target=one.target,
             states=tuple((s.name, s.pixels) for s in one.restoration.states),
             input_psnr=row["input_psnr_rgb"],
+            reference_psnr=row.get("reference_psnr_rgb"),
             output_psnr=row["output_psnr_rgb"],
         )
         name = (one.pair.image, one.pair.variant)

@@ -24,7 +24,8 @@ class Trajectory:
 
     kind: FIRST for the first pictures of a task, WORST for those with the smallest gain.
     states: by name, in order: "noised input", "de-residual 1", ..., "estimate", "de-noise 1", ...;
-    the last one is the output. psnr in dB, RGB.
+    the last one is the output. reference: what the task's reference makes of the input, None without one;
+    psnr in dB, RGB.
     """
 
     task: str
@@ -36,6 +37,8 @@ class Trajectory:
     states: tuple[tuple[str, Pixels], ...]
     input_psnr: float
     output_psnr: float
+    reference: Pixels | None = None
+    reference_psnr: float | None = None
 
     @property
     def gain(self) -> float:
@@ -55,6 +58,7 @@ def write_trajectories(path: Path, trajectories: Sequence[Trajectory]) -> None:
     for number, one in enumerate(trajectories):
         pictures = [("input", one.input), *one.states]
         pictures += [("output", one.output), ("target", one.target)]
+        pictures += [] if one.reference is None else [("reference", one.reference)]
         rows += [
             {
                 "trajectory": number,
@@ -63,6 +67,7 @@ def write_trajectories(path: Path, trajectories: Sequence[Trajectory]) -> None:
                 "kind": one.kind,
                 "input_psnr": one.input_psnr,
                 "output_psnr": one.output_psnr,
+                "reference_psnr": one.reference_psnr,
                 "name": name,
                 "content": _jpeg(pixels),
             }
@@ -80,6 +85,7 @@ def read_trajectories(path: Path) -> dict[str, list[Trajectory]]:
         one = rows[0]
         pictures = [(row["name"], _pixels(row["content"])) for row in rows]
         named = dict(pictures)
+        reference = pictures.pop()[1] if pictures[-1][0] == "reference" else None
         trajectory = Trajectory(
             task=one["task"],
             image=one["image"],
@@ -90,6 +96,8 @@ def read_trajectories(path: Path) -> dict[str, list[Trajectory]]:
             states=tuple(pictures[1:-2]),
             input_psnr=float(one["input_psnr"]),
             output_psnr=float(one["output_psnr"]),
+            reference=reference,
+            reference_psnr=None if reference is None else float(one["reference_psnr"]),
         )
         found.setdefault(trajectory.task, []).append(trajectory)
     return dict(sorted(found.items()))

@@ -19,6 +19,21 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
+class _Parts(_Part):
+    """Means of inputs, of what references made of them, and of outputs; gain: output minus input."""
+
+    input: Scores
+    reference: Scores = {}
+    output: Scores
+    gain: Scores
+
+    def over_reference(self, metric: str) -> float | None:
+        """Output minus reference; None without a reference."""
+        if metric not in self.reference:
+            return None
+        return round(self.output[metric] - self.reference[metric], 4)
+
+
 class Intervals(_Part):
     output: dict[str, Ends] = {}
     gain: dict[str, Ends] = {}
@@ -40,10 +55,11 @@ class Comparison(_Part):
     verdict: str
 
 
-class TaskResult(_Part):
+class TaskResult(_Parts):
     """The results of a task.
 
-    gain: output minus input; held_out: a digest of the held-out pairs; sets: by part (input, output).
+    held_out: a digest of the held-out pairs; sets: by part (input, reference, output); reference_name: None
+    if the task has no reference.
 
     gated: false if input and target show different scenes, so that PSNR is meaningless.
     """
@@ -51,9 +67,7 @@ class TaskResult(_Part):
     images: int
     held_out: str = ""
     gated: bool = True
-    input: Scores
-    output: Scores
-    gain: Scores
+    reference_name: str | None = None
     intervals: Intervals = Intervals()
     sets: dict[str, Scores] = {}
     champion: Comparison | None = None
@@ -71,8 +85,8 @@ class GateResult(_Part):
     said: str
 
 
-class Means(_Part):
-    """Means over tasks, of the metrics that all tasks have."""
+class Means(_Parts):
+    """Means over tasks, of the metrics that all tasks have; reference: {} unless all tasks have one."""
 
     input: Scores = {}
     output: Scores = {}

@@ -33,7 +33,7 @@ Score = Callable[[Observed, Observed], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Quantity):
-    """A metric. name: its key in metrics.json and in columns of images.parquet (input_NAME, output_NAME).
+    """A metric. name: its key in metrics.json and in columns of images.parquet (input_NAME, ...).
 
     protocol: how it is computed, as a sentence, or as sentences by subject that metrics may share;
     file: the file of metrics.weights that it needs, or "".

@@ -3,6 +3,7 @@
 A metric whose weights are not on disk is listed in `not_computed` with the reason.
 """
 
+from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from drdd.metrics.observed import Observed
 from drdd.pictures.pixels import Pixels
 
 FEWEST = 2  # pictures of a set
+INPUT, REFERENCE, OUTPUT, TARGET = "input", "reference", "output", "target"
 Scores = dict[str, float]
 
 
@@ -41,41 +43,39 @@ class Measures:
         self.protocol["crop_border"] = crop_border
         self._features: dict[tuple[str, str, str], list[Tensor]] = {}
 
-    def pair(
-        self, task: str, degraded: Pixels, output: Pixels, target: Pixels
-    ) -> tuple[Scores, Scores]:
-        """The scores of input and output against the target, (H, W, 3) uint8 each.
+    def pictures(self, task: str, parts: Mapping[str, Pixels], target: Pixels) -> dict[str, Scores]:
+        """The scores of each part (INPUT, REFERENCE, OUTPUT) against the target, (H, W, 3) uint8 each.
 
         NaN when a picture is too small for a metric. Raises ValueError when they cannot be compared.
         """
-        for picture in (degraded, output):
+        for picture in parts.values():
             check_pair(picture, target, self._crop_border)
         kept = slice(self._crop_border, -self._crop_border or None)
         seen = {
             side: Observed(picture[kept, kept])
-            for side, picture in (("input", degraded), ("output", output), ("target", target))
+            for side, picture in {**parts, TARGET: target}.items()
         }
         for name, distance in self._distances.items():
             for side, observed in seen.items():
                 if (features := distance.embed(observed)) is not None:
                     self._features.setdefault((name, task, side), []).append(features)
-        before, after = (
-            {name: score(seen[side], seen["target"]) for name, score in self._scores.items()}
-            for side in ("input", "output")
-        )
-        return before, after
+        return {
+            part: {name: score(seen[part], seen[TARGET]) for name, score in self._scores.items()}
+            for part in parts
+        }
 
     def sets(self) -> dict[str, dict[str, Scores]]:
-        """The set distances of all pictures so far to their targets, by task and part (input, output)."""
-        tasks = sorted({task for _, task, _ in self._features})
-        return {
-            task: {part: self._of_set(task, part) for part in ("input", "output")} for task in tasks
-        }
+        """The set distances of all pictures so far to their targets, by task and part."""
+        found = sorted({(task, side) for _, task, side in self._features if side != TARGET})
+        sets: dict[str, dict[str, Scores]] = {task: {} for task, _ in found}
+        for task, part in found:
+            sets[task][part] = self._of_set(task, part)
+        return sets
 
     def _of_set(self, task: str, part: str) -> Scores:
         found = {}
         for name, distance in self._distances.items():
-            sides = [self._features.get((name, task, side), []) for side in (part, "target")]
+            sides = [self._features.get((name, task, side), []) for side in (part, TARGET)]
             if len(sides[0]) >= FEWEST:
                 value = distance.distance(*(torch.stack(side) for side in sides))
                 if isfinite(value):

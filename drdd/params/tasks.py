@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from drdd.degradations.catalogue import Degradation
 from drdd.gates.catalogue import TaskBounds
+from drdd.references.catalogue import reference_of
 from drdd.settings import Count, Fraction, Name, Section
 
 
@@ -36,3 +37,18 @@ class Pairs(Section):
 
 class Task(TaskBounds, Pairs):
     """One image-to-image task: its pairs, and what evaluation must show of it."""
+
+    reference: str | None = Field(
+        default=None,
+        description="what restores the held-out pictures without training, to be compared with; none: "
+        "nothing; by default it is the reference of the one degradation that has one",
+    )
+
+    @model_validator(mode="after")
+    def _has_an_able_reference(self) -> "Task":
+        self.reference_name()
+        return self
+
+    def reference_name(self) -> str | None:
+        """The name in drdd.references.catalogue; None: the task has no reference."""
+        return reference_of(self.reference, [step.kind for step in self.degradation])

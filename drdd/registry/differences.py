@@ -8,7 +8,7 @@ from drdd.gates.judgement import published
 from drdd.registry.manifest import Version
 
 SECTIONS = ("params", "metrics", "data", "libraries", "files", "code")
-_PARTS = {"input", "output", "gain", "sets"}
+_PARTS = {"input", "reference", "output", "gain", "sets"}
 
 
 @dataclass(frozen=True)

@@ -106,8 +106,9 @@ def _facts(version: Version, aliases: Sequence[Alias], judged: Judgement | None)
 
 
 def _metrics(judged: Judgement) -> Table:
-    """A row per task and metric: input, output, and gain with its 95 % interval if known."""
-    table = _table("metrics", "task", "images", "metric", "input", "output", "gain", "95 %")
+    """A row per task and metric: input, reference if there is one, output, and gain with its interval."""
+    parts = ("input", "reference", "output")
+    table = _table("metrics", "task", "images", "metric", *parts, "gain", "95 %")
     for task, result in judged.tasks.items():
         for name in result.output:
             metric = metric_of(name)
@@ -116,6 +117,7 @@ def _metrics(judged: Judgement) -> Table:
                 str(result.images),
                 metric.heading,
                 metric.value(result.input.get(name)),
+                metric.value(result.reference[name]) if name in result.reference else "",
                 metric.value(result.output[name]),
                 metric.change(result.gain.get(name)),
                 metric.interval(result.intervals.gain.get(name), signed=True),

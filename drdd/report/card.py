@@ -108,8 +108,8 @@ def _use(params: Params) -> list[str]:
 
 def _quality(metrics: Judgement) -> list[str]:
     lines = [
-        "| task | images | metric | input | output | gain | gain, 95 % interval |",
-        "|---|---|---|---|---|---|---|",
+        "| task | images | metric | input | reference | output | gain | gain, 95 % interval |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for task, result in metrics.tasks.items():
         lines += [
@@ -122,16 +122,28 @@ def _quality(metrics: Judgement) -> list[str]:
         f"{LOWER} after a name: lower is better. `protocol` in `metrics.json` says how each is computed; "
         "it has more.",
         "",
+        *_references(metrics),
     ]
     missing = metrics.not_computed
     lines += [f"- {metric_of(name).label} was not computed: {why}" for name, why in missing.items()]
     return [*lines, ""] if missing else lines
 
 
+def _references(metrics: Judgement) -> list[str]:
+    named = [
+        f"`{task}`: {result.reference_name.replace('_', ' ')}"
+        for task, result in metrics.tasks.items()
+        if result.reference_name
+    ]
+    return [f"References, without training: {', '.join(named)}.", ""] if named else []
+
+
 def _scores(result: TaskResult, name: str, metric: Quantity) -> str:
     interval = metric.interval(result.intervals.gain.get(name), signed=True)
     before, after = (metric.value(scores.get(name)) for scores in (result.input, result.output))
-    return f"{metric.heading} | {before} | {after} | {metric.change(result.gain.get(name))} | {interval}"
+    reference = metric.value(result.reference[name]) if name in result.reference else ""
+    gain = metric.change(result.gain.get(name))
+    return f"{metric.heading} | {before} | {reference} | {after} | {gain} | {interval}"
 
 
 def _gates(metrics: Judgement) -> list[str]:

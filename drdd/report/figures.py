@@ -35,6 +35,7 @@ class Shown:
 
     trajectory: Trajectory
     input: Figure
+    reference: Figure | None
     output: Figure
     target: Figure
     details: list[Figure]
@@ -51,11 +52,15 @@ def shown(one: Trajectory) -> Shown:
             ("target", one.target),
         )
     )
+    reference, beside = None, []
+    if one.reference is not None:
+        reference = _figure("reference", _fitted(one.reference, width))
+        beside = [("reference", one.reference)]
     states = _spread(one.states)
     box = detail(one.output, one.target)
-    path = [("input", one.input), *states, ("target", one.target)]
+    path = [("input", one.input), *states, *beside, ("target", one.target)]
     details = [_figure(name, _cut(pixels, box), _part(name)) for name, pixels in path]
-    return Shown(one, before, after, target, details, len(one.states) - len(states))
+    return Shown(one, before, reference, after, target, details, len(one.states) - len(states))
 
 
 def detail(output: Pixels, target: Pixels, side: int = DETAIL) -> tuple[int, int, int, int]:

@@ -25,6 +25,7 @@ from drdd.report.means import (
     mean_over,
     means,
     metrics_of,
+    parts_with,
 )
 
 Bounds = Mapping[str, float | None]
@@ -36,12 +37,14 @@ class Expected:
     """The pairs that evaluation must have of a task, and the bounds of its gates.
 
     pairs: (input id, target id) of its held-out pairs, without repetition; bounds: of TASK_GATES;
-    gated: false if input and target show different scenes, so that PSNR is meaningless.
+    gated: false if input and target show different scenes, so that PSNR is meaningless; reference: the
+    name of the task's reference.
     """
 
     pairs: Sequence[tuple[str, str]]
     bounds: Bounds
     gated: bool = True
+    reference: str | None = None
 
 
 def judgement(
@@ -61,7 +64,8 @@ def judgement(
     tasks = {}
     for task, wanted in sorted(expected.items()):
         rows = scores[scores["task"] == task]
-        _refuse_holes(task, rows, wanted.pairs)
+        parts = parts_with(wanted.reference)
+        _refuse_holes(task, rows, wanted)
         compared = None
         if champion is not None:
             allowance = float(wanted.bounds["max_drop_vs_champion"] or 0.0)
@@ -70,8 +74,9 @@ def judgement(
             images=len(rows),
             held_out=held_out_digest(wanted.pairs),
             gated=wanted.gated,
-            **means(rows, metrics),
-            intervals=intervals(rows, metrics),
+            reference_name=wanted.reference,
+            **means(rows, metrics, parts),
+            intervals=intervals(rows, metrics, parts),
             sets=measured["tasks"].get(task, {}),
             champion=compared,
         )
@@ -92,6 +97,7 @@ def judgement(
         tasks=tasks,
         mean=Means(
             input=mean_over([result.input for result in counted]),
+            reference=mean_over([result.reference for result in counted]),
             output=mean_over([result.output for result in counted]),
             gain=mean_over([result.gain for result in counted]),
         ),
@@ -106,17 +112,14 @@ def headline(judged: Judgement) -> dict[str, Any]:
     """The main numbers of metrics.json, for `dvc metrics show`."""
     shown = {m.summary: m.name for m in METRICS.values() if isinstance(m, PictureMetric)}
     shown.pop("", None)
-    return {
-        "passed": judged.passed,
-        **{
-            title: {
-                **{t: result.gain[m] for t, result in judged.tasks.items() if m in result.gain},
-                "mean": judged.mean.gain[m],
-            }
-            for title, m in shown.items()
-            if m in judged.mean.gain
-        },
-    }
+    numbers: dict[str, dict[str, float]] = {}
+    for title, metric in shown.items():
+        for part, result in {**judged.tasks, "mean": judged.mean}.items():
+            if metric in result.gain:
+                numbers.setdefault(title, {})[part] = result.gain[metric]
+            if (over := result.over_reference(metric)) is not None:
+                numbers.setdefault(f"{title}_over_reference", {})[part] = over
+    return {"passed": judged.passed, **numbers}
 
 
 def held_out_digest(pairs: Iterable[tuple[str, str]]) -> str:
@@ -152,12 +155,12 @@ def _result(gate: Gate, task: str | None, bound: float, verdict: Verdict) -> Gat
     )
 
 
-def _refuse_holes(task: str, rows: pd.DataFrame, expected: Sequence[tuple[str, str]]) -> None:
+def _refuse_holes(task: str, rows: pd.DataFrame, expected: Expected) -> None:
     got = Counter(zip(rows["input_id"], rows["target_id"], strict=True))
     names = dict(
         zip(zip(rows["input_id"], rows["target_id"], strict=True), rows["image"], strict=True)
     )
-    wanted = Counter(expected)
+    wanted = Counter(expected.pairs)
     said = [
         f"{word}: {', '.join(sorted(names.get(pair, pair[0][:12]) for pair in pairs))}"
         for word, pairs in (
@@ -166,8 +169,9 @@ def _refuse_holes(task: str, rows: pd.DataFrame, expected: Sequence[tuple[str, s
         )
         if pairs
     ]
-    if said or not expected:
+    if said or not expected.pairs:
         raise UserError(f"evaluation of task {task}: {'; '.join(said) or 'no held-out image'}")
-    if not (there := known(rows, MAIN)).all():
+    if not (there := known(rows, MAIN, parts_with(expected.reference))).all():
         without = ", ".join(sorted(rows["image"][~there]))
-        raise UserError(f"evaluation of task {task}: no PSNR of {without}; evaluate again")
+        what = f" or of what {expected.reference} makes of it" if expected.reference else ""
+        raise UserError(f"evaluation of task {task}: no PSNR of {without}{what}; evaluate again")

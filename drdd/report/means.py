@@ -19,25 +19,32 @@ def metrics_of(scores: pd.DataFrame) -> list[str]:
     return sorted(name.removeprefix("output_") for name in names if name.startswith("output_"))
 
 
-def means(rows: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Scores]:
-    """Means of each part and of the gain, without metrics that no picture has."""
-    of: dict[str, Scores] = {part: {} for part in (*PARTS, "gain")}
+def means(
+    rows: pd.DataFrame, metrics: Sequence[str], parts: Sequence[str] = PARTS
+) -> dict[str, Scores]:
+    """Means of each part and of the gain, without metrics that no picture has.
+
+    parts: as of `parts_with`; a mean is over the pictures that have all of them.
+    """
+    of: dict[str, Scores] = {part: {} for part in (*parts, "gain")}
     for metric in metrics:
-        kept = rows[known(rows, metric)]
+        kept = rows[known(rows, metric, parts)]
         if len(kept):
-            before, after = (float(kept[f"{part}_{metric}"].mean()) for part in PARTS)
-            values = {"input": before, "output": after, "gain": after - before}
+            values = {part: float(kept[f"{part}_{metric}"].mean()) for part in parts}
+            values["gain"] = values["output"] - values["input"]
             for name, value in values.items():
                 of[name][metric] = rounded(value)
     return of
 
 
-def intervals(rows: pd.DataFrame, metrics: Sequence[str]) -> Intervals:
-    """Intervals of the means of output and gain, over the same pictures."""
+def intervals(
+    rows: pd.DataFrame, metrics: Sequence[str], parts: Sequence[str] = PARTS
+) -> Intervals:
+    """Intervals of the means of output and gain, over the same pictures as `means`."""
     output: dict[str, Ends] = {}
     gain: dict[str, Ends] = {}
     for metric in metrics:
-        kept = rows[known(rows, metric)]
+        kept = rows[known(rows, metric, parts)]
         if len(kept):
             before, after = (kept[f"{part}_{metric}"] for part in PARTS)
             output[metric] = interval_of(after, kept)
@@ -45,9 +52,10 @@ def intervals(rows: pd.DataFrame, metrics: Sequence[str]) -> Intervals:
     return Intervals(output=output, gain=gain)
 
 
-def known(rows: pd.DataFrame, metric: str) -> "pd.Series[bool]":
-    """Whether each picture has a value for both input and output."""
-    return rows[[f"{part}_{metric}" for part in PARTS]].apply(np.isfinite).all(axis=1)
+def known(rows: pd.DataFrame, metric: str, parts: Sequence[str] = PARTS) -> "pd.Series[bool]":
+    """Whether each picture has a value for every part. A column that is not there has none."""
+    columns = rows.reindex(columns=[f"{part}_{metric}" for part in parts])
+    return columns.apply(np.isfinite).all(axis=1)
 
 
 def interval_of(values: "pd.Series[float]", rows: pd.DataFrame) -> Ends:
@@ -63,9 +71,16 @@ def holes(scores: pd.DataFrame, tasks: Mapping[str, TaskResult]) -> list[str]:
     for task, result in tasks.items():
         rows = scores[scores["task"] == task]
         for metric in result.gain:
-            if (count := int(known(rows, metric).sum())) < len(rows):
+            if (count := int(known(rows, metric, parts_with(result.reference_name)).sum())) < len(
+                rows
+            ):
                 notes.append(f"{task}: {metric} has a value for {count} of {len(rows)} pictures")
     return notes
+
+
+def parts_with(reference: str | None) -> tuple[str, ...]:
+    """The parts of a task. reference: the name of its reference."""
+    return PARTS if reference is None else (*PARTS, "reference")
 
 
 def mean_over(rows: Sequence[Scores]) -> Scores:

@@ -1,6 +1,7 @@
 """The sections of a report for its template."""
 
 from hashlib import sha256
+from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,7 @@ from drdd.metrics.catalogue import listed as listed_metrics
 from drdd.report.figures import shown
 from drdd.report.findings import Findings
 from drdd.report.plots import distribution, interval_mark, span_of
-from drdd.report.tables import metric_rows, output_means
+from drdd.report.tables import PARTS, metric_rows, output_means
 
 LISTED = 2000  # maximum rows in the table of all pictures
 
@@ -46,6 +47,7 @@ def tasks(findings: Findings, scores: pd.DataFrame, theirs: pd.DataFrame) -> lis
             "entry": result,
             "gates": [gate.passed for gate in metrics.gates_of(task)],
             "psnr": _change(result, "psnr_rgb"),
+            "reference": _reference(result),
             "gain": PSNR.change(result.gain["psnr_rgb"]),
             "interval": PSNR.interval(_interval(result), signed=True),
             "needed": PSNR.change(needed[task]) if task in needed else "none",
@@ -92,9 +94,11 @@ def latency(table: pd.DataFrame) -> dict[str, Any]:
 def listed(scores: pd.DataFrame) -> dict[str, Any]:
     """The table of all pictures: its metrics, and the text of the cells of each picture."""
     metrics = {n: m for n, m in listed_metrics().items() if f"output_{n}" in scores}
+    parts = [part for part in PARTS if f"{part}_psnr_rgb" in scores]
     champion = scores["champion_gain"].notna().any()
     return {
         "metrics": list(metrics.values()),
+        "parts": parts,
         "champion": champion,
         "total": len(scores),
         "rows": [
@@ -109,15 +113,25 @@ def listed(scores: pd.DataFrame) -> dict[str, Any]:
                     PSNR.change(row["gain"]),
                     *([PSNR.change(row["champion_gain"])] if champion else []),
                     *(
-                        metric.value(row[f"{part}_{name}"])
+                        _cell(metric, row[f"{part}_{name}"], part)
                         for name, metric in metrics.items()
-                        for part in ("input", "output")
+                        for part in parts
                     ),
                 ],
             }
             for row in scores.head(LISTED).to_dict("records")
         ],
     }
+
+
+def _cell(metric: Metric, value: float, part: str) -> str:
+    """A task without a reference has empty cells."""
+    return "" if part == "reference" and isnan(value) else metric.value(value)
+
+
+def _reference(result: TaskResult) -> str:
+    """The PSNR of what the reference of a task makes of the inputs; "" without one."""
+    return PSNR.value(result.reference["psnr_rgb"]) if result.reference else ""
 
 
 def _interval(result: TaskResult) -> Ends:

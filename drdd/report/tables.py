@@ -13,17 +13,21 @@ from drdd.metrics.catalogue import METRICS, PSNR, metric_of
 from drdd.metrics.quantity import Ends, Quantity
 from drdd.report.comparison import COMPARED
 
+PARTS = ("input", "reference", "output")
 KEYS = ["task", "input_id", "target_id"]  # of a row of images.parquet
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric of a task. change: output minus input; verdict: "better", "worse", or "" when
-    the interval of the change contains 0 or there is nothing to compare.
+    """One metric of a task. reference: "" if the task has none; change: output minus input.
+
+    verdict: "better", "worse", or "" when the interval of the change contains 0 or there is nothing to
+    compare.
     """
 
     metric: Quantity
     before: str
+    reference: str
     after: str
     after_interval: str
     change: str
@@ -37,9 +41,8 @@ def metric_rows(task: TaskResult, champion: Mapping[str, float]) -> list[MetricR
 
     champion: the means of the champion's outputs, by metric.
     """
-    before, after = (
-        {**own, **task.sets.get(part, {})}
-        for part, own in (("input", task.input), ("output", task.output))
+    before, reference, after = (
+        {**getattr(task, part), **task.sets.get(part, {})} for part in PARTS
     )
     known = [name for name in METRICS if name in after or name in before]
     others = sorted((before.keys() | after.keys()) - METRICS.keys())
@@ -47,6 +50,7 @@ def metric_rows(task: TaskResult, champion: Mapping[str, float]) -> list[MetricR
         _row(
             metric_of(name),
             (before.get(name), after.get(name)),
+            reference.get(name),
             task.gain.get(name),
             task.intervals.output.get(name),
             task.intervals.gain.get(name),
@@ -59,6 +63,7 @@ def metric_rows(task: TaskResult, champion: Mapping[str, float]) -> list[MetricR
 def _row(
     metric: Quantity,
     values: tuple[float | None, float | None],
+    reference: float | None,
     gain: float | None,
     after_interval: Ends,
     gain_interval: Ends,
@@ -70,6 +75,7 @@ def _row(
     return MetricRow(
         metric,
         metric.value(before),
+        "" if reference is None else metric.value(reference),
         metric.value(after),
         metric.interval(after_interval),
         metric.change(gain),

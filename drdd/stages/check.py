@@ -12,7 +12,7 @@ from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.params import SCRATCH, Params
 from drdd.progress import Reporter
-from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, PHOTOGRAPHS, SYNTHETIC
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, PHOTOGRAPHS, REFERENCES, SYNTHETIC
 from drdd.stages.run import run_stage
 
 
@@ -38,6 +38,7 @@ def check(params: Params, reporter: Reporter) -> None:
         raise UserError("\n  ".join(["params.yaml:", *missing]))
     _remove_others(CORPORA, {*params.corpora, *params.paired})
     _remove_others(PAIRS, params.tasks)
+    _remove_others(REFERENCES, params.tasks)
     # The output is constant, so a change of params reruns this stage and only those that read the change.
     write_bytes(Path("data/params.ok"), b"params.yaml is valid\n")
 

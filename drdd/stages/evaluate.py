@@ -1,7 +1,7 @@
 """evaluate: restore every held-out picture with the candidate model, deployed on Ray Serve."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from drdd.checkpoints.folder import save_model
 from drdd.checkpoints.trained import read_trained
 from drdd.cluster.session import ray_cluster
 from drdd.data.library import Library
-from drdd.data.pairs import HOLDOUT
+from drdd.data.pairs import HOLDOUT, read_pairs
 from drdd.data.shards import read_known
 from drdd.evaluation.held_out import HeldOutBatch, Restored, batches
 from drdd.evaluation.results import Results
@@ -27,8 +27,10 @@ from drdd.stages.paths import (
     GRID,
     IMAGES,
     LATENCY,
+    MEMBERS,
     NOISE,
     PAIRS,
+    REFERENCES,
     RESIDUAL,
     SETS,
     TRAJECTORIES,
@@ -36,23 +38,27 @@ from drdd.stages.paths import (
 )
 from drdd.stages.prepared import paired, whereabouts
 from drdd.stages.run import run_stage
-from drdd.storage.versions import shared_folder
+from drdd.storage.versions import addresses, shared_folder
 from drdd.training.settings import sampling_of
 
 
 def evaluate(params: Params, reporter: Reporter) -> None:
     _assemble(params)
     held = paired(params.tasks, HOLDOUT)
-    library = Library(whereabouts(held))
+    library = Library([*whereabouts(held), *addresses(REFERENCES / task for task in held)])
     corpora = {pair.corpus for pairs in held.values() for pair in pairs}
     known = read_known([*(PAIRS / task for task in held), *(CORPORA / name for name in corpora)])
+    references = {
+        task: {pair.input: pair.target for pair in read_pairs(REFERENCES / task / MEMBERS)}
+        for task in held
+    }
     weights = None if params.metrics.weights is None else Path(params.metrics.weights)
     results = Results(params.seed, Measures(params.metrics.crop_border, weights))
     total, done = sum(map(len, held.values())), 0
     shared = partial(shared_folder, "candidates")
     with ray_cluster(cpus=1), candidate(CANDIDATE, params.serve, shared) as handle:
         for batch in batches(held, known, params.serve.max_batch):
-            for restored in _restored(handle, batch, library):
+            for restored in _restored(handle, batch, library, references[batch.task]):
                 results.add(restored)
                 done += 1
                 reporter.update(done, total, "pictures", batch.task)
@@ -73,9 +79,12 @@ def _assemble(params: Params) -> None:
 
 
 def _restored(
-    handle: DeploymentHandle, batch: HeldOutBatch, library: Library
+    handle: DeploymentHandle, batch: HeldOutBatch, library: Library, references: Mapping[str, str]
 ) -> Iterator[Restored]:
-    """Restore one batch. The latency of its pictures is that of the request, as a client sees it."""
+    """Restore one batch. The latency of its pictures is that of the request, as a client sees it.
+
+    references: by the id of an input, that of what the task's reference made of it; {} without one.
+    """
     degraded = [library.pixels(pair.input) for pair in batch.pairs]
     begin = time.monotonic()
     restorations = handle.restore_batch.remote(degraded, Options(states=True)).result()
@@ -84,7 +93,10 @@ def _restored(
         target = covering(
             library.pixels(pair.target), pixels.shape
         )  # the scenes of unaligned pairs differ in size
-        yield Restored(batch.task, pair, pixels, target, restoration, seconds, len(batch.pairs))
+        reference = library.pixels(references[pair.input]) if references else None
+        yield Restored(
+            batch.task, pair, pixels, reference, target, restoration, seconds, len(batch.pairs)
+        )
 
 
 if __name__ == "__main__":

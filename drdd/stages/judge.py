@@ -62,6 +62,7 @@ def _expected(params: Params) -> dict[str, Expected]:
             pairs=[(pair.input, pair.target) for pair in pairs],
             bounds={gate.name: gate.needed(params.tasks[name]) for gate in TASK_GATES.values()},
             gated=all(params.paired[one].aligned for one in params.tasks[name].paired),
+            reference=params.tasks[name].reference_name(),
         )
         for name, pairs in paired(params.tasks, HOLDOUT).items()
     }

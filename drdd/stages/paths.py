@@ -9,6 +9,7 @@ SPLIT = Path("data/split")
 UNPAIRED = Path("data/unpaired/pictures.csv")  # what the noise stage learns from
 UNPAIRED_HELD_OUT = Path("data/unpaired/held_out.csv")  # what it is validated on
 PAIRS = Path("data/pairs")
+REFERENCES = Path("data/references")  # held-out inputs of each task, restored without training
 NOISE = Path("models/noise")
 RESIDUAL = Path("models/residual")
 CANDIDATE = Path("models/candidate")

@@ -32,6 +32,8 @@ def _trajectory(task: str, shade: int, kind: str = FIRST, side: int = 16) -> Tra
         states=states,
         input_psnr=20.0,
         output_psnr=25.5,
+        reference=_flat(shade + 5, side) if task == "haze" else None,
+        reference_psnr=23.25 if task == "haze" else None,
     )
 
 
@@ -56,6 +58,10 @@ def test_trajectories_are_read_back_by_task_in_their_order(workspace: Path) -> N
     ]
     (haze,) = found["haze"]
     assert (haze.input_psnr, haze.output_psnr) == (20.0, 25.5)
+    assert haze.reference_psnr == 23.25
+    assert haze.reference is not None
+    assert round(float(haze.reference.mean())) == 85
+    assert [(one.reference, one.reference_psnr) for one in found["rain"]] == [(None, None)] * 2
     assert [name for name, _ in haze.states] == ["de-residual 1"]
     pictures = (haze.input, haze.states[0][1], haze.output, haze.target)
     assert [picture.shape[0] for picture in pictures] == [SIDE] * 4

@@ -28,6 +28,8 @@ STAGES = [
     "split",
     "prepare@haze",
     "prepare@noise",
+    "references@haze",
+    "references@noise",
     "train_noise",
     "train_residual",
     "evaluate",

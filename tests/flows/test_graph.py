@@ -22,6 +22,7 @@ def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
     params = load(ROOT / "params.yaml")
     corpora = {f"ingest@{name}" for name in params.corpora}
     tasks = {f"prepare@{name}" for name in params.tasks}
+    references = {f"references@{name}" for name in params.tasks}
     alone = {
         "check",
         "photographs",
@@ -32,12 +33,12 @@ def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
         "judge",
         "publish",
     }
-    assert set(found) == corpora | tasks | alone
+    assert set(found) == corpora | tasks | references | alone
     assert found["split"] == corpora
     assert found["train_noise"] == {"split"}  # unpaired: it needs no task
     assert found["train_residual"] == tasks
     assert "train_noise" not in found["train_residual"]
-    assert {"train_noise", "train_residual"} <= found["evaluate"]
+    assert {"train_noise", "train_residual", *references} <= found["evaluate"]
     assert "evaluate" in found["judge"]
     assert {"evaluate", "judge"} <= found["publish"]
 

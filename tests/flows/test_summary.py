@@ -43,6 +43,15 @@ def test_every_verdict_is_in_the_tables() -> None:
     ]
 
 
+def test_a_reference_is_a_column_and_empty_where_a_task_has_none() -> None:
+    (row,) = artifacts._rows(_metrics(reference={"psnr_rgb": 18.25, "ssim_rgb": 0.25}))
+    assert (row["PSNR of the reference, dB"], row["SSIM of the reference"]) == (18.25, 0.25)
+    assert "18.25" in _shown([row])
+    (without,) = artifacts._rows(_metrics())
+    assert without["PSNR of the reference, dB"] is None
+    assert "None" not in _shown([without])
+
+
 @pytest.mark.parametrize(
     ("gate", "row", "word"),
     [({"passed": False}, {}, "missed"), ({}, {"gated": False}, "not gated"), ({}, {}, "passed")],

@@ -22,6 +22,7 @@ METRICS = {
         "low_light": {
             "images": 12,
             "input": {"psnr_rgb": 9.7, "ssim_rgb": 0.4, "niqe": 7.0},
+            "reference": {"psnr_rgb": 16.5},
             "output": {"psnr_rgb": 18.34, "ssim_rgb": 0.71, "niqe": 5.5},
             "gain": {"psnr_rgb": 8.64, "ssim_rgb": 0.31},
             "intervals": {"gain": {"psnr_rgb": [8.1, 9.05]}},

@@ -13,7 +13,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from drdd.errors import UserError
 from drdd.metrics.catalogue import ALEXNET, INCEPTION, METRICS, PictureMetric
 from drdd.metrics.fidelity import Pixels, psnr_rgb, psnr_y, ssim_rgb, ssim_y
-from drdd.metrics.measures import Measures
+from drdd.metrics.measures import INPUT, OUTPUT, REFERENCE, Measures, Scores
 from tests.conftest import ROOT
 from tests.metrics.test_lpips import weights as alexnet_weights  # noqa: F401 - a fixture
 
@@ -39,6 +39,14 @@ def _pictures(count: int, seed: int = 0) -> list[Pixels]:
     return [generator.integers(0, 256, (200, 210, 3), dtype=np.uint8) for _ in range(count)]
 
 
+def _measured(
+    measures: Measures, task: str, degraded: Pixels, output: Pixels, target: Pixels
+) -> tuple[Scores, Scores]:
+    """The scores of input and output."""
+    scores = measures.pictures(task, {INPUT: degraded, OUTPUT: output}, target)
+    return scores[INPUT], scores[OUTPUT]
+
+
 @pytest.fixture(scope="module")
 def measures() -> Measures:
     return Measures()
@@ -47,7 +55,7 @@ def measures() -> Measures:
 def test_perception_is_judged_out_of_the_box(measures: Measures) -> None:
     target = data.chelsea()[:200, :210]
     noisy = (target + np.random.default_rng(0).normal(0, 30, target.shape)).clip(0, 255)
-    before, after = measures.pair("noise", noisy.astype(np.uint8), target, target)
+    before, after = _measured(measures, "noise", noisy.astype(np.uint8), target, target)
     assert set(before) == set(after) == OUT_OF_THE_BOX
     for score in (psnr_rgb, psnr_y, ssim_rgb, ssim_y):
         assert before[score.__name__] == score(noisy.astype(np.uint8), target)
@@ -69,17 +77,27 @@ def test_what_has_no_weights_is_not_computed_and_never_a_number(
 
 def test_a_set_that_is_its_targets_is_at_no_distance(measures: Measures) -> None:
     for picture in _pictures(4):
-        measures.pair("same", 255 - picture, picture, picture)
+        _measured(measures, "same", 255 - picture, picture, picture)
     found = measures.sets()["same"]
     assert found["output"]["frechet_features"] == pytest.approx(0, abs=1e-3)
     assert found["input"]["frechet_features"] > 1
-    measures.pair("single", *_pictures(3))
+    _measured(measures, "single", *_pictures(3))
     assert measures.sets()["single"] == {"input": {}, "output": {}}  # one picture is no set
+
+
+def test_a_reference_is_measured_like_the_output(measures: Measures) -> None:
+    for picture in _pictures(3):
+        darker = picture // 2
+        parts = {INPUT: 255 - picture, REFERENCE: darker, OUTPUT: darker}
+        scores = measures.pictures("with reference", parts, picture)
+        assert scores[REFERENCE] == scores[OUTPUT] != scores[INPUT]
+    found = measures.sets()["with reference"]
+    assert found[REFERENCE] == found[OUTPUT]
 
 
 def test_small_pictures_have_what_they_are_large_enough_for(measures: Measures) -> None:
     small = [picture[:24, :40] for picture in _pictures(3)]
-    before, _ = measures.pair("small", *small)
+    before, _ = _measured(measures, "small", *small)
     assert np.isfinite(before["psnr_rgb"])
     assert all(np.isnan(before[name]) for name in ("ms_ssim", "feature_distance", "niqe"))
 
@@ -90,8 +108,9 @@ def test_the_border_is_left_out_everywhere(tmp_path: Path) -> None:
     framed[:5] = framed[:, -5:] = framed[-5:] = framed[:, :5] = 0
     measures = Measures(crop_border=5)
     noisy = target // 2
-    before, after = measures.pair("frame", noisy, framed, target)
-    assert before == Measures().pair("frame", *(x[5:-5, 5:-5] for x in (noisy, framed, target)))[0]
+    before, after = _measured(measures, "frame", noisy, framed, target)
+    cropped = [x[5:-5, 5:-5] for x in (noisy, framed, target)]
+    assert before == _measured(Measures(), "frame", *cropped)[0]
     assert (after["psnr_rgb"], after["ms_ssim"], after["feature_distance"]) == (100.0, 1.0, 0.0)
     assert measures.protocol["crop_border"] == 5
 
@@ -108,7 +127,7 @@ def test_fid_and_kid_are_torchmetrics_when_the_weights_are_there(
     assert measures.not_computed == {}
     outputs, targets = _pictures(12), _pictures(12, 1)
     for output, target in zip(outputs, targets, strict=True):
-        _, scores = measures.pair("any", output, output, target)
+        _, scores = _measured(measures, "any", output, output, target)
         assert scores["lpips"] > 0
     found = measures.sets()["any"]["output"]
     fid = FrechetInceptionDistance(feature=net, normalize=False).set_dtype(torch.float64)
@@ -139,7 +158,7 @@ def test_a_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch, measures: Measur
     monkeypatch.setitem(METRICS, toy.name, toy)
     dark, light, target = (np.full((40, 40, 3), grey, np.uint8) for grey in (90, 110, 100))
     found = Measures()
-    before, after = found.pair("grey", dark, light, target)
+    before, after = _measured(found, "grey", dark, light, target)
     assert (before["brightness"], after["brightness"]) == (-10.0, 10.0)
     assert found.protocol["brightness"] == toy.protocol
     assert "brightness" not in measures.protocol

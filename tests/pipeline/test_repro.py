@@ -29,6 +29,7 @@ SAME = [
     "data/corpora/nature/00000.parquet",
     "data/split/tasks/haze.csv",
     "data/pairs/haze/00000.parquet",
+    "data/references/haze/00000.parquet",
     "models/noise/curve.csv",
     "models/residual/curve.csv",
     "results/metrics.json",
@@ -124,6 +125,7 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
             }
         ],
         "variants": 1,
+        "min_gain_over_reference": None,
     }
     write_params(copy, content)
     noise = (copy / "models/noise/weights.safetensors").read_bytes()
@@ -133,6 +135,7 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
         "check",
         "split",
         "prepare@rain",
+        "references@rain",
         "train_residual",
         "evaluate",
         "judge",

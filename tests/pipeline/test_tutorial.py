@@ -19,6 +19,8 @@ BLOCK = re.compile(r"^```(sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 UNPAIRED = ("models/noise/weights.safetensors", "models/noise/curve.csv")
 RAN_BY_A_TASK = {"check", "split", "train_residual", "evaluate", "judge", "publish"}
 
+GATED = {"check", "split", "prepare@haze", "references@haze", "judge", "publish"}
+
 
 @dataclass(frozen=True)
 class Section:
@@ -80,10 +82,10 @@ def _after(root: Path, outputs: tuple[str, ...]) -> Section:
 
 def test_a_new_task_runs_its_own_stages_alone(sections: list[Section]) -> None:
     jpeg, worse, accepted, pairs = sections
-    assert sorted(jpeg.ran) == sorted({*RAN_BY_A_TASK, "prepare@jpeg"})
+    assert sorted(jpeg.ran) == sorted({*RAN_BY_A_TASK, "prepare@jpeg", "references@jpeg"})
     assert sorted(worse.ran) == sorted(RAN_BY_A_TASK - {"split"})
-    assert sorted(accepted.ran) == sorted({"check", "split", "prepare@haze", "judge", "publish"})
-    own = {"ingest_pairs@album", "prepare@old_prints"}
+    assert sorted(accepted.ran) == sorted(GATED)
+    own = {"ingest_pairs@album", "prepare@old_prints", "references@old_prints"}
     assert sorted(pairs.ran) == sorted({*RAN_BY_A_TASK, *own})
 
 

@@ -13,6 +13,7 @@ from drdd.report.findings import Findings
 HOSTILE = "<script>alert(1)</script>"
 CURVE = pd.DataFrame({"images": range(160, 16001, 160), "loss": np.linspace(1, 0.1, 100)})
 TASKS = ("haze", "low_light")
+REFERRED = "haze"  # the task that has a reference
 METRICS = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y", "ms_ssim", "feature_distance", "niqe")
 PICTURES = 3
 
@@ -34,6 +35,8 @@ def trajectory(
         states=tuple((name, pixels(60 + 10 * place)) for place, name in enumerate(states)),
         input_psnr=10.0,
         output_psnr=12.5,
+        reference=pixels(100) if task == REFERRED else None,
+        reference_psnr=11.5 if task == REFERRED else None,
     )
 
 
@@ -51,6 +54,8 @@ def scores(offset: float = 0.0) -> pd.DataFrame:
                 row |= {f"{part}_{metric}": level for metric in METRICS}
             row |= {"input_psnr_rgb": 20.0, "output_psnr_rgb": 21.0 + number + offset}
             row |= {"output_niqe": float("nan")}
+            reference = 0.625 if task == REFERRED else float("nan")
+            row |= {f"reference_{metric}": reference for metric in METRICS}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -73,6 +78,10 @@ def metrics(against: str | None = "0c4a3f") -> Judgement:
             "images": PICTURES,
             "held_out": "abc",
             "gated": True,
+            "reference_name": "dark_channel" if task == REFERRED else None,
+            "reference": {**dict.fromkeys(METRICS, 0.625), "psnr_rgb": 21.25}
+            if task == REFERRED
+            else {},
             "input": before,
             "output": after,
             "gain": gain,

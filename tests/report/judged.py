@@ -21,6 +21,11 @@ def row(task: str, image: str, before: float, after: float, **more: Any) -> dict
     return row | {f"output_{metric}": after for metric in METRICS} | more
 
 
+def with_reference(row: dict[str, Any], level: float) -> dict[str, Any]:
+    """level: the value of every metric of what the reference makes of the input."""
+    return row | {f"reference_{metric}": level for metric in METRICS}
+
+
 ROWS = [
     row("rain", "a", 20.0, 22.0),
     row("rain", "b", 30.0, 31.0),
@@ -35,7 +40,7 @@ def judged(
     latency: tuple[float, float | None] = (0.5, None),
     **changes: dict[str, Any],
 ) -> Judgement:
-    """changes: of the expectation of a task; images: instead of a and b."""
+    """changes: of the expectation of a task; images: instead of a and b; reference: its name."""
     gains = {"rain": 1.5, "haze": 3.0}
     tasks = {row["task"] for row in rows}
     expected = {}
@@ -43,9 +48,10 @@ def judged(
         change = dict(changes.get(task, {}))
         images = change.pop("images", ["a", "b"])
         gated = change.pop("gated", True)
+        reference = change.pop("reference", None)
         bounds = {"min_psnr_gain": gains.get(task, 0.0), "max_drop_vs_champion": 0.5} | change
         pairs = [(f"{task}-{name}", name) for name in images]
-        expected[task] = Expected(pairs, bounds, gated)
+        expected[task] = Expected(pairs, bounds, gated, reference)
     p95, most = latency
     run, bounds = RunEvidence(p95), {"max_latency_p95": most}
     return judgement(pd.DataFrame(rows), MEASURED, expected, champion, run, bounds)

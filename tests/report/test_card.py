@@ -50,8 +50,8 @@ def test_a_card_holds_every_task_and_corpus_and_how_to_use_the_model() -> None:
     pairs = {"task": "rain", "train_pairs": 12, "of": 48}
     params = load(ROOT / "params.yaml")
     card = model_card(params, metrics, [CORPUS], [pairs], "0123456789ab")
-    assert "| rain | 4 | PSNR, RGB (dB) | 20.00 | 22.25 | +2.25 |  |" in card
-    assert "| haze | 4 | SSIM, RGB | 0.5000 | 0.7500 | +0.2500 |  |" in card
+    assert "| rain | 4 | PSNR, RGB (dB) | 20.00 |  | 22.25 | +2.25 |  |" in card
+    assert "| haze | 4 | SSIM, RGB | 0.5000 |  | 0.7500 | +0.2500 |  |" in card
     assert "- passed: rain gained enough" in card
     assert "- missed: haze gained too little" in card
     assert "`nature` from `data/photographs/nature`: 3 images to train, 1 held out" in card
@@ -70,6 +70,15 @@ def test_a_card_holds_every_task_and_corpus_and_how_to_use_the_model() -> None:
         assert said in card
 
 
+def test_a_reference_is_a_column_and_empty_where_a_task_has_none() -> None:
+    with_one = _row() | {"reference": {"psnr_rgb": 21.5}, "reference_name": "dark_channel"}
+    metrics = _judged(tasks={"haze": with_one, "rain": _row()})
+    card = model_card(load(ROOT / "params.yaml"), metrics, [], [])
+    assert "| haze | 4 | PSNR, RGB (dB) | 20.00 | 21.50 | 22.25 | +2.25 |  |" in card
+    assert "| rain | 4 | PSNR, RGB (dB) | 20.00 |  | 22.25 | +2.25 |  |" in card
+    assert "References, without training: `haze`: dark channel." in card
+
+
 def test_a_card_begins_with_front_matter() -> None:
     params = load(ROOT / "params.yaml")
     card = model_card(params, _judged(), [], [])
@@ -86,7 +95,7 @@ def test_intervals_gates_and_what_was_not_computed_are_said_where_there_are_any(
     gates = [_gate(None, False, "p95 is 3 s of 2 s"), _gate("rain", True, "rain gained enough")]
     metrics = _judged(tasks={"rain": row}, gates=gates, not_computed={"fid": "no weights"})
     card = model_card(load(ROOT / "params.yaml"), metrics, [], [])
-    assert "| rain | 4 | PSNR, RGB (dB) | 20.00 | 22.25 | +2.25 | +1.90 to +2.60 |" in card
+    assert "| rain | 4 | PSNR, RGB (dB) | 20.00 |  | 22.25 | +2.25 | +1.90 to +2.60 |" in card
     assert "- missed: p95 is 3 s of 2 s\n- passed: rain gained enough" in card
     assert "- FID was not computed: no weights" in card
     none = model_card(load(ROOT / "params.yaml"), _judged(), [], [])

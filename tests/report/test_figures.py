@@ -33,7 +33,7 @@ def test_a_trajectory_is_shown_from_the_input_to_the_target() -> None:
     assert (found.input.width, found.input.height) == (520, 149)
     assert shown(replace(one, kind=WORST)).input.width == 400
     names = [figure.name for figure in found.details]
-    assert names == ["input", *(name for name, _ in one.states), "target"]
+    assert names == ["input", *(name for name, _ in one.states), "reference", "target"]
     assert [figure.part for figure in found.details] == [
         "",
         "",
@@ -42,8 +42,9 @@ def test_a_trajectory_is_shown_from_the_input_to_the_target() -> None:
         "residual",
         "noise",
         "",
+        "",
     ]
-    for figure, value in zip(found.details, (50, 60, 70, 80, 90, 100, 200), strict=True):
+    for figure, value in zip(found.details, (50, 60, 70, 80, 90, 100, 100, 200), strict=True):
         image = Image.open(io.BytesIO(b64decode(figure.uri.partition(",")[2])))
         assert image.size == (DETAIL, DETAIL)
         assert abs(np.asarray(image).astype(int) - value).max() <= 2
@@ -56,6 +57,6 @@ def test_of_many_states_the_first_and_the_last_are_always_shown(count: int) -> N
     found = shown(replace(trajectory("haze", "a"), states=states))
     names = [figure.name for figure in found.details]
     assert names[1] == "de-noise 1"
-    assert names[-2] == f"de-noise {count}"
-    assert len(names) == len(set(names)) == min(count, STATES) + 2
+    assert names[-3:] == [f"de-noise {count}", "reference", "target"]
+    assert len(names) == len(set(names)) == min(count, STATES) + 3
     assert found.left_out == count - min(count, STATES)

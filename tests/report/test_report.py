@@ -62,6 +62,21 @@ def test_results_show_intervals_the_champion_and_what_is_not_computed(page: str)
     assert re.search(r"Fréchet feature distance .{0,40} 40.00 25.00 \N{MINUS SIGN}15.00", task)
 
 
+def test_a_reference_is_a_column_and_empty_where_a_task_has_none(page: str) -> None:
+    haze, low_light = (_section(page, f"task-{task}") for task in TASKS)
+    assert re.search(r"PSNR, RGB .{0,40} 20.00 21.25 22.00", _text(haze))
+    assert "Reference, without training: dark channel." in _text(haze)
+    assert "reference" not in _text(low_light).lower()
+    assert haze.count(': reference"') == 3 + 3  # whole and in detail
+    rows = re.findall(r"<tr>.*?</tr>", _section(page, "results"), re.DOTALL)
+    cells = {task: row for task in TASKS for row in rows if f"#task-{task}" in row}
+    assert "<td>21.25</td>" in cells["haze"]
+    assert "<td></td>" in cells["low_light"]
+    listed = _section(page, "pictures")
+    assert "<th><button>PSNR, RGB, in</button></th>" in listed
+    assert listed.count("<th><button>reference</button></th>") == listed.count(", in</button>")
+
+
 def test_a_task_passes_only_when_all_its_gates_do(tmp_path: Path) -> None:
     told = findings()
     gates = told.metrics.gates

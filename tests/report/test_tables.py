@@ -144,13 +144,14 @@ def test_a_metric_is_in_every_table_by_its_entry(
     gains = {**told.metrics.mean.gain, "toy": -1.5}
     mean = told.metrics.mean.model_copy(update={"gain": gains})
     judged = told.metrics.model_copy(update={"tasks": results, "mean": mean})
-    shown = told.scores.assign(input_toy=4.0, output_toy=2.5)
+    shown = told.scores.assign(input_toy=4.0, reference_toy=3.0, output_toy=2.5)
     write_report(tmp_path / "report.html", replace(told, metrics=judged, scores=shown))
     page = (tmp_path / "report.html").read_text()
     assert f"<b>{MINUS}1.5 <small>m</small></b><span>Toy \N{DOWNWARDS ARROW}</span>" in page
     assert "<button>Toy, in</button>" in page
+    assert "<td>3.0</td>" in page
     assert headline(judged)["toy"] == {"haze": -1.5, "low_light": -1.5, "mean": -1.5}
-    row = f"| haze | {PICTURES} | Toy (m) \N{DOWNWARDS ARROW} | 4.0 | 2.5 | {MINUS}1.5 |  |"
+    row = f"| haze | {PICTURES} | Toy (m) \N{DOWNWARDS ARROW} | 4.0 |  | 2.5 | {MINUS}1.5 |  |"
     assert row in card._quality(judged)
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(tables._metrics(judged))

@@ -34,6 +34,7 @@ from tests.corpora import scene
 from tests.project import tiny_params, write_params
 
 IMAGES = ("a", "b", "c")
+REFERENCE = 0.3  # how well the references of all tasks restore, as `quality` below
 SIDE = {"least": 48, "median": 64, "most": 80}
 CORPUS = {
     "corpus": "nature",
@@ -95,7 +96,8 @@ def _measured(quality: tuple[tuple[str, float], ...]) -> dict[str, bytes]:
             )
             restoration = Restoration(output, states)
             pair = _pair(task, image)
-            results.add(Restored(task, pair, degraded, target, restoration, 0.25, 1))
+            reference = _between(degraded, target, REFERENCE)
+            results.add(Restored(task, pair, degraded, reference, target, restoration, 0.25, 1))
     with TemporaryDirectory() as folder, chdir(folder):
         results.write(SCORES, LATENCY, SETS, TRAJECTORIES, GRID)
         files = [path for path in Path().rglob("*") if path.is_file()]

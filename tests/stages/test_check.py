@@ -9,7 +9,7 @@ from drdd.errors import UserError
 from drdd.params import validate
 from drdd.progress import Reporter
 from drdd.stages.check import check
-from drdd.stages.paths import CORPORA, MEMBERS, PAIRS
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, REFERENCES
 from tests.project import tiny_params
 
 OK = Path("data/params.ok")
@@ -77,12 +77,13 @@ def test_what_params_no_longer_name_is_removed(there: Path) -> None:
     """Else a model would keep a removed task, and its stages would be called up to date."""
     content = tiny_params()
     made = [CORPORA / "nature", CORPORA / "gone", PAIRS / "haze", PAIRS / "fog"]
+    made += [REFERENCES / "haze", REFERENCES / "fog"]
     for folder in made:
         folder.mkdir(parents=True)
         (folder / MEMBERS).touch()
     (PAIRS / "notes").mkdir()  # of no stage
     _check(content)
-    assert [folder.exists() for folder in made] == [True, False, True, False]
+    assert [folder.exists() for folder in made] == [True, False] * 3
     assert (PAIRS / "notes").exists()
 
 

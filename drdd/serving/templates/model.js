@@ -20,7 +20,7 @@ export function showModel(model, metrics) {
   const measured = Object.keys(tasks).length > 0;
   part("metrics-part").hidden = part("protocol-part").hidden = !measured;
   part("metrics-note").textContent = measured
-    ? "Means over held-out pictures, input \u2192 output; in brackets the 95 % interval of the gain; less is better where \u2193 stands."
+    ? "Means over held-out pictures, input \u2192 output, then what the reference without training reaches; in brackets the 95 % interval of the gain; less is better where \u2193 stands."
     : "This version was published without metrics.";
   part("metrics").replaceChildren(...metricsTable(tasks, metrics));
   part("protocol").replaceChildren(...Object.entries(protocol).flatMap(([name, text]) =>
@@ -33,12 +33,13 @@ function metricsTable(tasks, metrics) {
   const number = (value, digits) => Number.isFinite(value) ? value.toFixed(digits) : "\u2013";
   const shown = metrics.filter(({ name }) => rows.some(([, { output }]) => Number.isFinite(output?.[name])));
   const titles = ["task", "pictures", "gain, dB", ...shown.map(({ heading }) => heading)];
-  const cells = ([name, { images, input = {}, output = {}, gain = {}, intervals }]) => {
+  const cells = ([name, { images, input = {}, reference = {}, output = {}, gain = {}, intervals }]) => {
     const between = intervals?.gain?.psnr_rgb?.map((value) => number(value, 2)).join(", ");
     const gained = `${gain.psnr_rgb > 0 ? "+" : ""}${number(gain.psnr_rgb, 2)}`;
     return [make("th", { scope: "row", textContent: spaced(name) }),
       ...[images, between ? `${gained} [${between}]` : gained,
-        ...shown.map(({ name: metric, digits }) => `${number(input[metric], digits)} \u2192 ${number(output[metric], digits)}`),
+        ...shown.map(({ name: metric, digits }) => `${number(input[metric], digits)} \u2192 ${number(output[metric], digits)}`
+          + (metric in reference ? `, reference ${number(reference[metric], digits)}` : "")),
       ].map((textContent) => make("td", { textContent }))];
   };
   return [
