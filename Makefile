@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo test test-gate test-slow fault-test cluster-test lint bench-method bench-model bench-data bench-degradations bench-train bench-serve bench-flow up down lock
+.PHONY: help setup demo base test test-gate test-slow fault-test cluster-test lint bench-learning bench-method bench-model bench-data bench-degradations bench-train bench-serve bench-flow up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ lint: setup ## ruff and mypy
 	@ruff format --check .
 	@mypy drdd flows infra tests benchmarks
 
+bench-learning: setup ## what networks and losses learn in equal CPU seconds
+	@python -m benchmarks.learning
+
 bench-method: setup ## DRDD beside its baselines on the prepared data: hours at the default budget
 	@python -m benchmarks.method
 
@@ -55,6 +58,9 @@ bench-serve: setup ## the service beside the bare model: throughput, latency und
 
 bench-flow: setup ## what orchestration costs: nothing to do, shares, runs at once, 200 in a row
 	@python -m benchmarks.flow
+
+base: setup ## train the base that drdd ships, going on from the one that is there: hours
+	@python -m infra.base
 
 up: setup ## the local stack: S3, Prefect, Ray, a worker for the flows
 	@drdd up

@@ -35,7 +35,7 @@ KNOWS: dict[str, set[str]] = {
     "degradations": {"diffusion"},
     "diffusion": set(),
     "drawing": {"pictures"},
-    "evaluation": {"data", "drawing", "inference", "metrics", "pictures"},
+    "evaluation": {"base", "data", "drawing", "inference", "intake", "metrics", "pictures"},
     "gates": set(),
     "harmonize": {
         "data",
@@ -47,7 +47,7 @@ KNOWS: dict[str, set[str]] = {
         "stages",
         "training",
     },
-    "inference": {"checkpoints", "diffusion", "methods", "pictures", "registry"},
+    "inference": {"checkpoints", "diffusion", "methods", "nets", "pictures", "registry"},
     "intake": {"cluster", "data", "drawing", "pictures", "sources"},
     "methods": {"diffusion", "nets"},
     "metrics": {"checkpoints", "pictures"},

@@ -23,8 +23,8 @@ from tests.layouts import LAYOUTS, MIRRORS, TEST, TRAIN, Build, scene_of
 
 PARAMS = ROOT / "params.yaml"
 BENCHMARKS = Path("data/benchmarks")
-# Bundled photographs, or no data of its own.
-WITHOUT_DOWNLOAD = {"multi-noise-multi-domain", "paper-networks"}
+# Bundled photographs, no data of its own, or photographs that a command fetches.
+WITHOUT_DOWNLOAD = {"base", "multi-noise-multi-domain", "paper-networks"}
 WITH_DOWNLOAD = [name for name in names() if name not in WITHOUT_DOWNLOAD]
 # These are all-in-one-5 but for their share of pairs.
 DISTINCT = [name for name in WITH_DOWNLOAD if not name.startswith("limited-pairs")]

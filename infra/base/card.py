@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import yaml
 
 from drdd.base.photographs import listed
-from drdd.base.pictures import PICTURES
 from drdd.data.pairs import TRAIN, read_pairs
 from drdd.data.shards import read_known
 from drdd.files import write_bytes, write_json
 
 CARD, FIGURES, PARAMS = "README.md", "figures.json", "params.yaml"
+PICTURES = "pictures.parquet"  # as drdd/evaluation/seen.py reads it
 STAGES = ("noise", "residual")
 TEXT = """\
 # The base
@@ -40,8 +40,8 @@ residual stage. All settings: [params.yaml](params.yaml); losses and validations
 
 {photographs} photographs; [photographs.csv](photographs.csv) has the package, author, licence and source of
 each, and another {unseen} that are held out to judge the base by. The noise stage also learned from dead
-leaves, which drdd/synthetic draws. [pictures.parquet](pictures.parquet) has identifiers and thumbnails of all
-photographs that it learned from; evaluation says when a held-out picture is one of them.
+leaves, which drdd/synthetic draws. [pictures.parquet](pictures.parquet) has identifiers and thumbnails of
+all photographs that it learned from; evaluation says when a held-out picture is one of them.
 
 {licences}
 """
