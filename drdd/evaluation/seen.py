@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from drdd import base
@@ -11,27 +13,32 @@ from drdd.intake.near_duplicates import NearDuplicates
 from drdd.pictures.pixels import THUMBNAIL, Pixels
 
 PICTURES = Path(base.__file__).with_name("pictures.parquet")
+NEAR = 0.15  # the largest difference of near duplicates, as in intake/near_duplicates.py
 
 
 def seen_by_base(
-    thumbnails: Mapping[str, Pixels], near_duplicates: float, path: Path = PICTURES
+    held_out: Mapping[str, str], known: pa.Table, path: Path = PICTURES
 ) -> dict[str, str]:
-    """The pictures that the base learned from, or nearly: by id, the name of the base's own picture.
+    """The held-out pictures that the base learned from, or nearly: by name, that of the base's own.
 
-    thumbnails: (16, 16, 3) uint8, by id; near_duplicates: the largest difference of near duplicates, 0 to
-    compare ids only. Empty where there is no base.
+    held_out: the pictures' names by id; known: has their rows, as data/shards.py reads them. Empty where there
+    is no base.
     """
     if not path.exists():
         return {}
     rows = pq.read_table(path).to_pylist()
     names = {row["id"]: row["name"] for row in rows}
-    index = NearDuplicates(near_duplicates)
+    index = NearDuplicates(NEAR)
     for row in rows:
-        index.add(np.frombuffer(row["thumbnail"], np.uint8).reshape(THUMBNAIL, THUMBNAIL, 3))
+        index.add(_thumbnail(row))
     found = {}
-    for id_, thumbnail in thumbnails.items():
-        if id_ in names:
-            found[id_] = names[id_]
-        elif near_duplicates and (match := index.nearest(thumbnail)):
-            found[id_] = rows[match.index]["name"]
-    return found
+    for row in known.filter(pc.is_in(known["id"], pa.array(held_out))).to_pylist():
+        if row["id"] in names:
+            found[held_out[row["id"]]] = names[row["id"]]
+        elif match := index.nearest(_thumbnail(row)):
+            found[held_out[row["id"]]] = rows[match.index]["name"]
+    return dict(sorted(found.items()))
+
+
+def _thumbnail(row: Mapping[str, bytes]) -> Pixels:
+    return np.frombuffer(row["thumbnail"], np.uint8).reshape(THUMBNAIL, THUMBNAIL, 3)

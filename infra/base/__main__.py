@@ -19,14 +19,15 @@ import typer
 import yaml
 
 from drdd.base.photographs import listed
+from drdd.base.shipped import MODEL
 from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.params.presets import applied
 from infra.base.card import FIGURES, write_card
-from infra.base.pack import BASE, pack
+from infra.base.pack import pack
 from infra.base.photographs import fetch
 
-WORK = Path("build/base")
+BASE, WORK = Path("drdd/base"), Path("build/base")
 BEGUN = "begun.json"  # in WORK while a run is not finished
 
 
@@ -93,7 +94,7 @@ def _keep_if_better(root: Path, work: Path) -> None:
     if gain is not None and gain <= 0:
         _say(f"the base stays: the new one has {gain:+.2f} dB on the unseen photographs")
         return
-    pack(work / "models/candidate", root / BASE)
+    pack(work / "models/candidate", root / BASE / MODEL.name)
     write_card(root / BASE, work, begun["runs"] + 1, begun["start"])
     _say(f"{BASE} is new" + ("" if gain is None else f": {gain:+.2f} dB on the unseen photographs"))
 
