@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -35,8 +36,11 @@ class _Candidate:
 class Results:
     """Takes restored pictures one by one, in any order, and keeps no more of them than it shows."""
 
-    def __init__(self, seed: int, measures: Measures) -> None:
-        self._seed, self._measures = seed, measures
+    def __init__(
+        self, seed: int, measures: Measures, seen: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """seen: the held-out pictures that the base learned from, as `seen_by_base` finds them."""
+        self._seed, self._measures, self._seen = seed, measures, seen
         self._rows: list[dict[str, Any]] = []
         self._latencies: list[dict[str, Any]] = []
         self._shown: dict[str, dict[str, list[_Candidate]]] = {kind: {} for kind in SHOWN}
@@ -82,6 +86,7 @@ class Results:
                 "protocol": self._measures.protocol,
                 "not_computed": self._measures.not_computed,
                 "tasks": self._measures.sets(),
+                "seen_by_base": dict(self._seen),
             },
         )
         by_kind = {

@@ -21,8 +21,8 @@ def seen_by_base(
 ) -> dict[str, str]:
     """The held-out pictures that the base learned from, or nearly: by name, that of the base's own.
 
-    held_out: the pictures' names by id; known: has their rows, as data/shards.py reads them. Empty where there
-    is no base.
+    held_out: the pictures' names by id; known: has their rows, as data/shards.py reads them. Empty where
+    there is no base.
     """
     if not path.exists():
         return {}

@@ -28,6 +28,7 @@ from drdd.report.means import (
     parts_with,
 )
 
+NAMED = 5
 Bounds = Mapping[str, float | None]
 """The bound of each gate, or None."""
 
@@ -103,9 +104,25 @@ def judgement(
         ),
         against=against,
         gates=gates,
-        notes=[*holes(scores, tasks), *(notes(tasks, champion) if champion else [])],
+        notes=[
+            *_seen(measured.get("seen_by_base", {})),
+            *holes(scores, tasks),
+            *(notes(tasks, champion) if champion else []),
+        ],
         passed=all(gate.passed for gate in gates),
     )
+
+
+def _seen(seen: Mapping[str, str]) -> list[str]:
+    """A sentence on held-out pictures that are none, as the base learned from them."""
+    if not seen:
+        return []
+    some = ", ".join(list(seen)[:NAMED]) + (", ..." if len(seen) > NAMED else "")
+    of = "picture" if len(seen) == 1 else "pictures"
+    return [
+        f"the base learned from {len(seen)} held-out {of} ({some}): the numbers are better than on unseen "
+        "ones; hold out others, or set start: scratch"
+    ]
 
 
 def headline(judged: Judgement) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 from ray.serve.handle import DeploymentHandle
 
 from drdd.checkpoints.folder import save_model
@@ -15,9 +16,10 @@ from drdd.data.pairs import HOLDOUT, read_pairs
 from drdd.data.shards import read_known
 from drdd.evaluation.held_out import HeldOutBatch, Restored, batches
 from drdd.evaluation.results import Results
+from drdd.evaluation.seen import seen_by_base
 from drdd.inference.engine import Options
 from drdd.metrics.measures import Measures
-from drdd.params import Params
+from drdd.params import SCRATCH, Params
 from drdd.pictures.files import covering
 from drdd.progress import Reporter
 from drdd.serving.app import candidate
@@ -36,7 +38,7 @@ from drdd.stages.paths import (
     TRAJECTORIES,
     WEIGHTS,
 )
-from drdd.stages.prepared import paired, whereabouts
+from drdd.stages.prepared import Groups, paired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.storage.versions import addresses, shared_folder
 from drdd.training.settings import sampling_of
@@ -53,7 +55,8 @@ def evaluate(params: Params, reporter: Reporter) -> None:
         for task in held
     }
     weights = None if params.metrics.weights is None else Path(params.metrics.weights)
-    results = Results(params.seed, Measures(params.metrics.crop_border, weights))
+    measures = Measures(params.metrics.crop_border, weights)
+    results = Results(params.seed, measures, _seen(params, held, known))
     total, done = sum(map(len, held.values())), 0
     shared = partial(shared_folder, "candidates")
     with ray_cluster(cpus=1), candidate(CANDIDATE, params.serve, shared) as handle:
@@ -63,6 +66,14 @@ def evaluate(params: Params, reporter: Reporter) -> None:
                 done += 1
                 reporter.update(done, total, "pictures", batch.task)
     results.write(IMAGES, LATENCY, SETS, TRAJECTORIES, GRID)
+
+
+def _seen(params: Params, held: Groups, known: pa.Table) -> dict[str, str]:
+    """The held-out pictures that the base learned from; none where neither stage begins from it."""
+    if {params.train.noise.start, params.train.residual.start} == {SCRATCH}:
+        return {}
+    targets = {pair.target: pair.image for pairs in held.values() for pair in pairs}
+    return seen_by_base(targets, known)
 
 
 def _assemble(params: Params) -> None:
