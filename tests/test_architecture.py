@@ -54,9 +54,10 @@ KNOWS: dict[str, set[str]] = {
     "nets": set(),
     "params": {"degradations", "gates", "methods", "nets"},
     "pictures": set(),
-    "registry": {"checkpoints", "gates", "metrics", "params", "storage"},
+    "registry": {"base", "checkpoints", "gates", "metrics", "params", "storage"},
     "report": {"drawing", "evaluation", "gates", "metrics", "params", "pictures"},
     "serving": {
+        "base",
         "diffusion",
         "gates",
         "inference",

@@ -30,8 +30,14 @@ DECIDE_NOTHING = {
 }
 # The same, of one stage alone.
 DECIDE_NOTHING_OF = {
-    "train_noise": {"drdd/drawing": "draws what live numbers show"},
-    "train_residual": {"drdd/drawing": "draws what live numbers show"},
+    "check": {"drdd": "refuses what the stages would refuse too; it keeps hashes of starts"},
+    **dict.fromkeys(
+        ("train_noise", "train_residual"),
+        {
+            "drdd/drawing": "draws what live numbers show",
+            "drdd/base": "finds the base and verifies it; its hashes are in data/starts",
+        },
+    ),
 }
 # Of these, the ones behind which something is computed: what they import is followed.
 FOLLOWED = ["drdd/cluster"]

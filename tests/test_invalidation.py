@@ -25,6 +25,9 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/progress.py": set(),
     "drdd/errors.py": set(),
     "drdd/cli/restore.py": set(),
+    # What a training begins from: `check` passes on the hashes of what `start` names, and of nothing else.
+    "drdd/base/photographs.csv": {"check"},
+    "pretrained/README.md": {"check"},
     "drdd/batch/run.py": set(),
     "drdd/params/errors.py": set(),
     "flows/pipeline.py": set(),
@@ -32,6 +35,9 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/report/templates/report.html.j2": JUDGE,
     "drdd/gates/min_psnr_gain.py": JUDGE,
     # What decides: exactly the stages that use it.
+    "data/starts/noise.json": {"check", "train_noise"},
+    "data/starts/residual.json": {"check", "train_residual"},
+    "drdd/stages/starts.py": TRAIN,
     "drdd/training/order.py": TRAIN,
     "drdd/training/loop.py": TRAIN,
     "drdd/training/optimisation.py": TRAIN,
