@@ -1,4 +1,4 @@
-"""The base that ships: packed at half the size, read whole, verified, and used where nothing is published."""
+"""The base that ships: packed at half the size, verified, and used where nothing is published."""
 
 import shutil
 from pathlib import Path

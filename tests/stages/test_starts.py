@@ -324,9 +324,7 @@ def test_a_start_that_cannot_be_is_refused_in_a_sentence(
     base = ship(workspace, _params("base"), monkeypatch)
     with pytest.raises(UserError, match=rf"^{key} = 'base': it has another network: .*channels"):
         declared(_params("base", network={"family": "compact", "channels": [16, 16]}), stage)
-    with pytest.raises(
-        UserError, match=r"'base': it has .*family is compact, expected rddm; make"
-    ):
+    with pytest.raises(UserError, match=r"'base': it has .*family is compact, expected rddm; make"):
         declared(_params("base", network={"family": "rddm", "dim": 8}), stage)
     (base / "model.safetensors").write_bytes(b"")
     with pytest.raises(
