@@ -3,7 +3,8 @@
 `python -m benchmarks.method` trains and judges every variant and prints the table;
 `python -m benchmarks.method NAME...` only those; `--table` prints what was measured before.
 `--images N` is the budget of each stage and `--channels N,N,N` the networks' size, params.yaml's by
-default; `--seeds N` trains everything N times.
+default; `--seeds N` trains everything N times. The stages of DRDD begin from what params.yaml says (the
+base, by default), the baselines and networks of another size from random weights.
 Results: benchmarks/results/method/<label>/<name>.json. Judged in process on the held-out pictures.
 """
 
@@ -11,6 +12,7 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,7 +32,9 @@ from drdd.metrics.fidelity import psnr_rgb, ssim_rgb
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
 from drdd.stages.prepared import paired, unpaired, whereabouts
+from drdd.stages.starts import declared, find_start
 from drdd.training.history import Progress
+from drdd.training.job import Job, initial_weights_of
 from drdd.training.learner import Worker
 from drdd.training.loop import TrainerCallback, train
 from drdd.training.samples import CleanSamples, PairSamples
@@ -42,9 +46,12 @@ CACHE = Path(".drdd/bench")
 FEW = 0.1
 Judged = dict[str, dict[str, dict[str, float]]]  # by task, then picture, then metric
 UNIFORM = "{first: 0, grid: 0, uniform: 1}"
-ESTIMATE = "train.noise.conditioning=estimate"
 FEWER = f"pairs={FEW}"
 LOW = "diffusion.noise_level=0.05"
+SCRATCH = "train.residual.start=scratch"
+REGRESSION, COUPLED = (["method=regression", SCRATCH], ["method=coupled", SCRATCH])
+# The base's noise stage has no condition.
+ESTIMATE = ["train.noise.conditioning=estimate", "train.noise.start=scratch"]
 # The net sees only what its one step asks: t = T - 1.
 ONE_STEP = [
     "diffusion.residual_steps=1",
@@ -53,13 +60,13 @@ ONE_STEP = [
 # A baseline trains one network on the images of both stages; HALF halves them to those of one stage.
 HALF = "train.noise.images=16"
 VARIANTS: dict[str, list[str]] = {
-    "regression": ["method=regression"],
-    "regression, half the budget": ["method=regression", HALF],
-    "coupled": ["method=coupled"],
-    "coupled, few pairs": ["method=coupled", FEWER],
-    "coupled, s = 0.05": ["method=coupled", LOW],
-    "coupled, s = 0.05, few pairs": ["method=coupled", LOW, FEWER],
-    "coupled, two networks": ["method=coupled_two_networks", HALF],
+    "regression": [*REGRESSION],
+    "regression, half the budget": [*REGRESSION, HALF],
+    "coupled": [*COUPLED],
+    "coupled, few pairs": [*COUPLED, FEWER],
+    "coupled, s = 0.05": [*COUPLED, LOW],
+    "coupled, s = 0.05, few pairs": [*COUPLED, LOW, FEWER],
+    "coupled, two networks": ["method=coupled_two_networks", SCRATCH, HALF],
     "drdd": [],
     "drdd, few pairs": [FEWER],
     "drdd, s = 0.05": [LOW],
@@ -68,8 +75,8 @@ VARIANTS: dict[str, list[str]] = {
     "drdd, true states, s = 0.05": ["train.residual.rollout=false", LOW],
     "drdd, uniform t": [f"train.residual.timestep_sampling={UNIFORM}"],
     "drdd, no balance": ["train.residual.balance=none"],
-    "drdd, estimate": [ESTIMATE],
-    "drdd, estimate, s = 0.05": [ESTIMATE, LOW],
+    "drdd, estimate": ESTIMATE,
+    "drdd, estimate, s = 0.05": [*ESTIMATE, LOW],
     "drdd, one residual step": ONE_STEP,
     "drdd, one residual step, s = 0.05": [*ONE_STEP, LOW],
     "drdd, one residual step, s = 0.05, few pairs": [*ONE_STEP, LOW, FEWER],
@@ -93,6 +100,7 @@ def main() -> None:
         for key, value in (
             ("images", given.images),
             ("network.channels", given.channels and f"[{given.channels}]"),
+            ("start", given.channels and "scratch"),
         )
         if value
     ]
@@ -113,10 +121,13 @@ def measure(overrides: list[str]) -> Judged:
     shares = [float(o.partition("=")[2]) for o in overrides if o.startswith("pairs=")]
     params = load(overrides=[o for o in overrides if not o.startswith("pairs=")])
     share = shares[0] if shares else 1.0
-    weights, networks = read_trained(trained(params, "residual", share))
-    if "noise" in find(params.method).stages:
-        noise_weights, noise_networks = read_trained(trained(params, "noise", 1.0))
-        weights, networks = weights | noise_weights, networks | noise_networks
+    shares_of = {"residual": share, "noise": 1.0}
+    stages = [
+        read_trained(trained(params, stage, shares_of[stage]))
+        for stage in find(params.method).stages
+    ]
+    weights = {part: values for one in stages for part, values in one.weights.items()}
+    networks = {part: config for one in stages for part, config in one.networks.items()}
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder)
         save_model(model, weights, networks, sampling_of(params), sorted(params.tasks))
@@ -148,7 +159,8 @@ def trained(params: Params, stage: str, share: float) -> Path:
         unread.add("residual_steps" if stage == "noise" else "noise_steps")
     diffusion = params.diffusion.model_dump(exclude=unread)
     of_loop = settings.model_dump(exclude=set() if params.method == "drdd" else {"rollout"})
-    decides = json.dumps([stage, params.method, share, params.seed, diffusion, of_loop])
+    start = declared(params, stage)
+    decides = json.dumps([stage, params.method, share, params.seed, diffusion, of_loop, start])
     kept = CACHE / f"{sha256(decides.encode()).hexdigest()[:16]}.safetensors"
     if kept.exists():
         return kept
@@ -164,9 +176,13 @@ def trained(params: Params, stage: str, share: float) -> Path:
         library = Library(whereabouts(every))
         pairs = {task: PicturePairs(library, some(found, share)) for task, found in every.items()}
         samples = PairSamples(pairs, settings.crop, params.seed)
-    spec = stage_spec(stage, method, samples, settings, params.seed)
+    job = Job(stage, params, {})
+    initial = initial_weights_of(
+        replace(job, init_from=find_start(job, kept.with_suffix(".start.json")).path)
+    )
+    spec = stage_spec(stage, method, samples, settings, params.seed, initial)
     weights = train(spec, settings, Worker(), _Shown()).weights
-    write_trained(kept, weights, networks_of(params, stage))
+    write_trained(kept, weights, networks_of(params, stage), params.method)
     return kept
 
 

@@ -83,7 +83,7 @@ def sweep(
     axes: Annotated[list[str], typer.Argument(metavar="KEY=VALUE,VALUE,...")],
     preset: PresetOption = None,
 ) -> None:
-    """Run each combination of values, such as tasks.rain.pairs=0.05,0.25 method=drdd,coupled.
+    """Run each combination of values, such as tasks.rain.pairs=0.05,0.25 seed=0,1.
 
     Stages that several runs share run once. Prints a table and writes a page; `dvc exp show` lists
     the runs too.

@@ -18,7 +18,7 @@ from dvc.config import Config, merge
 from dvc.repo import Repo
 
 from drdd.errors import TransientError, UserError
-from drdd.params import FILE, Params, load, overridden
+from drdd.params import FILE, PRETRAINED, Params, load, overridden
 from flows import experiments
 from flows.git import git, worktree_tree
 
@@ -146,13 +146,15 @@ def _share_cache(root: Path, path: Path) -> None:
 def _link_sources(root: Path, path: Path, params: Params) -> None:
     """Link to files in ignored folders of the project, which are in no commit.
 
-    These are corpora, pretrained checkpoints, and a registry that is a folder.
+    These are corpora, weights below pretrained/ (each file, as DVC follows no linked folder), and a
+    registry that is a folder.
     """
     registry = params.publish.registry
     if "://" not in registry:
         (root / registry).mkdir(parents=True, exist_ok=True)
     # In order of path, so that a folder is linked before its content.
-    for named in sorted(sources_of(params) | {registry, params.train.noise.start}, key=Path):
+    weights = {str(f.relative_to(root)) for f in (root / PRETRAINED).rglob("*") if f.is_file()}
+    for named in sorted(sources_of(params) | {registry} | weights, key=Path):
         source = Path(named)
         made_by_a_stage = source.parts[:2] in (("data", "photographs"), ("data", "synthetic"))
         if "://" in named or source.is_absolute() or made_by_a_stage:

@@ -39,6 +39,7 @@ def tiny_params() -> dict[str, Any]:
             "batch": 8,
             "crop": 32,
             "network": {"family": "compact", "channels": [8, 16], "blocks": 1},
+            "start": "scratch",
             "precision": "float32",
             "checkpoint_every": 80,
         }

@@ -55,9 +55,10 @@ KNOWS: dict[str, set[str]] = {
     "params": {"degradations", "gates", "methods", "nets", "references"},
     "pictures": set(),
     "references": {"degradations", "pictures"},
-    "registry": {"checkpoints", "gates", "metrics", "params", "storage"},
+    "registry": {"base", "checkpoints", "gates", "metrics", "params", "storage"},
     "report": {"drawing", "evaluation", "gates", "metrics", "params", "pictures"},
     "serving": {
+        "base",
         "diffusion",
         "gates",
         "inference",

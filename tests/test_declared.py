@@ -29,9 +29,14 @@ DECIDE_NOTHING = {
     "drdd/stages/run.py": "starts a stage and says how it failed",
 }
 # The same, of one stage alone.
+OF_TRAINING = {
+    "drdd/drawing": "draws what live numbers show",
+    "drdd/base": "finds the base and verifies it; its hashes are in data/starts",
+}
 DECIDE_NOTHING_OF = {
-    "train_noise": {"drdd/drawing": "draws what live numbers show"},
-    "train_residual": {"drdd/drawing": "draws what live numbers show"},
+    "check": {"drdd": "refuses what the stages would refuse too; it keeps hashes of starts"},
+    "train_noise": OF_TRAINING,
+    "train_residual": OF_TRAINING,
 }
 # Of these, the ones behind which something is computed: what they import is followed.
 FOLLOWED = ["drdd/cluster"]

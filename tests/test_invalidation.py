@@ -26,6 +26,9 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/progress.py": set(),
     "drdd/errors.py": set(),
     "drdd/cli/restore.py": set(),
+    # What a training begins from: `check` passes on the hashes of what `start` names, and of nothing else.
+    "drdd/base/photographs.csv": {"check"},
+    "pretrained/README.md": {"check"},
     "drdd/batch/run.py": set(),
     "drdd/params/errors.py": set(),
     "flows/pipeline.py": set(),
@@ -35,6 +38,9 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/references/haze.py": REFERENCES,
     "drdd/stages/references.py": REFERENCES,
     # What decides: exactly the stages that use it.
+    "data/starts/noise.json": {"check", "train_noise"},
+    "data/starts/residual.json": {"check", "train_residual"},
+    "drdd/stages/starts.py": TRAIN,
     "drdd/training/order.py": TRAIN,
     "drdd/training/loop.py": TRAIN,
     "drdd/training/optimisation.py": TRAIN,

@@ -134,17 +134,28 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
             ["train.noise: conditioning 'none' learns from unpaired", "set data to unpaired"],
         ),
         (
-            _set("train.noise.start", "ddpm"),
-            ["train.noise: start 'ddpm' brings its own network", "{family: pretrained}"],
+            _set("train.noise.start", "models/ddpm.pt"),
+            ["train.noise.start: 'models/ddpm.pt' is not below pretrained/", "copy it there"],
         ),
         (
+            _set("train.residual.start", "pretrained/../mine"),
+            ["train.residual.start: 'pretrained/../mine' is not below pretrained/"],
+        ),
+        (
+            _set("method", "coupled"),
+            [
+                "train.residual.start: 'base' is a model of method 'drdd', but method is 'coupled'; set"
+            ],
+        ),
+        (_set("publish.alias", "base"), ["publish.alias: 'base' is a start of training"]),
+        (
             _set("train.noise.network", {"family": "pretrained"}),
-            ["train.noise: network.family 'pretrained' needs a checkpoint: set start"],
+            ["train.noise: network.family 'pretrained' needs a checkpoint of", "below pretrained/"],
         ),
         (
             _both(
                 _set("train.noise.network", {"family": "pretrained"}),
-                _set("train.noise.start", "ddpm"),
+                _set("train.noise.start", "pretrained/ddpm"),
             ),
             [
                 "train.noise: a pretrained start is a VP diffusion, not 'paper': set parameterization to"

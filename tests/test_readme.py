@@ -164,7 +164,7 @@ def test_the_keys_that_dvc_reads_first_are_named_and_refused_by_data_check(proje
     keys = set(re.findall(r"`([\w.]+)`", said))
     assert keys == set(_interpolated())
     text = Path("params.yaml").read_text()
-    for key in ("tasks", "corpora", "paired", "synthetic", "source", "data", "start"):
+    for key in ("tasks", "corpora", "paired", "synthetic", "source", "data"):
         mistaken = re.sub(rf"^( *){key}:", rf"\1{key}x:", text, count=1, flags=re.MULTILINE)
         Path("params.yaml").write_text(mistaken)
         with pytest.raises(UserError, match=f"{key}x: unknown key, did you mean '{key}'"):
@@ -249,4 +249,4 @@ def test_the_deployment_exists() -> None:
 def test_the_settings_that_are_named_are_params() -> None:
     content = read(ROOT / "params.yaml")
     assert "registry" in content["publish"]
-    load(ROOT / "params.yaml", ["train.residual.warm_start=champion"])
+    load(ROOT / "params.yaml", ["train.residual.start=champion"])

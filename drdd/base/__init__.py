@@ -1,1 +1,1 @@
-"""The base that ships: what it was trained on."""
+"""The base that ships: its weights, and what it was trained on."""

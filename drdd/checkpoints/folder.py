@@ -75,13 +75,14 @@ def save_model(
     configs: Mapping[str, NetworkConfig],
     sampling: Sampling,
     tasks: Sequence[str],
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a model folder. weights, configs: by network of the method, such as "residual" and "noise".
 
-    The same content gives the same bytes.
+    dtype: of the written weights. The same content gives the same bytes.
     """
     tensors = {
-        f"{part}.{name}": value.float().contiguous()
+        f"{part}.{name}": value.to(dtype).contiguous()
         for part in sorted(weights)
         for name, value in weights[part].items()
     }
@@ -99,7 +100,7 @@ def save_model(
 
 @dataclass(frozen=True)
 class Saved:
-    """The content of a model folder. weights, networks: by part, such as "residual" and "noise"."""
+    """The content of a model folder. weights (float32), networks: by part, such as "residual"."""
 
     weights: Mapping[str, dict[str, Tensor]]
     networks: Mapping[str, NetworkConfig]
@@ -111,7 +112,7 @@ def read_model(folder: Path) -> Saved:
     """Raises UserError when the folder is not a model or has another format."""
     try:
         config = json.loads((folder / CONFIG).read_text())
-        tensors = load_file(folder / WEIGHTS)
+        tensors = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
     except FileNotFoundError as error:
         raise UserError(
             f"{folder} is no model folder: {Path(error.filename).name} is missing"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from drdd.inference.engine import Options
 
 out = Console(highlight=False)
+CHAMPION, BASE = "champion", "base"
 LISTED = 5  # files that could not be restored, at the end
 
 
@@ -33,8 +34,12 @@ def restore(
         ),
     ],
     model: Annotated[
-        str, typer.Option(help="An alias, a version's id, a model folder, or REGISTRY@ALIAS.")
-    ] = "champion",
+        str | None,
+        typer.Option(
+            help="base, an alias, a version's id, a model folder, or REGISTRY@ALIAS; default: champion, "
+            "or base while nothing is published."
+        ),
+    ] = None,
     registry: Annotated[
         str | None, typer.Option(help="s3://bucket/prefix or a folder; default: params.yaml's.")
     ] = None,
@@ -65,18 +70,36 @@ def restore(
     one = len(inputs) == 1 and is_picture(inputs[0]) and _is_file(output)
     if one:
         check_format(Path(output))
-    folder, named = _model(model, registry)
+    folder, named = _model(model or _default(registry), registry)
     if one:
-        _one(Path(inputs[0]), Path(output), folder, options)
+        _one(Path(inputs[0]), Path(output), folder, named, options)
         return
     cores = threads or max(1, (os.cpu_count() or 1) // workers)
     _many(inputs, output, folder, named, options, f".{format}", (workers, cores, batch))
+
+
+def _default(registry: str | None) -> str:
+    """The champion. Or the base where none is published: no registry is named, or it has no champion."""
+    from drdd.registry.location import default_registry, is_project, is_published
+
+    if registry:
+        return CHAMPION
+    if (is_project(Path()) or os.environ.get("DRDD_REGISTRY")) and is_published(
+        CHAMPION, default_registry()
+    ):
+        return CHAMPION
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        "no model is published yet: the base that ships with drdd is used"
+    )
+    return BASE
 
 
 def _model(model: str, registry: str | None) -> tuple[Path, str]:
     """The model's folder, and a name by which other machines find the same version too."""
     from drdd.registry.location import cached, default_registry, folder_of
 
+    if model == BASE:
+        return folder_of(model), BASE
     if (Path(model) / "config.json").is_file() or "@" in model or "/versions/" in model:
         folder = folder_of(model)
     else:
@@ -86,13 +109,17 @@ def _model(model: str, registry: str | None) -> tuple[Path, str]:
     return folder, f"{registry}/versions/{folder.name}" if published else str(folder.absolute())
 
 
+def _last(named: str) -> str:
+    return named.rpartition("/")[2]
+
+
 def _is_file(output: str) -> bool:
     """Whether a name is that of a file, there or not: it has a suffix, and is no folder."""
     path = Path(output)
     return "://" not in output and bool(path.suffix) and output[-1] != "/" and not path.is_dir()
 
 
-def _one(picture: Path, output: Path, folder: Path, options: "Options") -> None:
+def _one(picture: Path, output: Path, folder: Path, named: str, options: "Options") -> None:
     from drdd.inference.engine import Restorer
     from drdd.intake.decoding import read_picture
     from drdd.pictures.files import write_picture
@@ -101,7 +128,7 @@ def _one(picture: Path, output: Path, folder: Path, options: "Options") -> None:
     restored = Restorer.from_folder(folder).restore(pixels, options)
     write_picture(output, restored.output)
     height, width = restored.output.shape[:2]
-    out.print(f"{output}  {width} x {height}  by model {folder.name}", soft_wrap=True)
+    out.print(f"{output}  {width} x {height}  by model {_last(named)}", soft_wrap=True)
 
 
 def _many(
@@ -135,7 +162,7 @@ def _many(
     failed = [record for record in records if record.problem]
     kept = sum(before.get(record.input) == record for record in records if not record.problem)
     done = len(records) - len(failed) - kept
-    said = f"{output}: {done} restored, {kept} were there already, by model {folder.name}"
+    said = f"{output}: {done} restored, {kept} were there already, by model {_last(named)}"
     out.print(said, soft_wrap=True)
     if failed:
         listed = "; ".join(f"{record.input}: {record.problem}" for record in failed[:LISTED])

@@ -5,6 +5,8 @@ from drdd.params.file import FILE, load, overridden, read, validate
 from drdd.params.schema import Gates, Metrics, Params, Serve
 from drdd.params.tasks import Task
 from drdd.params.training import (
+    BASE,
+    PRETRAINED,
     SCRATCH,
     Diffusion,
     PretrainedNetwork,
@@ -12,10 +14,13 @@ from drdd.params.training import (
     TrainNoise,
     TrainResidual,
     TrainStage,
+    is_path,
 )
 
 __all__ = [
+    "BASE",
     "FILE",
+    "PRETRAINED",
     "SCRATCH",
     "Columns",
     "Corpus",
@@ -33,6 +38,7 @@ __all__ = [
     "TrainNoise",
     "TrainResidual",
     "TrainStage",
+    "is_path",
     "load",
     "overridden",
     "read",

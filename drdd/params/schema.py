@@ -10,8 +10,10 @@ from drdd.methods import names
 from drdd.params.data import Corpus, Ingest, Paired, Synthetic, drawn_by
 from drdd.params.errors import nearest
 from drdd.params.tasks import Task
-from drdd.params.training import Diffusion, Train
+from drdd.params.training import BASE, SCRATCH, Diffusion, Train
 from drdd.settings import Count, Name, Positive, Section
+
+BASE_METHOD = "drdd"  # of the base that ships
 
 
 def _known_method(name: str) -> str:
@@ -70,9 +72,17 @@ class Serve(Section):
         return self
 
 
+def _free(alias: str) -> str:
+    if alias in (BASE, SCRATCH):
+        raise ValueError(f"{alias!r} is a start of training, so no alias can have this name")
+    return alias
+
+
 class Publish(Section):
     registry: str = Field(min_length=1, description="s3://bucket/prefix or a folder")
-    alias: Name = Field(default="champion", description="moved when the gate is passed")
+    alias: Annotated[Name, AfterValidator(_free)] = Field(
+        default="champion", description="moved when the gate is passed"
+    )
     promote: bool = Field(default=True, description="whether it is moved at all")
 
 
@@ -114,6 +124,15 @@ class Params(Section):
         ]
         if wrong:
             raise ValueError("; ".join(wrong))
+        return self
+
+    @model_validator(mode="after")
+    def _begins_from_its_method(self) -> "Params":
+        if self.method != BASE_METHOD and self.train.residual.start == BASE:
+            raise ValueError(
+                f"train.residual.start: {BASE!r} is a model of method {BASE_METHOD!r}, but method is "
+                f"{self.method!r}; set train.residual.start: {SCRATCH}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,9 +2,10 @@
 
 from functools import reduce
 from operator import or_
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from drdd.nets.families import SETTINGS, NetworkSettings, network_settings
 from drdd.settings import Count, Fraction, Name, Positive, Section
@@ -46,7 +47,23 @@ else:
     _union: Any = reduce(or_, NETWORKS.values())
     Network = Annotated[_union, Field(discriminator="family")]
 
-SCRATCH = "pretrained/scratch"
+BASE, SCRATCH = "base", "scratch"
+PRETRAINED = PurePosixPath("pretrained")
+"""The folder of the user's own weights: what DVC watches, so that a changed start is seen."""
+
+
+def is_path(start: str) -> bool:
+    """Whether a start is a file or folder below PRETRAINED, and no published model."""
+    return "/" in start
+
+
+def _watched(start: str) -> str:
+    path = PurePosixPath(start)
+    if is_path(start) and (PRETRAINED not in path.parents or ".." in path.parts):
+        raise ValueError(
+            f"{start!r} is not below {PRETRAINED}/, where DVC sees when it changes: copy it there"
+        )
+    return start
 
 
 class TimestepSampling(Section):
@@ -81,6 +98,13 @@ class TrainStage(Section):
     )
     crop: Annotated[int, Field(ge=16)] = Field(default=64, description="pixels")
     network: Network = network_settings("compact")
+    start: Annotated[str, AfterValidator(_watched)] = Field(
+        default=BASE,
+        min_length=1,
+        description="where the weights begin: base, which ships with drdd; scratch, random; a published "
+        "model (an alias such as champion, or a version's id, which a later run reproduces); or a model "
+        "folder or file below pretrained/",
+    )
     timestep_sampling: TimestepSampling
     loss: Literal["squared", "charbonnier", "log_squared"] = Field(
         default="log_squared",
@@ -171,24 +195,14 @@ class TrainNoise(TrainStage):
     parameterization: Literal["paper", "vp_epsilon", "vp_v", "vp_x0", "edm", "flow"] = Field(
         default="paper", description="what the network predicts, and of which diffusion"
     )
-    start: str = Field(
-        default=SCRATCH,
-        min_length=1,
-        description="where the weights begin: pretrained/scratch (random), a checkpoint file of "
-        "guided diffusion, or a UNet2DModel folder of diffusers",
-    )
 
     @model_validator(mode="after")
     def _starts(self) -> "TrainNoise":
         pretrained = isinstance(self.network, PretrainedNetwork)
-        if pretrained and self.start == SCRATCH:
+        if pretrained and not is_path(self.start):
             raise ValueError(
-                "network.family 'pretrained' needs a checkpoint: set start to its path"
-            )
-        if self.start != SCRATCH and not pretrained:
-            raise ValueError(
-                f"start {self.start!r} brings its own network: set network to {{family: pretrained}}, "
-                f"or start to {SCRATCH}"
+                "network.family 'pretrained' needs a checkpoint of guided diffusion or diffusers: set "
+                f"start to its path below {PRETRAINED}/"
             )
         if pretrained and not self.parameterization.startswith("vp_"):
             raise ValueError(
@@ -209,12 +223,6 @@ class TrainNoise(TrainStage):
 
 
 class TrainResidual(TrainStage):
-    warm_start: str = Field(
-        default="none",
-        min_length=1,
-        description="none (random weights), or a published model to begin from: an alias such as "
-        "champion, or a version's id, which a later run reproduces",
-    )
     rollout: bool = Field(
         default=True,
         description="at the sampler's later steps, train on the state that the sampler itself "

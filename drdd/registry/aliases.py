@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from drdd.errors import TransientError, UserError
+from drdd.params import BASE, SCRATCH
 from drdd.registry.manifest import is_alias
 from drdd.storage.objects import ChangedError, Store
 
@@ -83,6 +84,11 @@ class Aliases:
         if not is_alias(name):
             raise UserError(
                 f"{self._store.uri}: {name!r} cannot be an alias (letters, digits, ._-)"
+            )
+        if name in (BASE, SCRATCH):
+            raise UserError(
+                f"{self._store.uri}: {name!r} is a start of training, so no alias can have this name",
+                "choose another",
             )
         self._usable(version, name)
 

@@ -9,8 +9,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from drdd.base.shipped import base_folder
 from drdd.errors import TransientError, UserError
-from drdd.params import FILE, load
+from drdd.params import BASE, FILE, load
 from drdd.registry.manifest import is_alias
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
@@ -54,6 +55,19 @@ def open_registry(uri: str, root: Path = Path()) -> Registry:
         return Registry.open(uri)
     except TransientError as error:
         raise TransientError(f"{error}; `drdd up` starts the local stack") from error
+
+
+def is_published(alias: str, uri: str, root: Path = Path()) -> bool:
+    """Whether `alias` exists in the registry; it does not in a bucket of a local stack that never started.
+
+    Raises TransientError when the store does not answer.
+    """
+    if is_local_stack(uri) and is_project(root):
+        try:
+            _local_stack("environment")(root)
+        except UserError:
+            return False
+    return open_registry(uri, root).aliases.get(alias) is not None
 
 
 @contextmanager
@@ -111,6 +125,7 @@ def cache_folder(root: Path = Path()) -> Path:
 def folder_of(uri: str | Path) -> Path:
     """A local folder of the model at `uri`, one of:
 
+    - base: the one that ships with drdd; a folder of this name is ./base
     - REGISTRY/versions/ID, such as s3://bucket/models/versions/0123456789ab: a published version
     - REGISTRY@REF, such as s3://bucket/models@champion: by alias, id, or the beginning of an id
     - a model folder
@@ -120,6 +135,8 @@ def folder_of(uri: str | Path) -> Path:
     does not exist.
     """
     text = str(uri)
+    if text == BASE:
+        return base_folder()
     if match := _PUBLISHED.fullmatch(text):
         return cached(match["id"], match["registry"])
     if (Path(text) / "config.json").is_file():
@@ -130,6 +147,6 @@ def folder_of(uri: str | Path) -> Path:
     if is_alias(text) and (os.environ.get("DRDD_REGISTRY") or is_project(Path())):
         return cached(text, default_registry())
     raise UserError(
-        f"{text} is no model: neither a model folder (config.json, model.safetensors), nor "
+        f"{text} is no model: neither base, nor a model folder (config.json, model.safetensors), nor "
         "REGISTRY@ALIAS, nor REGISTRY/versions/ID, such as s3://bucket/models@champion"
     )

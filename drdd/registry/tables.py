@@ -89,7 +89,6 @@ def _parts(version: Version, aliases: Sequence[Alias]) -> Iterator[RenderableTyp
 def _facts(version: Version, aliases: Sequence[Alias], judged: Judgement | None) -> Table:
     about = version.about
     table = Table(box=None, title=version.uri, title_justify="left", show_header=False)
-    start = about.get("start") or {}
     for key, value in {
         "created (UTC)": _when(version.created),
         "aliases": ", ".join(alias.name for alias in aliases if alias.version == version.id),
@@ -97,7 +96,9 @@ def _facts(version: Version, aliases: Sequence[Alias], judged: Judgement | None)
         "signature": signer(version),
         "git": about.get("git") or "",
         "dvc.lock": about.get("dvc_lock") or "",
-        "began from": start.get("version") or ("random weights" if start else ""),
+        "began from": ", ".join(
+            f"{stage}: {start}" for stage, start in about.get("start", {}).items()
+        ),
         "tasks": ", ".join(judged.tasks if judged else ()),
         "size": _size(version.size),
     }.items():

@@ -21,12 +21,12 @@ def model_card(
     metrics: Judgement,
     corpora: Sequence[Mapping[str, Any]],
     tasks: Sequence[Mapping[str, Any]],
-    start: str | None = None,
+    starts: Mapping[str, str],
 ) -> str:
     """metrics: metrics.json; corpora: the card.json of each corpus with its counts in the split;
     tasks: the card.json of each prepare.
 
-    start: the version whose weights the residual stage began from, None for random weights.
+    starts: what each stage began from: "base", "scratch", a version's id or a path.
     """
     lines = [
         _front_matter(params),
@@ -58,7 +58,7 @@ def model_card(
         f"Noise level {params.diffusion.noise_level:g}; {params.diffusion.residual_steps} residual "
         f"and {params.diffusion.noise_steps} noise steps; {params.train.noise.images} training "
         f"crops seen by the noise stage, {params.train.residual.images} by the residual stage. "
-        f"The residual stage began from {f'version `{start}`' if start else 'random weights'}. "
+        f"{_began(starts)} "
         "All settings: `params.yaml`; all hashes of data and code: `dvc.lock`.",
         "",
         "## Limits",
@@ -73,6 +73,12 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _began(starts: Mapping[str, str]) -> str:
+    words = {"base": "the base that ships with drdd", "scratch": "random weights"}
+    said = [f"the {stage} stage from {words.get(one, f'`{one}`')}" for stage, one in starts.items()]
+    return f"Training began: {', '.join(said)}."
 
 
 def _front_matter(params: Params) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from drdd.base.shipped import base_folder
+from drdd.params import BASE
 from drdd.registry.location import cache_folder, cached, open_registry
 
 
@@ -23,12 +25,17 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FromRegistry:
-    """uri: of the registry; root: the project, with the cache of pulled models."""
+    """uri: of the registry; root: the project, with the cache of pulled models.
+
+    The alias "base" is the model that ships with drdd, which is its only version.
+    """
 
     uri: str
     root: Path
 
     def versions(self, alias: str) -> list[str]:
+        if alias == BASE:
+            return [BASE]
         found = open_registry(self.uri, self.root).aliases.get(alias)
         if found is None:
             return []
@@ -36,6 +43,8 @@ class FromRegistry:
 
     def folder(self, version: str) -> Path:
         """A local model folder. One process of this machine pulls it; others wait."""
+        if version == BASE:
+            return base_folder()
         cache = cache_folder(self.root)
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(cache / ".lock"):

@@ -1,4 +1,4 @@
-"""check: validate params.yaml, and check that all corpora and checkpoints in it exist.
+"""check: validate params.yaml, and check that all corpora in it exist and both trainings can begin.
 
 It also removes what was made of corpora and tasks that params.yaml no longer names. DVC leaves such folders
 in place, so stages that depend on the folder above them would not see that something is gone.
@@ -7,13 +7,16 @@ in place, so stages that depend on the folder above them would not see that some
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from drdd.errors import UserError
-from drdd.files import write_bytes
-from drdd.params import SCRATCH, Params
+from drdd.files import write_bytes, write_json
+from drdd.methods import find
+from drdd.params import Params
 from drdd.progress import Reporter
-from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, PHOTOGRAPHS, REFERENCES, SYNTHETIC
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, PHOTOGRAPHS, REFERENCES, STARTS, SYNTHETIC
 from drdd.stages.run import run_stage
+from drdd.stages.starts import declared
 
 
 def check(params: Params, reporter: Reporter) -> None:
@@ -29,17 +32,20 @@ def check(params: Params, reporter: Reporter) -> None:
         for key, source in named.items()
         if "://" not in source and Path(source) not in to_be_made and not Path(source).exists()
     ]
-    if not Path(params.train.noise.start).exists():
-        missing.append(
-            f"train.noise.start = {params.train.noise.start!r}: does not exist; name a checkpoint "
-            f"file or folder, or {SCRATCH} for random weights"
-        )
+    starts: dict[str, Any] = {"noise": None, "residual": None}  # None: the method has no such stage
+    for stage in find(params.method).stages:
+        try:
+            starts[stage] = declared(params, stage)
+        except UserError as error:
+            missing.append(str(error))
     if missing:
         raise UserError("\n  ".join(["params.yaml:", *missing]))
     _remove_others(CORPORA, {*params.corpora, *params.paired})
     _remove_others(PAIRS, params.tasks)
     _remove_others(REFERENCES, params.tasks)
-    # The output is constant, so a change of params reruns this stage and only those that read the change.
+    for stage, start in starts.items():
+        write_json(STARTS / f"{stage}.json", start)
+    # It is constant, so a change of params reruns this stage and only those that read the change.
     write_bytes(Path("data/params.ok"), b"params.yaml is valid\n")
 
 

@@ -78,12 +78,11 @@ def _seen(params: Params, held: Groups, known: pa.Table) -> dict[str, str]:
 
 def _assemble(params: Params) -> None:
     """Write the candidate model folder, which publish publishes as it is."""
-    noise, noise_networks = read_trained(NOISE / WEIGHTS)
-    residual, residual_networks = read_trained(RESIDUAL / WEIGHTS)
+    noise, residual = read_trained(NOISE / WEIGHTS), read_trained(RESIDUAL / WEIGHTS)
     save_model(
         CANDIDATE,
-        noise | residual,
-        noise_networks | residual_networks,
+        {**noise.weights, **residual.weights},
+        {**noise.networks, **residual.networks},
         sampling_of(params),
         sorted(params.tasks),
     )

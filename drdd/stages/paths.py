@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PHOTOGRAPHS = Path("data/photographs")
+STARTS = Path("data/starts")  # of each stage, NAME.json: what it is to begin from
 SYNTHETIC = Path("data/synthetic")  # as params/data.py has it
 CORPORA = Path("data/corpora")
 SPLIT = Path("data/split")
@@ -27,7 +28,7 @@ PUBLISHED = Path("results/published.json")
 MEMBERS = "members.csv"  # of a corpus or a task: its pictures, or its pairs
 WEIGHTS = "weights.safetensors"  # of a trained stage
 CURVE = "curve.csv"  # of a trained stage
-START = RESIDUAL / "start.json"  # what the residual stage began from
+START = "start.json"  # of a trained stage: what it began from
 CHECKPOINTS = Path(".drdd/checkpoints")
 LIVE = Path("results/live")  # numbers of training, by stage: DVCLive's files
 BOARD = Path(".drdd/tensorboard")  # the same for TensorBoard

@@ -23,8 +23,10 @@ from drdd.stages.paths import (
     IMAGES,
     LATENCY,
     METRICS,
+    NOISE,
     PUBLISHED,
     REPORT,
+    RESIDUAL,
     START,
     TRAJECTORIES,
 )
@@ -114,8 +116,7 @@ def _why(metrics: Judgement) -> str:
 
 
 def _files(params: Params, metrics: Judgement, lock: bytes) -> dict[str, Path | bytes]:
-    start = json.loads(START.read_text())["version"]
-    card = model_card(params, metrics, corpus_cards(), task_cards(params), start)
+    card = model_card(params, metrics, corpus_cards(), task_cards(params), _starts())
     return {
         **{path.name: path for path in sorted(CANDIDATE.iterdir())},
         **{path.name: path for path in (Path(FILE), METRICS, REPORT, IMAGES, LATENCY)},
@@ -129,12 +130,19 @@ def _about(params: Params, metrics: Judgement, lock: bytes) -> dict[str, Any]:
     return {
         "metrics": metrics.content(),
         "params": params.model_dump(mode="json"),
-        "start": json.loads(START.read_text()),
+        "start": _starts(),
         "git": git_revision(),
         "dvc_lock": sha256(lock).hexdigest(),
         "data": _data(yaml.safe_load(lock)),
         "libraries": {name: package_version(name) for name in LIBRARIES},
     }
+
+
+def _starts() -> dict[str, str]:
+    """What each stage of the method began from: "base", "scratch", a version's id or a path."""
+    folders = {"noise": NOISE, "residual": RESIDUAL}
+    found = {stage: json.loads((path / START).read_text()) for stage, path in folders.items()}
+    return {stage: said["from"] for stage, said in found.items() if said["from"]}
 
 
 def _data(lock: dict[str, Any]) -> dict[str, str]:

@@ -2,21 +2,26 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from hashlib import file_digest, sha256
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
+from rich.console import Console
 
 from drdd.checkpoints.trained import write_trained
 from drdd.cluster.launch import fitted
 from drdd.cluster.live import Live, draw_grid, note
-from drdd.files import write_bytes
+from drdd.files import write_bytes, write_json
 from drdd.nets.families import NetworkConfig
 from drdd.progress import Reporter
-from drdd.stages.paths import BOARD, CHECKPOINTS, CURVE, LIVE, WEIGHTS
+from drdd.stages.paths import BOARD, CHECKPOINTS, CURVE, LIVE, START, WEIGHTS
+from drdd.stages.starts import Start, account_table, digest, find_start
 from drdd.training.history import Point, Progress
-from drdd.training.job import Job, settings_of
+from drdd.training.job import Job, initial_weights_of, settings_of
+from drdd.training.settings import networks_of
 
 FORMAT = 2  # of checkpoints; a run never resumes from another format
 INDIFFERENT = {
@@ -27,20 +32,38 @@ INDIFFERENT = {
 }  # settings that do not affect the result
 
 
-def train_stage(
-    job: Job, networks: Mapping[str, NetworkConfig], folder: Path, reporter: Reporter
-) -> None:
-    """Train, and write weights.safetensors (of the EMA) and curve.csv to `folder`, live metrics to LIVE.
+def train_stage(job: Job, folder: Path, reporter: Reporter) -> None:
+    """Train from what the stage's `start` names, and say from what.
 
-    networks: those that the stage trains, by part of the model.
+    Writes weights.safetensors (of the EMA), curve.csv and start.json to `folder`, live metrics to LIVE.
+    Raises UserError, before any training, when the start does not fit.
     """
+    kept = CHECKPOINTS / f"{run_name(job)}.start.json"
+    start = find_start(job, kept)
+    job = replace(job, init_from=start.path)
+    networks = _announced(start, job)
     name = run_name(job)
     display = TrainingDisplay(Live(LIVE / job.stage, BOARD / name), reporter)
     with fitted(job, name, CHECKPOINTS, display) as trained:
-        write_trained(folder / WEIGHTS, trained.weights, networks)
+        parameterization = job.params.train.noise.parameterization if job.stage == "noise" else None
+        origin = (job.params.method, parameterization)
+        write_trained(folder / WEIGHTS, trained.weights, networks, *origin)
         curve = pd.DataFrame(trained.curve, columns=_columns(trained.curve))
         write_bytes(folder / CURVE, curve.to_csv(index=False).encode())
+        write_json(folder / START, {"from": start.origin})
     display.live.end()
+    kept.unlink(missing_ok=True)
+
+
+def _announced(start: Start, job: Job) -> Mapping[str, NetworkConfig]:
+    """Print what the stage begins from; the networks that it trains, by part of the model."""
+    initial = initial_weights_of(job)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if initial and initial.account:
+        console.print(account_table(start, job.stage, initial.account))
+    elif start.said:
+        console.print(f"train_{job.stage}: {start.said}", markup=False)
+    return initial.networks if initial else networks_of(job.params, job.stage)
 
 
 def _columns(curve: Sequence[Point]) -> list[str]:
@@ -72,13 +95,14 @@ class TrainingDisplay:
         self._reporter.say(sentence)
 
 
-def skip_stage(stage: str, folder: Path) -> None:
+def skip_stage(stage: str, folder: Path, method: str) -> None:
     """Write empty outputs, for a method without this stage."""
     live = Live(LIVE / stage, BOARD / f"{stage}-none")
     live.begin([])
     live.end()
-    write_trained(folder / WEIGHTS, {}, {})
+    write_trained(folder / WEIGHTS, {}, {}, method)
     write_bytes(folder / CURVE, b"images,loss\n")
+    write_json(folder / START, {"from": None})
 
 
 def run_name(job: Job) -> str:
@@ -98,25 +122,16 @@ def _fingerprint(job: Job) -> str:
             {name: [(p.target, p.input) for p in pairs] for name, pairs in sorted(groups.items())}
             for groups in (job.pairs, job.held)
         ],
-        _digest(job.init_from) if job.init_from else None,
+        digest(job.init_from) if job.init_from else None,
         _code(f"train_{job.stage}"),
     ]
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _code(stage: str) -> dict[str, str | dict[str, str]]:
+def _code(stage: str) -> dict[str, Any]:
     """The hashes of the code that dvc.yaml declares for a stage; {} outside of a project."""
     graph = Path("dvc.yaml")
     if not graph.exists():
         return {}
     deps = yaml.safe_load(graph.read_text())["stages"][stage]["deps"]
-    return {dep: _digest(Path(dep)) for dep in deps if dep.startswith("drdd/")}
-
-
-def _digest(path: Path) -> str | dict[str, str]:
-    """The SHA-256 of a file, or of each file of a folder."""
-    if path.is_dir():
-        files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix != ".pyc")
-        return {str(file.relative_to(path)): str(_digest(file)) for file in files}
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    return {dep: digest(Path(dep)) for dep in deps if dep.startswith("drdd/")}

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from drdd.checkpoints.pretrained import Pretrained, read_pretrained
-from drdd.checkpoints.warm_start import Weights, read_warm_start
+from drdd.checkpoints.pretrained import read_pretrained
+from drdd.checkpoints.starts import read_start
 from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import Pair
 from drdd.errors import UserError
@@ -38,8 +38,8 @@ class Job:
     """All that a worker needs to train a stage; it can be pickled.
 
     pairs: by task, or one group of pairs that have targets only; held: held-out pairs of the same kind,
-    for validation; shards: where their pictures are; init_from: a pretrained checkpoint (noise stage) or
-    the folder of a published model (residual stage) to begin from, None for random weights.
+    for validation; shards: where their pictures are; init_from: the model folder or file to begin from, as
+    checkpoints.starts or, for a pretrained network, checkpoints.pretrained reads it; None: random weights.
     """
 
     stage: str
@@ -87,35 +87,30 @@ def settings_of(job: Job) -> TrainNoise | TrainResidual:
 
 
 def initial_weights_of(job: Job) -> InitialWeights | None:
-    """Raises UserError when the stage cannot begin from the checkpoint or model."""
-    if job.stage == "noise":
-        found = pretrained_of(job)
-        return InitialWeights({"noise": found.config}, {"noise": found.weights}) if found else None
-    weights = warm_weights_of(job)
-    return InitialWeights(networks_of(job.params, job.stage), weights) if weights else None
-
-
-def pretrained_of(job: Job) -> Pretrained | None:
-    """Raises UserError when the noise stage cannot begin from the checkpoint."""
-    settings = job.params.train.noise
-    if job.init_from is None or not isinstance(settings.network, PretrainedNetwork):
+    """None for random weights. Raises UserError when the stage cannot begin from what `init_from` holds."""
+    if job.init_from is None:
         return None
+    settings = settings_of(job)
+    if isinstance(settings, TrainNoise) and isinstance(settings.network, PretrainedNetwork):
+        return _pretrained(job.init_from, settings, settings.network.head_channels)
+    networks = networks_of(job.params, job.stage)
+    try:
+        weights = read_start(job.init_from, job.stage, networks, method_of(job.params))
+    except UserError as error:
+        key = f"train.{job.stage}.start = {settings.start!r}"
+        raise UserError(f"{key}: {error.sentence}", error.remedy) from None
+    return InitialWeights(networks, weights)
+
+
+def _pretrained(path: Path, settings: TrainNoise, head_channels: int) -> InitialWeights:
     channels = 3 if settings.conditioning == "none" else 6
-    heads = settings.network.head_channels
-    found = read_pretrained(job.init_from, settings.parameterization, channels, heads)
+    found = read_pretrained(path, settings.parameterization, channels, head_channels)
     if settings.crop % found.config.factor:
         raise UserError(
             f"train.noise.crop: {settings.crop} must be a multiple of {found.config.factor} for the "
             f"network of {settings.start}"
         )
-    return found
-
-
-def warm_weights_of(job: Job) -> Weights | None:
-    """Raises UserError when the residual stage cannot begin from the model."""
-    if job.init_from is None:
-        return None
-    return read_warm_start(job.init_from, networks_of(job.params, job.stage), job.params.method)
+    return InitialWeights({"noise": found.config}, {"noise": found.weights}, found.account)
 
 
 def _pictures(job: Job, library: Library) -> Pictures:

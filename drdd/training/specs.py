@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from drdd.checkpoints.pretrained import AccountRow
 from drdd.diffusion.keyed import keyed_generator
 from drdd.diffusion.process import Conditioning, in_context
 from drdd.errors import UserError
@@ -27,10 +28,14 @@ BUCKETS = 4  # ranges of t, each with a logged loss of its own
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Networks and their weights, by name, from which a stage begins instead of random weights."""
+    """Networks and their weights, by name, from which a stage begins instead of random weights.
+
+    account: of all values of another program's checkpoint; () for a model of drdd.
+    """
 
     networks: Mapping[str, NetworkConfig]
     weights: Mapping[str, Mapping[str, Tensor]]
+    account: tuple[AccountRow, ...] = ()
 
 
 @dataclass(frozen=True)

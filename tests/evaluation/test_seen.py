@@ -23,7 +23,9 @@ def test_the_same_and_nearly_the_same_are_found_and_others_are_not(tmp_path: Pat
     images = [Image.fromarray(scene(n, 120, 90)) for n in range(4)]
     of_base = table_of([_picture(f"base {n}.png", images[n]) for n in range(3)])
     pq.write_table(of_base.select(["id", "name", "thumbnail"]), tmp_path / "pictures.parquet")
-    brighter = Image.fromarray(np.clip(np.asarray(images[1]).astype(int) + 2, 0, 255).astype(np.uint8))
+    brighter = Image.fromarray(
+        np.clip(np.asarray(images[1]).astype(int) + 2, 0, 255).astype(np.uint8)
+    )
     held = [
         _picture("equal.png", images[0]),
         _picture("near.png", brighter.resize((60, 80))),

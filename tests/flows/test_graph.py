@@ -35,8 +35,8 @@ def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
     }
     assert set(found) == corpora | tasks | references | alone
     assert found["split"] == corpora
-    assert found["train_noise"] == {"split"}  # unpaired: it needs no task
-    assert found["train_residual"] == tasks
+    assert found["train_noise"] == {"check", "split"}  # unpaired: it needs no task
+    assert found["train_residual"] == {"check", *tasks}
     assert "train_noise" not in found["train_residual"]
     assert {"train_noise", "train_residual", *references} <= found["evaluate"]
     assert "evaluate" in found["judge"]

@@ -52,7 +52,8 @@ def test_an_unknown_method_is_refused_with_the_nearest(toy: None, content: Conte
 def test_it_is_trained_saved_and_served(toy: None, content: Content, tmp_path: Path) -> None:
     content["method"] = "toy"
     network = {"family": "compact", "channels": [8, 16]}
-    content["train"]["residual"] |= {"images": 80, "batch": 4, "crop": 16, "network": network}
+    tiny = {"images": 80, "batch": 4, "crop": 16, "network": network, "start": "scratch"}
+    content["train"]["residual"] |= tiny
     content["train"]["noise"] |= {"images": 80, "batch": 4}
     params = validate(content)
     settings = stage_settings(params, "residual")

@@ -229,6 +229,32 @@ def test_the_noise_stage_begins_from_a_pretrained_model(copy: Path) -> None:
     assert "train.noise.start = 'pretrained/uncond.pt': does not exist" in missing.stdout
 
 
+def test_both_stages_begin_from_the_base(copy: Path) -> None:
+    """From a base that the project packs itself; another one trains again, another file does not."""
+    content = tiny_params()
+    for stage in ("noise", "residual"):
+        content["train"][stage] |= {"start": "base", "images": 80}
+    write_params(copy, content)
+    shutil.rmtree(copy / "drdd/base/model", ignore_errors=True)
+    missing = run(copy, "dvc", "repro", "check")
+    for stage in ("noise", "residual"):
+        said = f"train.{stage}.start = 'base': the base that ships with drdd is missing"
+        assert said in missing.stdout
+    must(copy, "python", "-m", "infra.base.pack", "models/candidate")
+    output = must(copy, "dvc", "repro")
+    for stage in ("noise", "residual"):
+        assert f"train_{stage}: begins from the base that ships with drdd" in output
+        assert json.loads((copy / f"models/{stage}/start.json").read_text()) == {"from": "base"}
+    (copy / "pretrained/another.pt").write_bytes(b"not named by any start")
+    assert _ran(must(copy, "dvc", "repro")) == {"check"}
+    must(copy, "python", "-m", "infra.base.pack", "models/candidate")
+    assert {"check", "train_noise", "train_residual"} <= _ran(must(copy, "dvc", "repro"))
+
+
+def _ran(output: str) -> set[str]:
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
 @pytest.mark.gate
 def test_two_workers_see_the_same_data_and_train_the_same_model(copy: Path) -> None:
     """Up to the order of float additions, which Adam's first steps magnify."""

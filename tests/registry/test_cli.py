@@ -118,7 +118,7 @@ ABOUT = {
     "data": {"data/pairs/rain": "0a1b.dir"},
     "libraries": {"torch": "2.13.0"},
     "git": "abc-dirty",
-    "start": {"version": None},
+    "start": {"noise": "base", "residual": "scratch"},
 }
 
 
@@ -128,7 +128,14 @@ def test_show_says_all_of_a_version(registry: Registry, version: Version) -> Non
     output = _run("show", "champion", "--registry", registry.uri)
     parts = [
         *("rain", "20.00", "24.25", "+4.25", "+3.50 to +5.00", "rain gained [4.25] dB", "passed"),
-        *("random weights", "abc-dirty", "torch", "2.13.0", "0a1b.dir", "not signed"),
+        *(
+            "noise: base, residual: scratch",
+            "abc-dirty",
+            "torch",
+            "2.13.0",
+            "0a1b.dir",
+            "not signed",
+        ),
         *("better at [rain]", version.id, shown.id, "README.md", "its card"),
     ]
     for part in parts:

@@ -37,6 +37,9 @@ def _gate(task: str | None, passed: bool, said: str) -> dict[str, Any]:
     return {"gate": "any", "task": task, "needed": 1.0, "passed": passed, "said": said}
 
 
+STARTS = {"noise": "base", "residual": "0123456789ab"}
+
+
 def _judged(**content: Any) -> Judgement:
     return Judgement.model_validate({"passed": False, **content})
 
@@ -49,15 +52,17 @@ def test_a_card_holds_every_task_and_corpus_and_how_to_use_the_model() -> None:
     metrics = _judged(tasks={"rain": _row(), "haze": _row()}, gates=gates)
     pairs = {"task": "rain", "train_pairs": 12, "of": 48}
     params = load(ROOT / "params.yaml")
-    card = model_card(params, metrics, [CORPUS], [pairs], "0123456789ab")
+    card = model_card(params, metrics, [CORPUS], [pairs], STARTS)
     assert "| rain | 4 | PSNR, RGB (dB) | 20.00 |  | 22.25 | +2.25 |  |" in card
     assert "| haze | 4 | SSIM, RGB | 0.5000 |  | 0.7500 | +0.2500 |  |" in card
     assert "- passed: rain gained enough" in card
     assert "- missed: haze gained too little" in card
     assert "`nature` from `data/photographs/nature`: 3 images to train, 1 held out" in card
     assert "12 of 48" in card
-    assert "residual stage began from version `0123456789ab`" in card
-    assert "began from random weights" in model_card(params, metrics, [CORPUS], [pairs])
+    said = "Training began: the noise stage from the base that ships with drdd, the residual stage from"
+    assert f"{said} `0123456789ab`. All settings" in card
+    random = model_card(params, metrics, [CORPUS], [pairs], {"residual": "scratch"})
+    assert "Training began: the residual stage from random weights." in random
     where = f'from_pretrained("{params.publish.registry}@champion")'
     for said in (
         "2606.01048",
@@ -73,7 +78,7 @@ def test_a_card_holds_every_task_and_corpus_and_how_to_use_the_model() -> None:
 def test_a_reference_is_a_column_and_empty_where_a_task_has_none() -> None:
     with_one = _row() | {"reference": {"psnr_rgb": 21.5}, "reference_name": "dark_channel"}
     metrics = _judged(tasks={"haze": with_one, "rain": _row()})
-    card = model_card(load(ROOT / "params.yaml"), metrics, [], [])
+    card = model_card(load(ROOT / "params.yaml"), metrics, [], [], STARTS)
     assert "| haze | 4 | PSNR, RGB (dB) | 20.00 | 21.50 | 22.25 | +2.25 |  |" in card
     assert "| rain | 4 | PSNR, RGB (dB) | 20.00 |  | 22.25 | +2.25 |  |" in card
     assert "References, without training: `haze`: dark channel." in card
@@ -81,7 +86,7 @@ def test_a_reference_is_a_column_and_empty_where_a_task_has_none() -> None:
 
 def test_a_card_begins_with_front_matter() -> None:
     params = load(ROOT / "params.yaml")
-    card = model_card(params, _judged(), [], [])
+    card = model_card(params, _judged(), [], [], STARTS)
     _, matter, rest = card.split("---\n", 2)
     said = yaml.safe_load(matter)
     assert said["license"] == "apache-2.0"
@@ -94,9 +99,9 @@ def test_intervals_gates_and_what_was_not_computed_are_said_where_there_are_any(
     row = _row() | {"intervals": {"gain": {"psnr_rgb": [1.9, 2.6]}}}
     gates = [_gate(None, False, "p95 is 3 s of 2 s"), _gate("rain", True, "rain gained enough")]
     metrics = _judged(tasks={"rain": row}, gates=gates, not_computed={"fid": "no weights"})
-    card = model_card(load(ROOT / "params.yaml"), metrics, [], [])
+    card = model_card(load(ROOT / "params.yaml"), metrics, [], [], STARTS)
     assert "| rain | 4 | PSNR, RGB (dB) | 20.00 |  | 22.25 | +2.25 | +1.90 to +2.60 |" in card
     assert "- missed: p95 is 3 s of 2 s\n- passed: rain gained enough" in card
     assert "- FID was not computed: no weights" in card
-    none = model_card(load(ROOT / "params.yaml"), _judged(), [], [])
+    none = model_card(load(ROOT / "params.yaml"), _judged(), [], [], STARTS)
     assert "None was asked for." in none

@@ -66,7 +66,7 @@ def prepare(workspace: Path) -> Params:
     for stage in ("noise", "residual"):
         Path("models", stage).mkdir(parents=True)
         Path("models", stage, "curve.csv").write_text("images,loss\n80,1.0\n160,0.5\n")
-    write_json(START, {"warm_start": "none", "version": None})
+        write_json(Path("models", stage, START), {"from": "scratch"})
     Path("dvc.lock").write_text("stages: {judge: {}, publish: {}}")
     return load()
 

@@ -1,5 +1,7 @@
 """check: what params.yaml names must be there; all that is missing is said at once."""
 
+import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ from drdd.errors import UserError
 from drdd.params import validate
 from drdd.progress import Reporter
 from drdd.stages.check import check
-from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, REFERENCES
+from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, REFERENCES, STARTS
+from tests.base.packed import ship, ship_none
 from tests.project import tiny_params
 
 OK = Path("data/params.ok")
@@ -21,7 +24,7 @@ def _check(content: dict[str, Any]) -> None:
 
 @pytest.fixture
 def there(workspace: Path) -> Path:
-    for name in ("pretrained/scratch", "in", "out"):
+    for name in ("in", "out"):
         (workspace / name).mkdir(parents=True)
     for name in ("set.zip", "list.txt", "table.csv"):
         (workspace / name).touch()
@@ -45,13 +48,15 @@ def test_the_output_does_not_follow_the_params(there: Path) -> None:
     assert OK.read_bytes() == first
 
 
-def test_all_that_is_missing_is_said_at_once(there: Path) -> None:
+def test_all_that_is_missing_is_said_at_once(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = tiny_params()
     content["corpora"]["sky"] = {"source": "nowhere"}
     content["paired"] = {"rain": {"input": "gone.zip", "target": "out"}}
     content["paired"]["fog"] = {"input": "in", "target": "gone.txt"}
     pretrained = {"network": {"family": "pretrained"}, "parameterization": "vp_epsilon"}
-    content["train"]["noise"] |= {"start": "no_weights", **pretrained}
+    content["train"]["noise"] |= {"start": "pretrained/none", **pretrained}
+    content["train"]["residual"]["start"] = "base"
+    ship_none(there, monkeypatch)
     with pytest.raises(UserError) as error:
         _check(content)
     lines = [line.strip() for line in str(error.value).splitlines()]
@@ -60,9 +65,52 @@ def test_all_that_is_missing_is_said_at_once(there: Path) -> None:
         "corpora.sky.source = 'nowhere'",
         "paired.rain.input = 'gone.zip'",
         "paired.fog.target = 'gone.txt'",
-        "train.noise.start = 'no_weights'",
+        "train.noise.start = 'pretrained/none'",
+        "train.residual.start = 'base'",
     ]
     assert "name a folder, an s3:// prefix, an archive" in lines[1]
+    assert not OK.exists()
+
+
+def test_the_starts_are_kept_with_the_hashes_of_what_they_name(
+    there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = tiny_params()
+    base = ship(there, validate(content), monkeypatch)
+    content["train"]["noise"]["start"] = "base"
+    _check(content)
+    noise, residual = (
+        json.loads((STARTS / f"{s}.json").read_text()) for s in ("noise", "residual")
+    )
+    assert noise["files"] == {p.name: sha256(p.read_bytes()).hexdigest() for p in base.iterdir()}
+    assert residual == {"start": "scratch", "files": None}
+    content["method"] = "regression"  # which has no noise stage, so nothing begins from the base
+    _check(content)
+    assert json.loads((STARTS / "noise.json").read_text()) is None
+
+
+def test_a_start_of_another_network_is_refused(
+    there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = tiny_params()
+    ship(there, validate(content), monkeypatch)
+    for stage in ("noise", "residual"):
+        content["train"][stage] |= {
+            "start": "base",
+            "network": {"family": "compact", "channels": [16, 24], "blocks": 2},
+        }
+    content["train"]["noise"] |= {"conditioning": "estimate", "parameterization": "vp_v"}
+    with pytest.raises(UserError) as error:
+        _check(content)
+    _, noise, residual = str(error.value).splitlines()
+    differences = ["channels is (8, 16), expected (16, 24)", "blocks is 1, expected 2"]
+    assert noise.strip() == (
+        "train.noise.start = 'base': it has another network: noise in_channels is 3, expected 6; "
+        + "".join(f"noise {one}; " for one in differences)
+        + "parameterization is paper, expected vp_v; make network, conditioning and parameterization "
+        "of train.noise equal to it, or set train.noise.start: scratch"
+    )
+    assert all(f"residual {one}" in residual for one in differences)
     assert not OK.exists()
 
 

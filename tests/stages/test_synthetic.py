@@ -63,7 +63,6 @@ def test_pictures_are_those_of_the_series_and_a_larger_count_adds_some(workspace
 
 
 def test_a_drawn_corpus_is_taken_in_and_split_like_any_other(workspace: Path) -> None:
-    (workspace / "pretrained/scratch").mkdir(parents=True)
     params = validate(_content())
     check(params, Reporter("check"))
     photographs(params, Reporter("photographs"))
@@ -142,7 +141,6 @@ def test_pictures_below_the_crop_of_a_stage_that_uses_them_are_refused(stage: st
 
 
 def test_a_source_that_nothing_draws_is_missing(workspace: Path) -> None:
-    (workspace / "pretrained/scratch").mkdir(parents=True)
     content = _content()
     content["corpora"]["more"] = {"source": "data/synthetic/leafs"}
     with pytest.raises(UserError, match=r"corpora\.more\.source = 'data/synthetic/leafs'"):

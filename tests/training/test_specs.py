@@ -117,7 +117,7 @@ def test_a_start_is_where_the_noise_net_begins(tmp_path: Path) -> None:
     spec = noise(
         "estimate",
         network={"family": "pretrained"},
-        start="uncond.pt",
+        start="pretrained/uncond.pt",
         parameterization="vp_epsilon",
         initial=InitialWeights({"noise": start.config}, {"noise": start.weights}),
     )
