@@ -50,8 +50,8 @@ FEWER = f"pairs={FEW}"
 LOW = "diffusion.noise_level=0.05"
 SCRATCH = "train.residual.start=scratch"
 REGRESSION, COUPLED = (["method=regression", SCRATCH], ["method=coupled", SCRATCH])
-# The base's noise stage has no condition.
-ESTIMATE = ["train.noise.conditioning=estimate", "train.noise.start=scratch"]
+# The base's noise stage sees the estimate.
+ALONE = ["train.noise.conditioning=none", "train.noise.start=scratch"]
 # The net sees only what its one step asks: t = T - 1.
 ONE_STEP = [
     "diffusion.residual_steps=1",
@@ -75,8 +75,8 @@ VARIANTS: dict[str, list[str]] = {
     "drdd, true states, s = 0.05": ["train.residual.rollout=false", LOW],
     "drdd, uniform t": [f"train.residual.timestep_sampling={UNIFORM}"],
     "drdd, no balance": ["train.residual.balance=none"],
-    "drdd, estimate": ESTIMATE,
-    "drdd, estimate, s = 0.05": [*ESTIMATE, LOW],
+    "drdd, no condition": ALONE,
+    "drdd, no condition, s = 0.05": [*ALONE, LOW],
     "drdd, one residual step": ONE_STEP,
     "drdd, one residual step, s = 0.05": [*ONE_STEP, LOW],
     "drdd, one residual step, s = 0.05, few pairs": [*ONE_STEP, LOW, FEWER],
