@@ -18,6 +18,7 @@ from drdd.params import Params, validate
 from drdd.pictures.files import png
 from drdd.registry.location import folder_of
 from drdd.registry.registry import Registry
+from drdd.serving.published import FromRegistry
 from infra.base.pack import pack
 from infra.local.settings import Ports, free_port, new_state, save_state
 from tests.base.packed import candidate, ship, ship_none
@@ -192,6 +193,12 @@ def test_a_registry_that_cannot_be_read_is_no_reason_either(
     Path("params.yaml").write_text("sead: 1")
     with pytest.raises(UserError, match="did you mean 'seed'"):
         _restore()
+
+
+def test_the_service_takes_it_without_a_registry(base: Path) -> None:
+    source = FromRegistry("s3://nowhere/models", Path())
+    assert source.versions("base") == ["base"]
+    assert source.folder("base") == base
 
 
 @pytest.mark.parametrize("name", ["base", "scratch"])

@@ -95,7 +95,12 @@ def test_a_conditioned_noise_network_is_another(tmp_path: Path) -> None:
 
 def test_other_steps_and_levels_are_no_difference(tmp_path: Path) -> None:
     saved = _saved(tmp_path)
-    changes = {"noise_level": 0.4, "residual_steps": 5, "noise_steps": 1, "eta": 1.0}
+    changes: dict[str, Any] = {
+        "noise_level": 0.4,
+        "residual_steps": 5,
+        "noise_steps": 1,
+        "eta": 1.0,
+    }
     found = _read(tmp_path, configs()["residual"], **changes)
     assert all(torch.equal(found["residual"][k], v) for k, v in saved["residual"].items())
 
@@ -153,10 +158,10 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_stages_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    with pytest.raises(UserError, match=r"weights\.safetensors.*name a model folder of drdd"):
-        _read(path, configs()["residual"])
     save_file({"weight": torch.zeros(2)}, path)
-    with pytest.raises(UserError, match="has not the metadata of a trained stage"):
+    with pytest.raises(
+        UserError, match="has not the metadata of a trained stage; name a model folder of drdd"
+    ):
         _read(path, configs()["residual"])
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(UserError, match=r"damaged.*needs network: \{family: pretrained\}"):

@@ -107,6 +107,18 @@ def test_an_ignored_corpus_of_the_project_is_linked(project: Path) -> None:
     assert (path / "data/mine/a.png").read_bytes() == b"x"
 
 
+def test_weights_of_the_users_own_are_linked_file_by_file(project: Path) -> None:
+    """DVC follows a linked file, but no linked folder, and would not see what is in one."""
+    for name in ("uncond.pt", "mine/config.json", "mine/model.safetensors"):
+        (project / "pretrained" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "pretrained" / name).write_text(name)
+    path = _made(project, "run", "seed=5")
+    assert not (path / "pretrained/mine").is_symlink()
+    for name in ("uncond.pt", "mine/config.json", "mine/model.safetensors"):
+        assert (path / "pretrained" / name).is_symlink()
+        assert (path / "pretrained" / name).read_text() == name
+
+
 def test_pictures_that_a_stage_makes_are_not_linked(project: Path) -> None:
     text = (project / "params.yaml").read_text()
     drawn = text.replace("source: data/photographs/sky", "source: data/synthetic/leaves")

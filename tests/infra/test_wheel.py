@@ -13,6 +13,7 @@ from PIL import Image
 
 from drdd.pictures.files import png
 from drdd.registry.registry import Registry
+from infra.base.pack import pack
 from tests.conftest import ROOT
 from tests.corpora import scene
 from tests.inference.test_engine import make_model
@@ -46,6 +47,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source")
+    pack(make_model(folder / "tiny"), folder / "source/drdd/base/model")  # a quick base
     python = ("--python", sys.executable)
     _must(
         "build",
@@ -112,6 +114,17 @@ def test_it_restores_by_python_and_by_its_command(plain: Path, folder: Path) -> 
     by_python, by_command = (np.asarray(Image.open(name)) for name in ("by_python.png", "one.png"))
     assert by_python.shape == (40, 56, 3)
     assert np.array_equal(by_python, by_command)
+
+
+def test_it_restores_right_after_installation(plain: Path, workspace: Path) -> None:
+    """With the base that ships, in an empty folder."""
+    (workspace / "photo.png").write_bytes(png(scene(0, 40, 56)))
+    done = _run(plain, "drdd", "restore", "photo.png", "-o", "one.png")
+    assert done.returncode == 0, done.stdout
+    assert "no model is published yet: the base that ships with drdd is used" in done.stdout
+    assert "by model base" in done.stdout
+    done = _run(plain, "python", "-c", RESTORE, "base")
+    assert done.returncode == 0, done.stdout
 
 
 def test_it_restores_many_and_reads_a_registry(plain: Path, folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_an_address_that_names_no_model_is_refused(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.delenv("DRDD_REGISTRY", raising=False)
-    with pytest.raises(UserError, match="is no model: neither a model folder"):
+    with pytest.raises(UserError, match="is no model: neither base, nor a model folder"):
         folder_of(address)
 
 
