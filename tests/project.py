@@ -21,7 +21,7 @@ def tiny_params() -> dict[str, Any]:
     photographs = ["astronaut.png", "coffee.png", "chelsea.png"]
     content["photographs"] = {"nature": [f"skimage/data/{name}" for name in photographs]}
     content["corpora"] = {"nature": {"source": "data/photographs/nature", "holdout": ["chelsea"]}}
-    content["train"]["noise"]["corpora"] = ["nature"]
+    content["train"]["noise"] |= {"corpora": ["nature"], "conditioning": "none"}
     content["ingest"]["max_side"] = 128
     content["tasks"] = {
         name: {

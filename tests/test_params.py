@@ -131,7 +131,7 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
         ),
         (
             _set("train.noise.data", "pairs"),
-            ["train.noise: conditioning 'none' learns from unpaired", "set data to unpaired"],
+            ["train.noise: conditioning 'estimate' learns from unpaired", "set data to unpaired"],
         ),
         (
             _set("train.noise.start", "models/ddpm.pt"),

@@ -85,16 +85,16 @@ def test_the_listed_files_are_taken_and_a_second_run_asks_for_nothing(
     lines: list[str] = []
     assert fetch(tmp_path / "out", wanted, lines.append) == []
     assert lines == ["1/1 pictures: 2 photographs"]
-    assert {p.name: p.read_bytes() for p in (tmp_path / "out/pictures").iterdir()} == {
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out/train/pictures").iterdir()} == {
         "plain.png": PLAIN,
         "inner.webp": INNER,
     }
     machine(tmp_path / "empty", monkeypatch, "")
     assert fetch(tmp_path / "out", wanted, lines.append) == []
-    (tmp_path / "out/pictures/plain.png").write_bytes(b"half a pic")
+    (tmp_path / "out/train/pictures/plain.png").write_bytes(b"half a pic")
     machine(tmp_path / "bin", monkeypatch, f"cp {archive} .")
     assert fetch(tmp_path / "out", wanted, lines.append) == []
-    assert (tmp_path / "out/pictures/plain.png").read_bytes() == PLAIN
+    assert (tmp_path / "out/train/pictures/plain.png").read_bytes() == PLAIN
     assert lines[1:] == ["1/1 pictures: 1 photographs"]
 
 
@@ -138,7 +138,7 @@ def test_pictures_of_installed_distributions_are_read_where_they_are(tmp_path: P
     coffee = photograph("skimage/data/coffee.png", content, "scikit-image", "pypi")
     absent = photograph("nowhere/x.png", b"x", "no-such-distribution", "pypi")
     assert fetch(tmp_path, [coffee, absent], lambda _: None) == [absent]
-    assert (tmp_path / "scikit-image/coffee.png").read_bytes() == content
+    assert (tmp_path / "train/scikit-image/coffee.png").read_bytes() == content
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -16,7 +16,7 @@ from drdd.params import read, validate
 
 def of(network, **changes):
     content = read("params.yaml")
-    content["train"]["noise"] |= {"network": network, **changes}
+    content["train"]["noise"] |= {"conditioning": "none", "network": network, **changes}
     return validate(content)
 
 def refused(network, **changes):
