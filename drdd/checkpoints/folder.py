@@ -62,7 +62,7 @@ class Model:
         return output
 
     def told(self, nets: Mapping[str, Callable[..., Tensor]], context: Tensor) -> dict[str, Net]:
-        """The nets, by stage, for a batch of pictures with these contexts, (B, 6, S, S)."""
+        """The nets, by stage, for a batch of pictures with these contexts, (B, 12, S, S)."""
         return {
             stage: in_context(net, context if stage in self.in_context else None)
             for stage, net in nets.items()

@@ -33,7 +33,7 @@ class Net(Protocol):
 
 
 class InContext:
-    """A network with the contexts of the images of a batch, (B, 6, S, S): itself a Net for them."""
+    """A network with the contexts of the images of a batch, (B, 12, S, S): itself a Net for them."""
 
     def __init__(self, net: Callable[..., Tensor], context: Tensor) -> None:
         self._net, self._context = net, context

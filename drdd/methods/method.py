@@ -58,7 +58,7 @@ class State:
 
 @dataclass(frozen=True)
 class Batch:
-    """Training samples. target, degraded, noise: (B, 3, H, W); t: (B,); context: (B, 6, S, S).
+    """Training samples. target, degraded, noise: (B, 3, H, W); t: (B,); context: (B, 12, S, S).
 
     degraded is None without pairs; context, of the whole degraded picture, where no network takes it.
     """

@@ -53,7 +53,7 @@ class NetworkConfig(ABC):
     def network(self) -> "type[nn.Module]":
         """The class of the network, which takes this configuration and keeps it as its `config`.
 
-        Called with (B, in_channels, H, W), time (B,) in [0, T] and, if `context`, (B, 6, S, S), it returns
+        Called with (B, in_channels, H, W), time (B,) in [0, T] and, if `context`, (B, 12, S, S), it returns
         (B, out_channels, H, W).
         """
 

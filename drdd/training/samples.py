@@ -17,7 +17,7 @@ from drdd.training.order import Crop, crop_alike, item_of
 class Drawn:
     """One sample, (3, crop, crop) in [-1, 1]. degraded: None when there is only a target.
 
-    context: of the whole degraded picture, turned as the crop is, (6, S, S); None without pairs.
+    context: of the whole degraded picture, turned as the crop is, (12, S, S); None without pairs.
     """
 
     group: str

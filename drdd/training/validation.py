@@ -31,7 +31,7 @@ class Held:
     """A centre crop of a held-out picture, (3, S, S) in [-1, 1]; name: unique in its group.
 
     degraded: the input of the pair or a corrupted copy, if the stage uses one, else None;
-    context: of the whole input of a pair, (6, S, S), else None.
+    context: of the whole input of a pair, (12, S, S), else None.
     """
 
     group: str

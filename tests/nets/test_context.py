@@ -14,14 +14,15 @@ GENERATOR = keyed_generator("context")
 def test_a_flat_picture_is_its_colour_without_spread() -> None:
     colour = torch.tensor([-0.5, 0.25, 1.0]).view(1, 3, 1, 1)
     context = context_of(colour.expand(1, 3, 100, 70))
-    torch.testing.assert_close(context[:, :3], colour.expand(1, 3, SIDE, SIDE))
-    torch.testing.assert_close(context[:, 3:], torch.zeros(1, 3, SIDE, SIDE), atol=1e-3, rtol=0)
+    for channels in (context[:, :3], context[:, 6:9], context[:, 9:]):
+        torch.testing.assert_close(channels, colour.expand(1, 3, SIDE, SIDE))
+    torch.testing.assert_close(context[:, 3:6], torch.zeros(1, 3, SIDE, SIDE), atol=1e-3, rtol=0)
 
 
 def test_the_spread_of_white_noise_is_its_deviation_times_root_eight_ninths() -> None:
     """A pixel less the mean of itself and its 8 neighbours has a variance of 1 - 2/9 + 1/9."""
     noise = 0.2 * torch.randn(1, 3, 512, 512, generator=GENERATOR)
-    spread = context_of(noise)[:, 3:].square().mean().sqrt()
+    spread = context_of(noise)[:, 3:6].square().mean().sqrt()
     assert float(spread) == pytest.approx(0.2 * math.sqrt(8 / 9), rel=0.01)
 
 
@@ -39,6 +40,14 @@ def test_it_turns_with_the_picture() -> None:
     torch.testing.assert_close(context_of(x.flip(-1)), context_of(x).flip(-1))
     turned = torch.rot90(x, 1, (-2, -1))
     torch.testing.assert_close(context_of(turned), torch.rot90(context_of(x), 1, (-2, -1)))
+
+
+def test_a_cell_has_its_darkest_and_its_brightest_value() -> None:
+    x = torch.rand(1, 3, 2 * SIDE, 3 * SIDE, generator=GENERATOR)
+    cells = x.unfold(2, 2, 2).unfold(3, 3, 3).flatten(4)
+    assert torch.equal(
+        context_of(x)[:, 6:], torch.cat([cells.amin(dim=4), cells.amax(dim=4)], dim=1)
+    )
 
 
 def test_cells_say_where_it_is_dark() -> None:

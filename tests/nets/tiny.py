@@ -41,5 +41,5 @@ def random_weights(config: CompactConfig) -> dict[str, Tensor]:
     """From torch's global generator. A fresh head is all zeros, which would hide mistakes."""
     net = CompactUNet(config)
     for parameter in net.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
+        torch.nn.init.normal_(parameter, std=0.05)
     return net.state_dict()
