@@ -35,7 +35,7 @@ KNOWS: dict[str, set[str]] = {
     "degradations": {"diffusion"},
     "diffusion": set(),
     "drawing": {"pictures"},
-    "evaluation": {"base", "data", "drawing", "inference", "intake", "metrics", "pictures"},
+    "evaluation": {"data", "drawing", "inference", "intake", "metrics", "pictures"},
     "gates": set(),
     "harmonize": {
         "data",

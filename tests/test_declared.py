@@ -116,8 +116,9 @@ def test_a_stage_declares_what_decides_its_outputs(
 
 @pytest.mark.parametrize(("stage", "module", "deps"), list(_stages()))
 def test_a_stage_declares_nothing_else(stage: str, module: str, deps: list[str]) -> None:
-    # The schemas of entries in params.yaml are declared for their defaults.
-    code = [dep for dep in deps if dep.startswith("drdd") and not dep.startswith("drdd/params/")]
+    # The schemas of entries in params.yaml are declared for their defaults; a table is read, not imported.
+    others = ("drdd/params/", "drdd/base/pictures.parquet")
+    code = [dep for dep in deps if dep.startswith("drdd") and not dep.startswith(others)]
     used = reached(module)
     unused = [dep for dep in code if not any(_is_below(name, [dep]) for name in used)]
     assert not unused, f"dvc.yaml: {stage} would rerun for what it never reads"

@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from drdd import base
 from drdd.intake.near_duplicates import NearDuplicates
 from drdd.pictures.pixels import THUMBNAIL, Pixels
 
-PICTURES = Path(base.__file__).with_name("pictures.parquet")
+PICTURES = Path(__file__).parents[1] / "base/pictures.parquet"
 NEAR = 0.15  # the largest difference of near duplicates, as in intake/near_duplicates.py
 
 
