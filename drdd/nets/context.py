@@ -16,8 +16,8 @@ CHANNELS = 12
 def context_of(x: Tensor) -> Tensor:
     """The context of whole pictures, (B, 3, H, W) in [-1, 1] -> (B, CHANNELS, SIDE, SIDE).
 
-    R, G and B have four channels each, of SIDE x SIDE cells: the means, the root mean squares of the picture
-    less its 3 x 3 mean, the smallest and the largest values. Cells of small pictures overlap.
+    R, G and B have four channels each, of SIDE x SIDE cells: the means, the root mean squares of the
+    picture less its 3 x 3 mean, the smallest and the largest values. Cells of small pictures overlap.
     """
     smooth = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     spread = F.adaptive_avg_pool2d((x - smooth).square_(), SIDE).sqrt_()
