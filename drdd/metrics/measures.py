@@ -4,7 +4,6 @@ A metric whose weights are not on disk is listed in `not_computed` with the reas
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from math import isfinite
 from pathlib import Path
 
@@ -56,21 +55,14 @@ class Measures:
             side: Observed(picture[kept, kept])
             for side, picture in {**parts, TARGET: target}.items()
         }
-        with ThreadPoolExecutor(len(seen)) as pool:  # most of the work releases Python's lock
-            embedded = pool.map(self._embedded, seen.values())
-            for side, features in zip(seen, embedded, strict=True):
-                for name, one in features.items():
-                    self._features.setdefault((name, task, side), []).append(one)
-            scores = pool.map(lambda part: self._scored(seen[part], seen[TARGET]), parts)
-            return dict(zip(parts, scores, strict=True))
-
-    def _embedded(self, observed: Observed) -> dict[str, Tensor]:
-        """What each set distance keeps of a picture, if it is large enough."""
-        found = {name: distance.embed(observed) for name, distance in self._distances.items()}
-        return {name: features for name, features in found.items() if features is not None}
-
-    def _scored(self, observed: Observed, target: Observed) -> Scores:
-        return {name: score(observed, target) for name, score in self._scores.items()}
+        for name, distance in self._distances.items():
+            for side, observed in seen.items():
+                if (features := distance.embed(observed)) is not None:
+                    self._features.setdefault((name, task, side), []).append(features)
+        return {
+            part: {name: score(seen[part], seen[TARGET]) for name, score in self._scores.items()}
+            for part in parts
+        }
 
     def sets(self) -> dict[str, dict[str, Scores]]:
         """The set distances of all pictures so far to their targets, by task and part."""
