@@ -12,7 +12,7 @@ from drdd.base.photographs import listed
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair, write_pairs
 from drdd.data.shards import table_of, writing
 from drdd.files import write_json
-from drdd.pictures.pixels import described
+from drdd.pictures.pixels import Picture, described
 from infra.base.card import write_card
 from tests.corpora import scene
 from tests.project import tiny_params, write_params
@@ -22,7 +22,7 @@ from tests.project import tiny_params, write_params
 def work(tmp_path: Path) -> Path:
     """A project that has trained: one corpus with a training and a held-out picture, one drawn corpus."""
     root = tmp_path / "work"
-    pictures = {}
+    pictures: dict[str, Picture] = {}
     for corpus, names in {"nature": ("seen.png", "unseen.png"), "leaves": ("drawn.png",)}.items():
         with writing(root / "data/corpora" / corpus) as writer:
             for name in names:
