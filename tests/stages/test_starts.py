@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from drdd.checkpoints.folder import Saved, load_model, read_model
 from drdd.checkpoints.trained import write_trained
 from drdd.errors import UserError
+from drdd.nets.context import CHANNELS, SIDE
 from drdd.nets.families import training_format
 from drdd.params import Params, validate
 from drdd.pictures.tensors import to_tensor
@@ -138,7 +139,7 @@ def test_the_first_validation_is_that_of_the_base(
     for number in range(2):
         target = scene(number, 32, 32)
         degraded = None if stage == "noise" else to_tensor(target // 2)
-        context = None if degraded is None else torch.rand(6, 32, 32)
+        context = None if degraded is None else torch.rand(CHANNELS, SIDE, SIDE)
         held.append(Held("dark", str(number), to_tensor(target), degraded, context))
     restore = partial(method_of(params).validate, stage)
 
