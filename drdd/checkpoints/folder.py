@@ -56,13 +56,18 @@ class Model:
             )
         if broken := int((~torch.isfinite(degraded)).sum()):
             raise UserError(f"{broken} of {degraded.numel()} input values are NaN or infinite")
-        nets = self.told(self.nets, context_of(degraded))
+        nets = self.told(self.nets, context_of(degraded) if self.in_context else None)
         for state in self.method.trajectory(nets, degraded, draw):
             output = state.image
         return output
 
-    def told(self, nets: Mapping[str, Callable[..., Tensor]], context: Tensor) -> dict[str, Net]:
-        """The nets, by stage, for a batch of pictures with these contexts, (B, 12, S, S)."""
+    def told(
+        self, nets: Mapping[str, Callable[..., Tensor]], context: Tensor | None
+    ) -> dict[str, Net]:
+        """The nets, by stage, for a batch of pictures with these contexts, (B, 12, S, S).
+
+        context: None if no net takes one.
+        """
         return {
             stage: in_context(net, context if stage in self.in_context else None)
             for stage, net in nets.items()

@@ -152,8 +152,7 @@ class Restorer:
         degraded = self._padded(pictures)
         draw = keyed_noise(options.seed, keys, degraded)
         kept: list[list[ShownState]] = [[] for _ in pictures]
-        contexts = [context_of(to_tensor(pixels)[None].to(self._device)) for pixels in pictures]
-        nets = self.model.told(self._nets, torch.cat(contexts))
+        nets = self.model.told(self._nets, self._contexts(pictures))
         for state in method.trajectory(nets, degraded, draw):
             last = state.image
             if options.states:
@@ -163,6 +162,13 @@ class Restorer:
             Restoration(_cut(one, pixels), tuple(on_the_way))
             for one, pixels, on_the_way in zip(last, pictures, kept, strict=True)
         ]
+
+    def _contexts(self, pictures: Sequence[Pixels]) -> Tensor | None:
+        """Of the whole pictures, without what is mirrored; None if no net takes them."""
+        if not self.model.in_context:
+            return None
+        whole = (to_tensor(pixels)[None].to(self._device) for pixels in pictures)
+        return torch.cat([context_of(x) for x in whole])
 
     def _method(self, options: Options) -> Method:
         """The model's method with `options` applied.

@@ -60,7 +60,7 @@ class State:
 class Batch:
     """Training samples. target, degraded, noise: (B, 3, H, W); t: (B,); context: (B, 12, S, S).
 
-    degraded is None without pairs; context, of the whole degraded picture, where no network takes it.
+    context is of the whole degraded pictures; degraded and context are None without pairs.
     """
 
     target: Tensor

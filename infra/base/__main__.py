@@ -124,7 +124,10 @@ def main(
     scratch: Annotated[bool, typer.Option(help="from random weights, not from the base")] = False,
 ) -> None:
     """Train the base, or go on from it."""
-    train_base(images, scratch)
+    try:
+        train_base(images, scratch)
+    except UserError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
