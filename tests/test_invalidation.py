@@ -55,7 +55,7 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/degradations/weather.py": {"prepare@haze", "prepare@noise"},
     "drdd/degradations/corruption.py": {"prepare@haze", "prepare@noise", *TRAIN},
     "drdd/intake/near_duplicates.py": {*INGEST, "split", "evaluate"},
-    "drdd/sources/archives.py": {"photographs", *INGEST, "split"},
+    "drdd/sources/archives.py": {"photographs", *INGEST},
     "drdd/stages/prepare.py": {"prepare@haze", "prepare@noise"},
     "drdd/synthetic/dead_leaves.py": {"synthetic@leaves"},
 }

@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from drdd.files import write_json
-from drdd.pictures.pixels import THUMBNAIL, Picture
+from drdd.pictures.pixels import THUMBNAIL, Picture, Pixels
 from drdd.storage.versions import LISTING, Shard, listed
 
 SHARD_BYTES = 64 * 1024**2
@@ -140,3 +141,8 @@ def read_known(folders: Iterable[Path]) -> pa.Table:
     tables = [pq.read_table(file, columns=KNOWN, memory_map=True) for file in files]
     empty = pa.schema([SCHEMA.field(name) for name in KNOWN]).empty_table()
     return pa.concat_tables([empty, *tables])
+
+
+def thumbnail_of(content: bytes) -> Pixels:
+    """The (16, 16, 3) thumbnail of a picture, from its column's bytes."""
+    return np.frombuffer(content, np.uint8).reshape(THUMBNAIL, THUMBNAIL, 3)

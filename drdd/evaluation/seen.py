@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from drdd.data.shards import thumbnail_of
 from drdd.intake.near_duplicates import NearDuplicates
-from drdd.pictures.pixels import THUMBNAIL, Pixels
 
 PICTURES = Path(__file__).parents[1] / "base/pictures.parquet"
 NEAR = 0.15  # the largest difference of near duplicates, as in intake/near_duplicates.py
@@ -29,15 +28,11 @@ def seen_by_base(
     names = {row["id"]: row["name"] for row in rows}
     index = NearDuplicates(NEAR)
     for row in rows:
-        index.add(_thumbnail(row))
+        index.add(thumbnail_of(row["thumbnail"]))
     found = {}
     for row in known.filter(pc.is_in(known["id"], pa.array(held_out))).to_pylist():
         if row["id"] in names:
             found[held_out[row["id"]]] = names[row["id"]]
-        elif match := index.nearest(_thumbnail(row)):
+        elif match := index.nearest(thumbnail_of(row["thumbnail"])):
             found[held_out[row["id"]]] = rows[match.index]["name"]
     return dict(sorted(found.items()))
-
-
-def _thumbnail(row: Mapping[str, bytes]) -> Pixels:
-    return np.frombuffer(row["thumbnail"], np.uint8).reshape(THUMBNAIL, THUMBNAIL, 3)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from drdd.data.shards import SCHEMA, ShardWriter
+from drdd.data.shards import SCHEMA, ShardWriter, thumbnail_of
 from drdd.intake.near_duplicates import NearDuplicates, NearMatch
-from drdd.pictures.pixels import THUMBNAIL
 from drdd.sources.entry import Rejected
 
 Known = Mapping[str, Any]  # of one picture: USED
@@ -100,8 +99,3 @@ def store(
         done += len(table)
         progress(done)
     return result
-
-
-def thumbnail_of(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A (16, 16, 3) uint8 thumbnail from its bytes in a shard."""
-    return np.frombuffer(content, np.uint8).reshape(THUMBNAIL, THUMBNAIL, 3)

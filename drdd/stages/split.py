@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
-from drdd.data.shards import read_known
+from drdd.data.shards import read_known, thumbnail_of
 from drdd.errors import UserError
 from drdd.files import atomic_folder, write_bytes, write_json
-from drdd.intake.ingestion import thumbnail_of
 from drdd.intake.split import Leak, hold_out, leaks
 from drdd.params import Params
 from drdd.params.data import Origin
