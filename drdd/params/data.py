@@ -37,8 +37,9 @@ def drawn_by(source: str) -> str:
 class Synthetic(Section):
     """Clean pictures that are drawn, to be the source of a corpus."""
 
-    kind: Literal["dead_leaves"] = Field(
-        description="dead_leaves: overlapping shapes with the statistics of photographs"
+    kind: Literal["dead_leaves", "night_sky"] = Field(
+        description="dead_leaves: overlapping shapes with the statistics of photographs; "
+        "night_sky: stars, galaxies and nebulae on a dark ground"
     )
     count: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         description="pictures; more of them leave the first ones as they are"

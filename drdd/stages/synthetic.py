@@ -9,13 +9,16 @@ from drdd.progress import Reporter
 from drdd.stages.paths import SYNTHETIC
 from drdd.stages.run import run_stage
 from drdd.synthetic.dead_leaves import dead_leaves
+from drdd.synthetic.night_sky import night_sky
+
+DRAW = {"dead_leaves": dead_leaves, "night_sky": night_sky}
 
 
 def synthetic(params: Params, reporter: Reporter, name: str) -> None:
     drawn = params.synthetic[name]
     with atomic_folder(SYNTHETIC / name) as folder:
         for number in range(drawn.count):
-            pixels = dead_leaves(drawn.seed, number, drawn.height, drawn.width)
+            pixels = DRAW[drawn.kind](drawn.seed, number, drawn.height, drawn.width)
             (folder / f"{number:06}.png").write_bytes(quick_png(pixels))
             reporter.update(number + 1, drawn.count, "pictures")
     reporter.finish("done", f"{drawn.count} pictures drawn")

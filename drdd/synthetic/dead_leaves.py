@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from drdd.pictures.pixels import Pixels
+from drdd.synthetic.texture import texture
 
 Floats = NDArray[np.float32]
 
@@ -114,7 +115,7 @@ def _seen(leaves: _Leaves, height: int, width: int) -> NDArray[np.int32]:
 
 def _colours(rng: np.random.Generator, leaves: _Leaves, height: int, width: int) -> Floats:
     """(1 + N, 3) RGB in (0, 1]: what lies close together has similar colours."""
-    field = np.stack([_texture(rng, GRID, GRID, 1.5) for _ in SPREAD], -1)
+    field = np.stack([texture(rng, GRID, GRID, 1.5) for _ in SPREAD], -1)
     place = (leaves.middle / (height, width) * GRID).astype(int).clip(0, GRID - 1)
     around = np.concatenate((field[:1, 0], field[place[:, 0], place[:, 1]]))
     own = rng.laplace(0, 0.5**0.5, around.shape)
@@ -140,21 +141,11 @@ def _shades(
     shade += slope[:, 0].astype(np.float32)[leaf] * row
     shade += slope[:, 1].astype(np.float32)[leaf] * column
     for smoothness in SMOOTHNESS:
-        texture = _texture(rng, height, width, smoothness).ravel()
+        field = texture(rng, height, width, smoothness).ravel()
         strength = np.abs(rng.normal(0, 0.1, count)) * (rng.random(count) < 0.6)
         shift = rng.integers(0, height * width, count, dtype=np.int32)
         place = shift[leaf] + np.arange(height * width, dtype=np.int32).reshape(height, width)
         place[place >= height * width] -= height * width
-        shade += strength.astype(np.float32)[leaf] * texture[place]
-    light = _texture(rng, height, width, 2.5)
+        shade += strength.astype(np.float32)[leaf] * field[place]
+    light = texture(rng, height, width, 2.5)
     return shade.clip(0.2, 2) * (1 + rng.uniform(0, 0.25) * light)
-
-
-def _texture(rng: np.random.Generator, height: int, width: int, smoothness: float) -> Floats:
-    """(H, W), mean 0, deviation 1, periodic: amplitudes that fall as f^-smoothness, random phases."""
-    row, column = fft.fftfreq(height)[:, None], fft.rfftfreq(width)
-    frequency = np.hypot(row, column).astype(np.float32)
-    frequency[0, 0] = np.inf
-    waves = rng.standard_normal((2, *frequency.shape), np.float32)
-    field = fft.irfft2((waves[0] + 1j * waves[1]) * frequency**-smoothness, (height, width))
-    return ((field - field.mean()) / field.std()).astype(np.float32)
