@@ -58,6 +58,7 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/sources/archives.py": {"photographs", *INGEST},
     "drdd/stages/prepare.py": {"prepare@haze", "prepare@noise"},
     "drdd/synthetic/dead_leaves.py": {"synthetic@leaves"},
+    "drdd/synthetic/night_sky.py": {"synthetic@leaves"},
 }
 
 

@@ -4,6 +4,7 @@ A metric whose weights are not on disk is listed in `not_computed` with the reas
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from math import isfinite
 from pathlib import Path
 
@@ -55,14 +56,16 @@ class Measures:
             side: Observed(picture[kept, kept])
             for side, picture in {**parts, TARGET: target}.items()
         }
-        for name, distance in self._distances.items():
-            for side, observed in seen.items():
-                if (features := distance.embed(observed)) is not None:
-                    self._features.setdefault((name, task, side), []).append(features)
-        return {
-            part: {name: score(seen[part], seen[TARGET]) for name, score in self._scores.items()}
-            for part in parts
-        }
+        with ThreadPoolExecutor(1) as beside:  # networks take as long as all else
+            embedded = beside.submit(self._embed, task, seen)
+            scores = {
+                part: {
+                    name: score(seen[part], seen[TARGET]) for name, score in self._scores.items()
+                }
+                for part in parts
+            }
+            embedded.result()
+        return scores
 
     def sets(self) -> dict[str, dict[str, Scores]]:
         """The set distances of all pictures so far to their targets, by task and part."""
@@ -71,6 +74,12 @@ class Measures:
         for task, part in found:
             sets[task][part] = self._of_set(task, part)
         return sets
+
+    def _embed(self, task: str, seen: Mapping[str, Observed]) -> None:
+        for name, distance in self._distances.items():
+            for side, observed in seen.items():
+                if (features := distance.embed(observed)) is not None:
+                    self._features.setdefault((name, task, side), []).append(features)
 
     def _of_set(self, task: str, part: str) -> Scores:
         found = {}

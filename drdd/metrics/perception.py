@@ -10,6 +10,7 @@
 
 from functools import cache
 from math import nan
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -36,11 +37,12 @@ class Seen(NamedTuple):
 
 
 class Perception:
-    """Computes features. The constructor loads the network."""
+    """Computes features, of one picture at a time. The constructor loads the network."""
 
     def __init__(self) -> None:
         self._net = efficientnet()
         self._maps: list[Tensor] = []
+        self._lock = Lock()
         blocks = self._net._blocks
         assert isinstance(blocks, nn.ModuleList)
         for number in BLOCKS:
@@ -52,11 +54,11 @@ class Perception:
         x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
         if min(x.shape[2:]) < SIDE:
             raise ValueError(f"sides of at least {SIDE} pixels are needed: {tuple(x.shape)}")
-        self._maps = []
-        top: Tensor = self._net.extract_features(  # type: ignore[operator]
-            ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
-        )
-        maps, self._maps = self._maps, []
+        with self._lock:
+            top: Tensor = self._net.extract_features(  # type: ignore[operator]
+                ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
+            )
+            maps, self._maps = self._maps, []
         return Seen([found[0] for found in maps], top.mean(dim=(2, 3))[0])
 
 

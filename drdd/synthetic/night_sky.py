@@ -83,7 +83,9 @@ def _stars(rng: np.random.Generator, height: int, width: int, lens: float) -> Fl
         bright = np.where(points > 1, points, 0)
         for axis in (0, 1):
             rays = ndimage.gaussian_filter1d(bright, SPIKE * lens / 6, axis=axis, mode="constant")
-            stars += lens * ndimage.gaussian_filter1d(rays, lens / 2, axis=1 - axis, mode="constant")
+            stars += lens * ndimage.gaussian_filter1d(
+                rays, lens / 2, axis=1 - axis, mode="constant"
+            )
     return stars
 
 

@@ -5,7 +5,9 @@ from numpy.typing import NDArray
 from scipy import fft
 
 
-def texture(rng: np.random.Generator, height: int, width: int, smoothness: float) -> NDArray[np.float32]:
+def texture(
+    rng: np.random.Generator, height: int, width: int, smoothness: float
+) -> NDArray[np.float32]:
     """(H, W), mean 0, deviation 1, periodic: amplitudes that fall as f^-smoothness, random phases."""
     row, column = fft.fftfreq(height)[:, None], fft.rfftfreq(width)
     frequency = np.hypot(row, column).astype(np.float32)

@@ -107,7 +107,10 @@ def test_data_check_and_preview_know_what_is_yet_to_be_drawn(workspace: Path) ->
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"kind": "dead_leafs"}, "synthetic.leaves.kind = 'dead_leafs': must be 'dead_leaves'"),
+        (
+            {"kind": "dead_leafs"},
+            "synthetic.leaves.kind = 'dead_leafs': must be 'dead_leaves' or 'night_sky'",
+        ),
         ({"count": 0}, "synthetic.leaves.count = 0: input should be greater than or equal to 1"),
         ({"width": 8}, "synthetic.leaves.width = 8: input should be greater than or equal to 16"),
         ({"colour": 3}, "synthetic.leaves.colour: unknown key"),
