@@ -2,22 +2,24 @@
 
 `python -m benchmarks.method` trains and judges every variant and prints the table;
 `python -m benchmarks.method NAME...` only those; `--table` prints what was measured before.
-`--images N` is the budget of each stage and `--channels N,N,N` the networks' size, params.yaml's by
-default; `--seeds N` trains everything N times. The stages of DRDD begin from what params.yaml says (the
-base, by default), the baselines and networks of another size from random weights.
-Results: benchmarks/results/method/<label>/<name>.json. Judged in process on the held-out pictures.
+`--images N` is the budget of each stage, params.yaml's by default; `--seeds N` trains everything N times.
+Results: benchmarks/results/method/<label>/<name>.json. Judged in process on the held-out pictures. The
+tables of docs/method.md are of the preset few-pairs, which holds the base's unseen photographs out.
 """
 
 import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -29,8 +31,11 @@ from drdd.data.pairs import HOLDOUT, TRAIN, Pair, choose_pairs
 from drdd.inference.engine import Options, Restorer
 from drdd.methods import find
 from drdd.metrics.fidelity import psnr_rgb, ssim_rgb
+from drdd.metrics.observed import Observed
+from drdd.metrics.perception import feature_distance
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
+from drdd.report.statistics import interval
 from drdd.stages.prepared import paired, unpaired, whereabouts
 from drdd.stages.starts import declared, find_start
 from drdd.training.history import Progress
@@ -43,67 +48,45 @@ from drdd.training.specs import stage_spec
 
 RESULTS = Path("benchmarks/results/method")
 CACHE = Path(".drdd/bench")
-FEW = 0.1
-Judged = dict[str, dict[str, dict[str, float]]]  # by task, then picture, then metric
-UNIFORM = "{first: 0, grid: 0, uniform: 1}"
+FEW = 0.05
+PARTS = ("input", "estimate", "output")
+Judged = dict[str, dict[str, dict[str, list[float]]]]
+"""By task, part and metric, a value for each held-out picture."""
 FEWER = f"pairs={FEW}"
-LOW = "diffusion.noise_level=0.05"
 SCRATCH = "train.residual.start=scratch"
+BOTH_SCRATCH = [SCRATCH, "train.noise.start=scratch"]
+# A baseline trains one network, on the images of both stages.
 REGRESSION, COUPLED = (["method=regression", SCRATCH], ["method=coupled", SCRATCH])
-# The base's noise stage sees the estimate.
-ALONE = ["train.noise.conditioning=none", "train.noise.start=scratch"]
-# The net sees only what its one step asks: t = T - 1.
-ONE_STEP = [
-    "diffusion.residual_steps=1",
-    "train.residual.timestep_sampling={first: 1, grid: 0, uniform: 0}",
-]
-# A baseline trains one network on the images of both stages; HALF halves them to those of one stage.
-HALF = "train.noise.images=16"
 VARIANTS: dict[str, list[str]] = {
-    "regression": [*REGRESSION],
-    "regression, half the budget": [*REGRESSION, HALF],
-    "coupled": [*COUPLED],
-    "coupled, few pairs": [*COUPLED, FEWER],
-    "coupled, s = 0.05": [*COUPLED, LOW],
-    "coupled, s = 0.05, few pairs": [*COUPLED, LOW, FEWER],
-    "coupled, two networks": ["method=coupled_two_networks", SCRATCH, HALF],
     "drdd": [],
     "drdd, few pairs": [FEWER],
-    "drdd, s = 0.05": [LOW],
-    "drdd, s = 0.05, few pairs": [LOW, FEWER],
-    "drdd, true states": ["train.residual.rollout=false"],
-    "drdd, true states, s = 0.05": ["train.residual.rollout=false", LOW],
-    "drdd, uniform t": [f"train.residual.timestep_sampling={UNIFORM}"],
-    "drdd, no balance": ["train.residual.balance=none"],
-    "drdd, no condition": ALONE,
-    "drdd, no condition, s = 0.05": [*ALONE, LOW],
-    "drdd, one residual step": ONE_STEP,
-    "drdd, one residual step, s = 0.05": [*ONE_STEP, LOW],
-    "drdd, one residual step, s = 0.05, few pairs": [*ONE_STEP, LOW, FEWER],
+    "drdd, scratch": BOTH_SCRATCH,
+    "drdd, scratch, few pairs": [*BOTH_SCRATCH, FEWER],
+    "regression, scratch": REGRESSION,
+    "regression, scratch, few pairs": [*REGRESSION, FEWER],
+    "coupled, scratch": COUPLED,
+    "coupled, scratch, few pairs": [*COUPLED, FEWER],
 }
+COMPARED = [
+    ("drdd, few pairs", "drdd"),
+    ("drdd, few pairs", "coupled, scratch, few pairs"),
+    ("drdd, few pairs", "regression, scratch, few pairs"),
+    ("drdd, scratch, few pairs", "coupled, scratch, few pairs"),
+]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.method")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(VARIANTS))
     parser.add_argument("--images", type=int, help="budget of each stage")
-    parser.add_argument("--channels", metavar="N,N,N", help="of the compact networks' levels")
     parser.add_argument("--seeds", type=int, default=1, help="how often each is trained")
     parser.add_argument("--label", default="default", help="where the results go")
     parser.add_argument("--table", action="store_true", help="of what was measured before")
     given = parser.parse_args()
     if unknown := set(given.names) - set(VARIANTS):
         parser.error(f"no variant is called {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
-    sizes = [
-        f"train.{stage}.{key}={value}"
-        for stage in ("noise", "residual")
-        for key, value in (
-            ("images", given.images),
-            ("network.channels", given.channels and f"[{given.channels}]"),
-            ("start", given.channels and "scratch"),
-        )
-        if value
-    ]
+    sizes = [f"train.{stage}.images={given.images}" for stage in ("noise", "residual")]
+    sizes = sizes if given.images else []
     folder = RESULTS / given.label
     for name in [] if given.table else given.names or VARIANTS:
         chosen = [*sizes, *VARIANTS[name]]
@@ -133,19 +116,29 @@ def measure(overrides: list[str]) -> Judged:
         save_model(model, weights, networks, sampling_of(params), sorted(params.tasks))
         restorer = Restorer.from_folder(model)
     torch.set_num_threads(1)
-    tasks = {}
+    return judged_by(lambda degraded: _parts(restorer, degraded, params.seed), params)
+
+
+def _parts(restorer: Restorer, degraded: Pixels, seed: int) -> dict[str, Pixels]:
+    """The residual stage's own estimate, where there is one, and the output."""
+    restored = restorer.restore(degraded, Options(seed=seed, states=True))
+    states = {state.name: state.pixels for state in restored.states}
+    return {"estimate": states.get("estimate", restored.output), "output": restored.output}
+
+
+def judged_by(restore: Callable[[Pixels], dict[str, Pixels]], params: Params) -> Judged:
+    """What `restore` makes of every held-out pair, and the input as it is, judged."""
+    tasks: Judged = {}
     held = paired(params.tasks, HOLDOUT)
     library = Library(whereabouts(held))
     for task, pairs in held.items():
         rows = []
         for target, degraded in PicturePairs(library, pairs):
-            restored = restorer.restore(degraded, Options(seed=params.seed, states=True))
-            states = {state.name: state.pixels for state in restored.states}
-            estimate = states.get("estimate", restored.output)
-            pictures = {"input": degraded, "estimate": estimate, "output": restored.output}
-            rows.append({part: judged(pixels, target) for part, pixels in pictures.items()})
+            seen = Observed(target)
+            pictures = {"input": degraded, **restore(degraded)}
+            rows.append({part: judged(pixels, seen) for part, pixels in pictures.items()})
         tasks[task] = {
-            part: {key: float(np.mean([row[part][key] for row in rows])) for key in rows[0][part]}
+            part: {key: [row[part][key] for row in rows] for key in rows[0][part]}
             for part in rows[0]
         }
     return tasks
@@ -199,53 +192,86 @@ def some(pairs: list[Pair], share: float) -> list[Pair]:
     return [pair for key, pair in every.items() if key in chosen]
 
 
-def judged(pixels: Pixels, target: Pixels) -> dict[str, float]:
-    """PSNR and SSIM in RGB; sharpness: mean gradient magnitude, relative to the target's."""
-    steepness = [np.hypot(*np.gradient(x.mean(axis=2))).mean() for x in (pixels, target)]
+def judged(pixels: Pixels, target: Observed) -> dict[str, float]:
+    """PSNR and SSIM in RGB, and the feature distance."""
     return {
-        "psnr": psnr_rgb(pixels, target),
-        "ssim": ssim_rgb(pixels, target),
-        "sharpness": float(steepness[0] / steepness[1]),
+        "psnr": psnr_rgb(pixels, target.pixels),
+        "ssim": ssim_rgb(pixels, target.pixels),
+        "features": feature_distance(Observed(pixels), target),
     }
 
 
 def print_table(folder: Path) -> None:
     """PSNR of the residual stage's estimate and of the output: means over pictures and seeds."""
-    found = {r["name"]: r for p in folder.glob("*.json") if (r := json.loads(p.read_text()))}
+    found = {
+        r["name"]: r["runs"] for p in folder.glob("*.json") if (r := json.loads(p.read_text()))
+    }
     if not found:
         sys.exit(f"{folder} holds no results")
-    first = next(iter(found.values()))
-    tasks = sorted(first["runs"][0])
-    shared = set.intersection(*(set(one["overrides"]) for one in found.values()))
+    first = next(iter(found.values()))[0]
+    tasks = sorted(first)
+    count = len(first[tasks[0]]["input"]["psnr"])
     table = Table(
         box=None,
-        title="PSNR (dB) estimate → output, held-out pictures; ± over seeds\n"
-        + " ".join(sorted(shared)),
+        title=f"PSNR (dB) estimate → output, {count} held-out pictures a task; ± over seeds",
         title_justify="left",
     )
-    for heading in ("variant", "seeds", *tasks, "mean", "±", "SSIM", "sharpness"):
+    for heading in ("variant", "seeds", *tasks, "mean", "±", "SSIM", "feature distance"):
         table.add_column(heading)
-
-    def shown(runs: list[Judged], which: list[str], key: str, digits: int) -> str:
-        means = (
-            np.mean([run[task][part][key] for run in runs for task in which])
-            for part in ("estimate", "output")
-        )
-        return " → ".join(f"{mean:.{digits}f}" for mean in means)
-
+    table.add_row("input", "", *_cells(found, "input", tasks, lambda of: f"{of('input'):.2f}"))
     for name in [name for name in VARIANTS if name in found]:
-        runs = found[name]["runs"]
-        means = [np.mean([run[task]["output"]["psnr"] for task in tasks]) for run in runs]
+        each = [_mean([run], tasks, "output", "psnr") for run in found[name]]
         table.add_row(
             name,
-            str(len(runs)),
-            *(shown(runs, [task], "psnr", 2) for task in tasks),
-            shown(runs, tasks, "psnr", 2),
-            f"{np.std(means, ddof=1):.2f}" if len(means) > 1 else "",
-            shown(runs, tasks, "ssim", 3),
-            shown(runs, tasks, "sharpness", 2),
+            str(len(each)),
+            *_cells(found, name, tasks, lambda of: f"{of('estimate'):.2f} → {of('output'):.2f}"),
+            f"{np.std(each, ddof=1):.2f}" if len(each) > 1 else "",
+            *(
+                " → ".join(f"{_mean(found[name], tasks, part, key):.3f}" for part in PARTS[1:])
+                for key in ("ssim", "features")
+            ),
         )
     Console(width=170).print(table)
+    differences = Table(
+        box=None,
+        title="PSNR of the output less that of the other (dB), with 95 % intervals over photographs",
+        title_justify="left",
+    )
+    for heading in ("variant", "less", *tasks, "mean"):
+        differences.add_column(heading)
+    for one, other in COMPARED:
+        if {one, other} <= found.keys():
+            differences.add_row(one, other, *_differences(found[one], found[other], tasks))
+    Console(width=170).print(differences)
+
+
+def _cells(
+    found: dict[str, list[Judged]],
+    name: str,
+    tasks: list[str],
+    shown: Callable[[Callable[[str], float]], str],
+) -> Iterator[str]:
+    """For each task and for their mean. The input is the same for every variant."""
+    runs = found.get(name) or next(iter(found.values()))
+    for which in (*([task] for task in tasks), tasks):
+        yield shown(partial(_mean, runs, which, key="psnr"))
+
+
+def _mean(runs: list[Judged], tasks: list[str], part: str, key: str) -> float:
+    return float(np.mean([np.mean(run[task][part][key]) for run in runs for task in tasks]))
+
+
+def _differences(ours: list[Judged], theirs: list[Judged], tasks: list[str]) -> Iterator[str]:
+    """Paired by picture; each photograph counts once, with the mean over seeds."""
+
+    def of(runs: list[Judged], task: str) -> NDArray[np.float64]:
+        return np.mean([run[task]["output"]["psnr"] for run in runs], axis=0)
+
+    each = [of(ours, task) - of(theirs, task) for task in tasks]
+    for values in (*each, np.mean(each, axis=0)):
+        ends = interval(list(values), [str(n) for n in range(len(values))])
+        assert ends
+        yield f"{np.mean(values):+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]"
 
 
 if __name__ == "__main__":
