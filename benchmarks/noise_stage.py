@@ -1,0 +1,130 @@
+"""What the noise stage is worth: its condition, the noise level, the steps, the mean of several seeds.
+
+`python -m benchmarks.noise_stage` prints PSNR, SSIM and feature distance, means over the tasks of the
+prepared data of this folder, of the input, of the residual stage's own estimate and of the output;
+`--images N` is the budget of each training, params.yaml's by default; `--table` prints what was measured
+before. Results: benchmarks/results/noise_stage.json. The residual stage begins from what params.yaml says
+(the base, by default) at every noise level. The noise stage begins from random weights, since the base's
+knows one condition only. One training serves all step counts: it sees the times of 4 + 4 steps.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.method import PARTS, Judged, judged_by, trained
+from drdd.checkpoints.folder import save_model
+from drdd.checkpoints.trained import read_trained
+from drdd.inference.engine import Options, Restorer
+from drdd.params import Params, load
+from drdd.pictures.pixels import Pixels
+from drdd.training.settings import sampling_of
+
+RESULTS = Path("benchmarks/results/noise_stage.json")
+CONDITIONS = ("none", "estimate")
+LEVELS = (0.05, 0.1, 0.15, 0.3, 1.0)
+STEPS = (1, 2, 3, 4)
+SEEDS = (1, 4, 8)
+DEFAULT = 0.1  # the level at which steps and seeds are compared
+MOST = "diffusion.residual_steps=4", "diffusion.noise_steps=4"
+METRICS = {"psnr": 2, "ssim": 3, "features": 3}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.noise_stage")
+    parser.add_argument("--images", type=int, help="budget of each training")
+    parser.add_argument("--table", action="store_true", help="of what was measured before")
+    given = parser.parse_args()
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for key, measured in () if given.table else measurements(given.images):
+        print(key, flush=True)
+        found[key] = measured
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    print_table(found)
+
+
+def measurements(images: int | None) -> Iterator[tuple[str, Judged]]:
+    """Of each level and condition with one step and one seed; of steps and seeds at DEFAULT."""
+    sizes = [f"train.{stage}.images={images}" for stage in ("noise", "residual") if images]
+    for condition, level in product(CONDITIONS, LEVELS):
+        chosen = [f"train.noise.conditioning={condition}", f"diffusion.noise_level={level}"]
+        params = load(overrides=[*sizes, *MOST, "train.noise.start=scratch", *chosen])
+        restorer = _restorer(params)
+        for steps in STEPS if level == DEFAULT else STEPS[:1]:
+            for seeds in SEEDS if level == DEFAULT and steps == 1 else SEEDS[:1]:
+                name = f"{condition}, s = {level:g}, {steps} + {steps} steps, {seeds} seeds"
+                yield name, judged_by(_mean_of(restorer, steps, seeds), params)
+
+
+def _restorer(params: Params) -> Restorer:
+    stages = [read_trained(trained(params, stage, 1.0)) for stage in ("noise", "residual")]
+    weights = {part: values for one in stages for part, values in one.weights.items()}
+    networks = {part: config for one in stages for part, config in one.networks.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(Path(folder), weights, networks, sampling_of(params), sorted(params.tasks))
+        torch.set_num_threads(1)
+        return Restorer.from_folder(Path(folder))
+
+
+def _mean_of(restorer: Restorer, steps: int, seeds: int) -> Callable[[Pixels], dict[str, Pixels]]:
+    """Restores with so many steps of each stage, and averages the results of so many seeds."""
+
+    def restore(degraded: Pixels) -> dict[str, Pixels]:
+        drawn = []
+        for seed in range(seeds):
+            options = Options(steps, steps, seed=seed, states=True)
+            restored = restorer.restore(degraded, options)
+            states = {state.name: state.pixels for state in restored.states}
+            drawn.append({"estimate": states["estimate"], "output": restored.output})
+        return {part: _average([one[part] for one in drawn]) for part in PARTS[1:]}
+
+    return restore
+
+
+def _average(pictures: list[Pixels]) -> Pixels:
+    mean: NDArray[np.float64] = np.mean(pictures, axis=0)
+    return mean.round().astype(np.uint8)
+
+
+def print_table(found: dict[str, Judged]) -> None:
+    """Means over tasks; then, of each condition at the default level, estimate and output by task."""
+    title = "means over tasks and held-out pictures"
+    table = Table(box=None, title=title, title_justify="left")
+    for heading in ("noise stage", "PSNR (dB)", "SSIM", "feature distance"):
+        table.add_column(heading)
+    first = next(iter(found.values()))
+    table.add_row("input", *(_mean(first, ["input"], key, list(first)) for key in METRICS))
+    for name, measured in found.items():
+        cells = (_mean(measured, PARTS[1:], key, list(measured)) for key in METRICS)
+        table.add_row(name.replace("1 seeds", "1 seed"), *cells)
+    Console(width=170).print(table)
+    by_task = Table(
+        box=None, title="PSNR (dB), feature distance: estimate → output", title_justify="left"
+    )
+    for heading in ("noise stage", *first):
+        by_task.add_column(heading)
+    for condition in CONDITIONS:
+        name = f"{condition}, s = {DEFAULT:g}, 1 + 1 steps, 1 seeds"
+        if chosen := found.get(name):
+            of = [(task, key) for task in chosen for key in ("psnr", "features")]
+            values = iter([_mean(chosen, PARTS[1:], key, [task]) for task, key in of])
+            by_task.add_row(condition, *(f"{a}, {b}" for a, b in zip(values, values, strict=True)))
+    Console(width=170).print(by_task)
+
+
+def _mean(measured: Judged, parts: tuple[str, ...] | list[str], key: str, tasks: list[str]) -> str:
+    means = [np.mean([np.mean(measured[task][part][key]) for task in tasks]) for part in parts]
+    return " → ".join(f"{mean:.{METRICS[key]}f}" for mean in means)
+
+
+if __name__ == "__main__":
+    main()
