@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo base test test-gate test-slow fault-test cluster-test lint bench-learning bench-method bench-model bench-data bench-degradations bench-train bench-serve bench-flow up down lock
+.PHONY: help setup demo base test test-gate test-slow fault-test cluster-test lint bench-learning bench-method bench-noise-stage bench-model bench-data bench-degradations bench-train bench-serve bench-flow up down lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ bench-learning: setup ## what networks and losses learn in equal CPU seconds
 
 bench-method: setup ## DRDD beside its baselines on the prepared data: hours at the default budget
 	@python -m benchmarks.method
+
+bench-noise-stage: setup ## what the noise stage is worth: its condition, level, steps, seeds
+	@python -m benchmarks.noise_stage
 
 bench-model: setup ## speed of the networks beside a plain implementation of them
 	@python -m benchmarks.model

@@ -4,7 +4,7 @@
 `python -m benchmarks.method NAME...` only those; `--table` prints what was measured before.
 `--images N` is the budget of each stage, params.yaml's by default; `--seeds N` trains everything N times.
 Results: benchmarks/results/method/<label>/<name>.json. Judged in process on the held-out pictures. The
-tables of docs/method.md are of the preset few-pairs, which holds the base's unseen photographs out.
+tables of docs/method.md are of a folder that benchmarks.unseen made.
 """
 
 import argparse
