@@ -168,7 +168,7 @@ def trained(params: Params, stage: str, share: float) -> Path:
         every = paired(params.tasks, TRAIN)
         library = Library(whereabouts(every))
         pairs = {task: PicturePairs(library, some(found, share)) for task, found in every.items()}
-        samples = PairSamples(pairs, settings.crop, params.seed)
+        samples = PairSamples(pairs, settings.crop, params.seed, params.train.residual.shares)
     job = Job(stage, params, {})
     initial = initial_weights_of(
         replace(job, init_from=find_start(job, kept.with_suffix(".start.json")).path)

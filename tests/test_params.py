@@ -93,6 +93,10 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
         (_set("seed", True), ["seed = True", "valid integer"]),
         (_set("diffusion.noise_level", 0.0), ["diffusion.noise_level = 0.0", "greater than 0"]),
         (_set("tasks.rain.pairs", 1.5), ["tasks.rain.pairs = 1.5", "less than or equal to 1"]),
+        (
+            _set("train.residual.shares", {"hase": 2}),
+            ["train.residual.shares: 'hase' is no entry of tasks", "'haze'"],
+        ),
         (_set("tasks.rain.corpora", ["natur"]), ["'natur' is no entry of corpora", "'nature'"]),
         (_set("tasks.Rain drops", {}), ["tasks.Rain drops"]),
         (

@@ -174,3 +174,4 @@ class Params(Section):
         noise = self.train.noise.corpora
         if noise is not None:
             yield "train.noise.corpora", "corpora", self.corpora, noise
+        yield "train.residual.shares", "tasks", self.tasks, list(self.train.residual.shares)

@@ -233,6 +233,10 @@ class TrainResidual(TrainStage):
         description="relative: each sample's loss is divided by its residual's own energy, so that "
         "tasks with large residuals do not starve the others",
     )
+    shares: dict[Name, Count] = Field(
+        default={},
+        description="by task: samples in each round of all tasks, 1 unless given, for tasks that learn slowly",
+    )
 
     @model_validator(mode="after")
     def _is_trained_here(self) -> "TrainResidual":

@@ -120,4 +120,4 @@ def _pictures(job: Job, library: Library) -> Pictures:
 
 def _pairs(job: Job, library: Library, crop: int) -> PairSamples:
     pairs = {task: PicturePairs(library, found) for task, found in job.pairs.items()}
-    return PairSamples(pairs, crop, job.params.seed)
+    return PairSamples(pairs, crop, job.params.seed, job.params.train.residual.shares)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -44,19 +45,29 @@ class CleanSamples:
 
 
 class PairSamples:
-    """Pairs by task. Samples cycle through the tasks, so that each has an equal share."""
+    """Pairs by task. Samples go round the tasks, each of which has its share of every round."""
 
     def __init__(
-        self, pairs: Mapping[str, Sequence[tuple[Pixels, Pixels]]], crop: int, seed: int
+        self,
+        pairs: Mapping[str, Sequence[tuple[Pixels, Pixels]]],
+        crop: int,
+        seed: int,
+        shares: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """pairs: for each task, (target, degraded) photographs of one size."""
+        """pairs: for each task, (target, degraded) photographs of one size; shares: samples in a round, 1
+        unless given.
+        """
         self._pairs, self._crop, self._seed = pairs, crop, seed
         self._contexts: dict[tuple[str, int], Tensor] = {}
         self.groups = tuple(sorted(pairs))
+        self._shares = {task: shares.get(task, 1) for task in self.groups}
+        turns = [(task, k) for task, share in self._shares.items() for k in range(share)]
+        self._round = sorted(turns, key=lambda turn: (turn[1] + 0.5) / self._shares[turn[0]])
 
     def draw(self, stage: str, n: int, generator: torch.Generator) -> Drawn:
-        turn, which = divmod(n, len(self.groups))
-        task = self.groups[which]
+        number, place = divmod(n, len(self._round))
+        task, k = self._round[place]
+        turn = number * self._shares[task] + k
         item = item_of(self._seed, f"{stage}/{task}", turn, len(self._pairs[task]))
         target, degraded = self._pairs[task][item]
         crop = Crop.drawn(target.shape, self._crop, generator)

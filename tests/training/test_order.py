@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from drdd.diffusion.keyed import keyed_generator
+from drdd.training import samples as samples_module
 from drdd.training.order import crop_alike, item_of
+from drdd.training.samples import PairSamples
+from tests.training.tiny import PAIRS, PHOTOGRAPHS
 
 
 @pytest.mark.parametrize("count", [1, 7, 30])
@@ -40,3 +44,30 @@ def test_a_small_image_is_mirrored_to_the_crop() -> None:
     assert crop.shape == (3, 16, 16)
     values = np.round((crop.numpy() + 1) * 127.5).astype(np.uint8)
     assert np.isin(values, small).all()
+
+
+def test_a_task_has_its_share_of_every_round() -> None:
+    """Spread over the round, and every pair of a task once before any comes again."""
+    pairs = {name: [(PHOTOGRAPHS[0], PHOTOGRAPHS[0])] for name in ("a", "b", "c")}
+    samples = PairSamples(pairs, 16, 0, {"b": 4, "c": 2})
+    drawn = [samples.draw("residual", n, torch.Generator()).group for n in range(14)]
+    assert drawn[:7] == drawn[7:]
+    assert {name: drawn[:7].count(name) for name in pairs} == {"a": 1, "b": 4, "c": 2}
+    assert all(drawn[n : n + 2] != ["c", "c"] for n in range(6))
+    alone = PairSamples(pairs, 16, 0)
+    assert [alone.draw("residual", n, torch.Generator()).group for n in range(3)] == ["a", "b", "c"]
+
+
+def test_all_pairs_of_a_task_come_before_any_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[tuple[str, int]] = []
+
+    def recorded(seed: int, stage: str, n: int, count: int) -> int:
+        turns.append((stage, n))
+        return 0
+
+    monkeypatch.setattr(samples_module, "item_of", recorded)
+    samples = PairSamples(PAIRS, 16, 0, {"dark": 3})
+    for n in range(12):
+        samples.draw("residual", n, torch.Generator())
+    for task, count in (("dark", 9), ("flat", 3)):
+        assert sorted(n for stage, n in turns if stage == f"residual/{task}") == list(range(count))
