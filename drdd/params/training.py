@@ -235,7 +235,8 @@ class TrainResidual(TrainStage):
     )
     shares: dict[Name, Count] = Field(
         default={},
-        description="by task: samples in each round of all tasks, 1 unless given, for tasks that learn slowly",
+        description="by task: samples in each round of all tasks, 1 unless given: more for one that "
+        "learns slowly",
     )
 
     @model_validator(mode="after")
