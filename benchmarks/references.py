@@ -4,6 +4,7 @@
 settings, each other kind that has a reference, and prints means over the photographs. One thread.
 """
 
+import argparse
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
@@ -27,6 +28,9 @@ MEGAPIXELS = 0.4  # of the picture whose seconds are printed
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.references", description=__doc__
+    ).parse_args()
     torch.set_num_threads(1)
     params = load()
     targets = list(_held_out(params))

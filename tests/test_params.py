@@ -93,6 +93,13 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
         (_set("seed", True), ["seed = True", "valid integer"]),
         (_set("diffusion.noise_level", 0.0), ["diffusion.noise_level = 0.0", "greater than 0"]),
         (_set("tasks.rain.pairs", 1.5), ["tasks.rain.pairs = 1.5", "less than or equal to 1"]),
+        (_set("train.residual.shares", {"haze": 101}), ["train.residual.shares.haze = 101", "100"]),
+        (_set("tasks.rain.min_psnr_gain", float("nan")), ["tasks.rain.min_psnr_gain", "finite"]),
+        (
+            _set("tasks.rain.min_gain_over_reference", float("inf")),
+            ["min_gain_over_reference", "finite"],
+        ),
+        (_set("train.noise.learning_rate", float("inf")), ["train.noise.learning_rate", "finite"]),
         (
             _set("train.residual.shares", {"hase": 2}),
             ["train.residual.shares: 'hase' is no entry of tasks", "'haze'"],

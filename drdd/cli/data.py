@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the command line starts without storage
 app = typer.Typer(no_args_is_help=True)
 out = Console(highlight=False)
 SHOWN = 3  # files without partner
+READ_BY_DVC = ("photographs", "synthetic", "corpora", "paired", "tasks")  # of dvc.yaml: foreach
 
 
 @app.callback()
@@ -50,10 +51,24 @@ def check(preset: PresetOption = None) -> None:
     """Check that every corpus is there and every file has its partner; opens no image."""
     from drdd.params import FILE, load
 
-    results = checked(load(FILE, presets=preset or []))
+    params = load(FILE, presets=preset or [])
+    _demand_stated(preset or [])
+    results = checked(params)
     out.print(_table(results))
     if any(result.missing for result in results):
         raise typer.Exit(EXIT_USER)
+
+
+def _demand_stated(presets: list[str]) -> None:
+    """Raises UserError for sections that have a default, but that `dvc repro` demands."""
+    from drdd.params import FILE, read
+
+    content = read(FILE, presets=presets)
+    if absent := [name for name in READ_BY_DVC if name not in content]:
+        raise UserError(
+            f"{FILE} has no {' and no '.join(absent)}, without which `dvc repro` does not begin",
+            f"add `{absent[0]}: {{}}`",
+        )
 
 
 def checked(params: "Params") -> list[Checked]:

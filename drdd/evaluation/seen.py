@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from drdd.data.shards import thumbnail_of
+from drdd.errors import UserError
 from drdd.intake.near_duplicates import NearDuplicates
 
 PICTURES = Path(__file__).parents[1] / "base/pictures.parquet"
@@ -19,12 +20,15 @@ def seen_by_base(
 ) -> dict[str, str]:
     """The held-out pictures that the base learned from, or nearly: by name, that of the base's own.
 
-    held_out: the pictures' names by id; known: has their rows, as data/shards.py reads them. Empty where
-    there is no base.
+    held_out: the pictures' names by id; known: has their rows, as data/shards.py reads them. Raises
+    UserError if the base's thumbnails are missing or damaged.
     """
-    if not path.exists():
-        return {}
-    rows = pq.read_table(path).to_pylist()
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(
+            f"the base that ships with drdd is damaged ({path}: {error})", "install drdd again"
+        ) from None
     names = {row["id"]: row["name"] for row in rows}
     index = NearDuplicates(NEAR)
     for row in rows:

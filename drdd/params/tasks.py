@@ -49,6 +49,15 @@ class Task(TaskBounds, Pairs):
         self.reference_name()
         return self
 
+    @model_validator(mode="after")
+    def _is_gated_by_what_it_has(self) -> "Task":
+        if self.min_gain_over_reference and self.reference_name() is None:
+            raise ValueError(
+                f"min_gain_over_reference is {self.min_gain_over_reference:g}, but the task has no "
+                "reference; name one, or leave it out"
+            )
+        return self
+
     def reference_name(self) -> str | None:
         """The name in drdd.references.catalogue; None: the task has no reference."""
         return reference_of(self.reference, [step.kind for step in self.degradation])

@@ -61,7 +61,8 @@ def _watched(start: str) -> str:
     path = PurePosixPath(start)
     if is_path(start) and (PRETRAINED not in path.parents or ".." in path.parts):
         raise ValueError(
-            f"{start!r} is not below {PRETRAINED}/, where DVC sees when it changes: copy it there"
+            f"{start!r} is not below {PRETRAINED}/, where DVC sees when it changes: copy it there, or "
+            "name a published model by its alias or id alone"
         )
     return start
 
@@ -233,7 +234,7 @@ class TrainResidual(TrainStage):
         description="relative: each sample's loss is divided by its residual's own energy, so that "
         "tasks with large residuals do not starve the others",
     )
-    shares: dict[Name, Count] = Field(
+    shares: dict[Name, Annotated[int, Field(ge=1, le=100)]] = Field(
         default={},
         description="by task: samples in each round of all tasks, 1 unless given: more for one that "
         "learns slowly",

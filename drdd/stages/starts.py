@@ -19,6 +19,7 @@ from drdd.checkpoints.starts import read_start
 from drdd.errors import UserError
 from drdd.files import write_json
 from drdd.params import BASE, PRETRAINED, SCRATCH, Params, is_path
+from drdd.params.errors import nearest
 from drdd.registry.location import cached, reachable
 from drdd.registry.registry import Registry
 from drdd.training.job import Job, initial_weights_of
@@ -108,7 +109,7 @@ def _resolved(start: str, job: Job) -> tuple[str, str]:
         version = registry.resolve(start).id
     except UserError as error:
         raise UserError(
-            f"train.{job.stage}.start = {start!r}: {error}",
+            f"train.{job.stage}.start = {start!r}{nearest(start, [BASE, SCRATCH])}: {error}",
             f"name one of these, {BASE} or {SCRATCH}",
         ) from None
     return version, f"begins from the {job.stage} network of {version} ({start} in {registry.uri})"

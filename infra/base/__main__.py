@@ -1,8 +1,9 @@
 """`python -m infra.base`: trains the base that drdd ships, or goes on from the one that is there.
 
 It works in a clone of the last commit, build/base, by this very pipeline with the preset `base`: fetch the
-photographs, `dvc repro judge`, and pack the candidate if it is better than the base before. Interrupted, it
-goes on where it was. Each run has a seed of its own, so degradations, crops and noise are new ones.
+photographs, `dvc repro judge`, and pack the candidate if it is better than the base before on the same
+pictures. Interrupted, it goes on where it was. Each run has a seed of its own, so degradations, crops and
+noise are new ones.
 """
 
 import json
@@ -10,9 +11,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -29,14 +31,24 @@ from infra.base.photographs import fetch
 
 BASE, WORK = Path("drdd/base"), Path("build/base")
 BEGUN = "begun.json"  # in WORK while a run is not finished
+BEFORE = "before.json"  # in WORK: the PSNR of the base before
 
 
 def train_base(images: int, scratch: bool) -> None:
-    """images: crops that the residual stage sees; the noise stage sees a third of it."""
+    """images: crops that the residual stage sees; the noise stage sees a third of it.
+
+    Raises UserError if an unfinished run was begun with others.
+    """
     root = Path.cwd()
     work = root / WORK
+    asked = {"images": images, "scratch": scratch}
     if not (work / BEGUN).exists():
         _begin(root, work, images, scratch)
+    elif (begun := json.loads((work / BEGUN).read_text())["asked"]) != asked:
+        raise UserError(
+            f"{WORK} has an unfinished run, which was begun with {_words(begun)}",
+            f"go on with the same, or remove {WORK} to begin anew",
+        )
     missing = fetch(work / "data/base", listed(), _say)
     if missing:
         _say(f"{len(missing)} photographs are missing; the base learns from the others")
@@ -68,11 +80,16 @@ def _begin(root: Path, work: Path, images: int, scratch: bool) -> None:
             "start": start,
             "images": images // share,
             "validate_every": every,
-            "checkpoint_every": every // 2,
+            "checkpoint_every": max(1, every // 2),
             **gpus,
         }
     (work / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    write_bytes(work / BEGUN, json.dumps({"runs": runs, "start": start}).encode())
+    asked = {"images": images, "scratch": scratch}
+    write_bytes(work / BEGUN, json.dumps({"runs": runs, "start": start, "asked": asked}).encode())
+
+
+def _words(asked: Mapping[str, Any]) -> str:
+    return f"--images {asked['images']}" + (" --scratch" if asked["scratch"] else "")
 
 
 def _runs(root: Path) -> int:
@@ -82,15 +99,17 @@ def _runs(root: Path) -> int:
 
 
 def _keep_if_better(root: Path, work: Path) -> None:
-    """Pack the candidate into drdd/base, if its mean PSNR on the unseen photographs is higher."""
-    found = json.loads((work / "results/metrics.json").read_text())
+    """Pack the candidate into drdd/base, if its mean PSNR on the unseen photographs is higher.
+
+    The base before is measured on the same pictures; the clone has it in its package.
+    """
     begun = json.loads((work / BEGUN).read_text())
-    psnr = {task: entry["output"]["psnr_rgb"] for task, entry in found["tasks"].items()}
-    figures = root / BASE / FIGURES
-    before = json.loads(figures.read_text())["psnr"] if figures.exists() else {}
-    gain = (
-        mean(psnr[task] - before[task] for task in psnr) if before.keys() >= psnr.keys() else None
-    )
+    gain = None
+    if begun["runs"]:
+        _run(work, sys.executable, "-m", "infra.base.before", BEFORE)
+        before = json.loads((work / BEFORE).read_text())
+        found = json.loads((work / "results/metrics.json").read_text())["tasks"]
+        gain = mean(found[task]["output"]["psnr_rgb"] - before[task] for task in found)
     if gain is not None and gain <= 0:
         _say(f"the base stays: the new one has {gain:+.2f} dB on the unseen photographs")
         return
@@ -119,7 +138,7 @@ def _say(sentence: str) -> None:
 
 def main(
     images: Annotated[
-        int, typer.Option(help="crops that the residual stage sees in this run")
+        int, typer.Option(min=1000, help="crops that the residual stage sees in this run")
     ] = 600_000,
     scratch: Annotated[bool, typer.Option(help="from random weights, not from the base")] = False,
 ) -> None:

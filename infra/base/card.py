@@ -39,9 +39,10 @@ residual stage. All settings: [params.yaml](params.yaml); losses and validations
 ## Data
 
 {photographs} photographs; [photographs.csv](photographs.csv) has the package, author, licence and source of
-each, and another {unseen} that are held out to judge the base by. The noise stage also learned from dead
-leaves, which drdd/synthetic draws. [pictures.parquet](pictures.parquet) has identifiers and thumbnails of
-all photographs that it learned from; evaluation says when a held-out picture is one of them.
+each, and another {unseen} that are held out to judge the base. Both stages also learned from night skies,
+and the noise stage from dead leaves, which drdd/synthetic draws. [pictures.parquet](pictures.parquet) has
+identifiers and thumbnails of all photographs that it learned from; evaluation says when a held-out picture
+is one of them.
 
 {licences}
 """

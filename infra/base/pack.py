@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+import typer
 from torch import Tensor
 
 from drdd.base.shipped import HASHES, MODEL, sha256_of
@@ -50,11 +51,14 @@ def _demand_float16(folder: Path, part: str, weights: Mapping[str, Tensor]) -> N
         )
 
 
+def main(folder: Path) -> None:
+    """Make the model in FOLDER the base that ships. `make base` does it, with the card."""
+    size = pack(folder)
+    sys.stderr.write(f"{MODEL} holds the base, {size / 1e6:.1f} MB\n")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m infra.base.pack FOLDER")
     try:
-        size = pack(Path(sys.argv[1]))
+        typer.run(main)
     except UserError as error:
         sys.exit(str(error))
-    sys.stderr.write(f"{MODEL} holds the base, {size / 1e6:.1f} MB\n")

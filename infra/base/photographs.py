@@ -18,6 +18,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import typer
+
 from drdd.base.photographs import Photograph, listed
 from drdd.errors import UserError
 from drdd.files import write_bytes
@@ -134,6 +136,7 @@ def _demand_tools() -> None:
 
 
 def main(folder: Path) -> None:
+    """Fetch the photographs that the base learns from to FOLDER: 155 MB of packages."""
     photographs = listed()
     missing = fetch(folder, photographs, lambda line: sys.stderr.write(f"{line}\n"))
     found = len(photographs) - len(missing)
@@ -147,9 +150,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m infra.base.photographs FOLDER")
     try:
-        main(Path(sys.argv[1]))
+        typer.run(main)
     except UserError as error:
         sys.exit(str(error))

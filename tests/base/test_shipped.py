@@ -1,5 +1,6 @@
 """The base that ships: packed at half the size, verified, and used where nothing is published."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -117,6 +118,21 @@ def test_a_missing_base_is_said(
 def test_a_damaged_base_is_said(base: Path, name: str, content: bytes) -> None:
     path = base.parent / HASHES if name == HASHES else base / name
     path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"base that ships with drdd is damaged \(.*\); {REMEDY}$"):
+        base_folder()
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_every_file_must_have_a_hash(base: Path, name: str) -> None:
+    hashes = json.loads((base.parent / HASHES).read_text())
+    (base.parent / HASHES).write_text(json.dumps({name: hashes[name]}))
+    with pytest.raises(UserError, match=rf"is damaged \(.*does not have its hash\); {REMEDY}$"):
+        base_folder()
+
+
+def test_a_folder_in_place_of_a_file_is_said(base: Path) -> None:
+    (base / WEIGHTS).unlink()
+    (base / WEIGHTS).mkdir()
     with pytest.raises(UserError, match=rf"base that ships with drdd is damaged \(.*\); {REMEDY}$"):
         base_folder()
 

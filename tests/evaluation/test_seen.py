@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from drdd.data.shards import table_of
+from drdd.errors import UserError
 from drdd.evaluation.seen import seen_by_base
 from drdd.pictures.pixels import Picture, described
 from tests.corpora import scene
@@ -39,6 +41,10 @@ def test_the_same_and_nearly_the_same_are_found_and_others_are_not(tmp_path: Pat
     }
 
 
-def test_without_a_base_nothing_was_seen(tmp_path: Path) -> None:
-    picture = _picture("equal.png", Image.fromarray(scene(0, 120, 90)))
-    assert seen_by_base({picture.id: "a"}, table_of([picture]), tmp_path / "none.parquet") == {}
+@pytest.mark.parametrize("content", [None, b"PAR1 cut off"])
+def test_missing_or_damaged_thumbnails_are_said(tmp_path: Path, content: bytes | None) -> None:
+    path, picture = tmp_path / "pictures.parquet", _picture("a.png", Image.new("RGB", (90, 90)))
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"base that ships .* damaged .*; install drdd again"):
+        seen_by_base({picture.id: "a"}, table_of([picture]), path)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from drdd.errors import UserError
 from drdd.gates import min_gain_over_reference
 from drdd.gates.judgement import GateResult, Judgement
+from drdd.params import read, validate
 from drdd.report.judgement import headline
 from drdd.report.wording import verdict
+from tests.conftest import ROOT
 from tests.report.judged import ROWS, judged, with_reference
 
 NAME = min_gain_over_reference.GATE.name
@@ -83,3 +85,15 @@ def test_a_gain_looks_enough_only_where_it_is(gain: int, least: int) -> None:
     needed = float(said.split("at least ")[1].split()[0])
     shown = float(said.split()[2]) if " dB " in said else 0.0
     assert ((-shown if "below" in said else shown) >= needed) is (gain >= least)
+
+
+@pytest.mark.parametrize("bound", [1.0, -0.5])
+def test_a_bound_that_nothing_could_miss_is_refused(bound: float) -> None:
+    """A task without reference keeps the default, but not a bound that somebody wrote."""
+    content = read(ROOT / "params.yaml")
+    content["tasks"]["rain"] |= {"reference": "none", NAME: 0.0}
+    assert validate(content).tasks["rain"].reference_name() is None
+    content["tasks"]["rain"][NAME] = bound
+    said = rf"tasks.rain: min_gain_over_reference is {bound:g}, but the task has no reference; name one"
+    with pytest.raises(UserError, match=said):
+        validate(content)

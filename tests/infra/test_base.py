@@ -31,6 +31,7 @@ class _Recorded:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.psnr = 20.0
+        self.before = 20.0  # of the base before, on the same pictures
         self.calls: list[str] = []
         self.cards: list[tuple[int, str]] = []
         self._root, self._run = root, command._run
@@ -52,6 +53,9 @@ class _Recorded:
             return
         if self.psnr < 0:
             raise UserError("interrupted")
+        if "infra.base.before" in arguments:
+            (folder / arguments[-1]).write_text(json.dumps({"noise": self.before}))
+            return
         results = folder / "results"
         results.mkdir(exist_ok=True)
         found = {"tasks": {"noise": {"output": {"psnr_rgb": self.psnr}}}}
@@ -110,7 +114,12 @@ def test_an_interrupted_run_goes_on_in_its_own_clone(root: Path, recorded: _Reco
     with pytest.raises(UserError, match="interrupted"):
         command.train_base(images=9000, scratch=False)
     recorded.psnr = 20.0
-    command.train_base(images=1, scratch=False)
+    for images, scratch in ((1000, False), (9000, True)):
+        with pytest.raises(
+            UserError, match=r"unfinished run, which was begun with --images 9000; "
+        ):
+            command.train_base(images, scratch)
+    command.train_base(images=9000, scratch=False)
     assert recorded.calls.count("git clone") == 1
     assert _params(root)["train"]["residual"]["images"] == 9000
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from drdd.cli.main import app
@@ -87,6 +88,16 @@ def test_the_card_says_that_the_corpus_is_synthetic(workspace: Path) -> None:
     said = "data/synthetic/leaves (synthetic: drawn, not photographed)"
     assert json.loads((CORPORA / "leaves" / CARD).read_text())["sources"] == [said]
     assert said in (CORPORA / "leaves" / PAGE).read_text()
+
+
+def test_data_check_names_a_section_that_dvc_demands(workspace: Path) -> None:
+    """It has a default, but without it `dvc repro` says only "Could not find 'synthetic'"."""
+    plain = {key: value for key, value in tiny_params().items() if key != "synthetic"}
+    (workspace / "params.yaml").write_text(yaml.safe_dump(plain))
+    with pytest.raises(
+        UserError, match=r"has no synthetic, without which `dvc repro` does not begin"
+    ):
+        CliRunner().invoke(app, ["data", "check"], catch_exceptions=False)
 
 
 def test_data_check_and_preview_know_what_is_yet_to_be_drawn(workspace: Path) -> None:
