@@ -38,6 +38,11 @@ from drdd.training.validation import held_out, validate
 RESULTS = Path("benchmarks/results/learning.json")
 CROP = 256  # pixels of a side, judged
 HELD = 6  # pictures a task
+FROM_SCRATCH = [
+    "method=regression",
+    "train.residual.start=scratch",
+    "train.residual.learning_rate=0.001",
+]
 SQUARED, BALANCED = {"loss": "squared"}, {"loss": "squared", "balance": "relative"}
 VARIANTS: dict[str, tuple[bool, dict[str, Any]]] = {
     "with norms, squared, balanced": (True, BALANCED),
@@ -83,7 +88,7 @@ def main() -> None:
 
 def measured(norms: bool, changes: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Speed, parameters, and PSNR by task after a quarter, a half and all of the seconds."""
-    params = load(overrides=["method=regression"])
+    params = load(overrides=FROM_SCRATCH)
     settings = stage_settings(params, "residual").model_copy(update=changes)
     spec, judged = _prepared(params, settings, norms)
     learner = Learner(spec, settings, Worker())
