@@ -27,7 +27,6 @@ from drdd.files import write_bytes
 from drdd.params.presets import applied
 from infra.base.card import FIGURES, write_card
 from infra.base.pack import pack
-from infra.base.pale import write_pale
 from infra.base.photographs import fetch
 
 BASE, WORK = Path("drdd/base"), Path("build/base")
@@ -53,7 +52,6 @@ def train_base(images: int, scratch: bool) -> None:
     missing = fetch(work / "data/base", listed(), _say)
     if missing:
         _say(f"{len(missing)} photographs are missing; the base learns from the others")
-    write_pale(work / "data/base", listed())
     _run(work, "dvc", "repro", "judge")
     _keep_if_better(root, work)
     (work / BEGUN).unlink()
