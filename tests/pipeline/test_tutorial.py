@@ -46,7 +46,10 @@ class Section:
 
 @pytest.fixture(scope="module")
 def root(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(finished, tmp_path_factory.mktemp("tutorial") / "project"))
+    root = Path(shutil.copytree(finished, tmp_path_factory.mktemp("tutorial") / "project"))
+    _make_small(root)
+    must(root, "dvc", "repro")
+    return root
 
 
 @pytest.fixture(scope="module")
