@@ -55,10 +55,11 @@ class Perception:
         if min(x.shape[2:]) < SIDE:
             raise ValueError(f"sides of at least {SIDE} pixels are needed: {tuple(x.shape)}")
         with self._lock:
+            self._maps = []
             top: Tensor = self._net.extract_features(  # type: ignore[operator]
                 ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
             )
-            maps, self._maps = self._maps, []
+            maps = self._maps
         return Seen([found[0] for found in maps], top.mean(dim=(2, 3))[0])
 
 

@@ -14,7 +14,9 @@ from drdd.errors import UserError
 from drdd.metrics.catalogue import ALEXNET, INCEPTION, METRICS, PictureMetric
 from drdd.metrics.fidelity import Pixels, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from drdd.metrics.measures import INPUT, OUTPUT, REFERENCE, Measures, Scores
+from drdd.metrics.perception import Perception
 from tests.conftest import ROOT
+from tests.corpora import scene
 from tests.metrics.test_lpips import weights as alexnet_weights  # noqa: F401 - a fixture
 
 OUT_OF_THE_BOX = {
@@ -178,3 +180,18 @@ def test_every_metric_has_a_row_in_the_docs() -> None:
         assert ("needs weights" in row[3]) is bool(metric.file)
         if isinstance(metric.protocol, str):
             assert metric.protocol in row[3]
+
+
+def test_a_network_that_failed_leaves_nothing_to_the_next_picture() -> None:
+    network, picture = Perception(), scene(0, 64, 64)
+    expected = network(picture)
+
+    def failing(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    last = network._net.get_submodule("_conv_head")  # after all that is kept
+    hook = last.register_forward_pre_hook(failing)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        network(picture)
+    hook.remove()
+    assert len(network(picture).maps) == len(expected.maps)
