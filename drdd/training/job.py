@@ -58,7 +58,9 @@ def build_spec(job: Job) -> StageSpec:
         corrupted = settings.conditioning == "estimate"
         samples = CleanSamples(_pictures(job, library), settings.crop, params.seed, corrupted)
     else:
-        samples = _pairs(job, library, settings.crop)
+        pairs = {task: PicturePairs(library, found) for task, found in job.pairs.items()}
+        shares = settings.shares if isinstance(settings, TrainResidual) else {}
+        samples = PairSamples(pairs, settings.crop, params.seed, shares)
     initial = initial_weights_of(job)
     spec = stage_spec(job.stage, method_of(params), samples, settings, params.seed, initial)
     networks = initial.networks if initial else networks_of(params, job.stage)
@@ -116,8 +118,3 @@ def _pretrained(path: Path, settings: TrainNoise, head_channels: int) -> Initial
 def _pictures(job: Job, library: Library) -> Pictures:
     targets = (pair.target for pairs in job.pairs.values() for pair in pairs)
     return Pictures(library, list(dict.fromkeys(targets)))
-
-
-def _pairs(job: Job, library: Library, crop: int) -> PairSamples:
-    pairs = {task: PicturePairs(library, found) for task, found in job.pairs.items()}
-    return PairSamples(pairs, crop, job.params.seed, job.params.train.residual.shares)
