@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -93,9 +93,7 @@ def main() -> None:
         runs = [measure([*chosen, f"seed={seed}"]) for seed in range(given.seeds)]
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name.replace(', ', '-').replace(' ', '')}.json"
-        path.write_text(
-            json.dumps({"name": name, "overrides": chosen, "runs": runs}, indent=1) + "\n"
-        )
+        path.write_text(json.dumps({"name": name, "overrides": chosen, "runs": runs}) + "\n")
     print_table(folder)
 
 
@@ -105,23 +103,27 @@ def measure(overrides: list[str]) -> Judged:
     params = load(overrides=[o for o in overrides if not o.startswith("pairs=")])
     share = shares[0] if shares else 1.0
     shares_of = {"residual": share, "noise": 1.0}
+    restorer = restorer_of(params, shares_of)
+    options = Options(seed=params.seed, states=True)
+    return judged_by(lambda degraded: parts(restorer, degraded, options), params)
+
+
+def restorer_of(params: Params, shares: Mapping[str, float]) -> Restorer:
+    """The model of these params, trained on a share of the pairs in each stage; one thread."""
     stages = [
-        read_trained(trained(params, stage, shares_of[stage]))
-        for stage in find(params.method).stages
+        read_trained(trained(params, stage, shares[stage])) for stage in find(params.method).stages
     ]
     weights = {part: values for one in stages for part, values in one.weights.items()}
     networks = {part: config for one in stages for part, config in one.networks.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder)
-        save_model(model, weights, networks, sampling_of(params), sorted(params.tasks))
-        restorer = Restorer.from_folder(model)
     torch.set_num_threads(1)
-    return judged_by(lambda degraded: _parts(restorer, degraded, params.seed), params)
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(Path(folder), weights, networks, sampling_of(params), sorted(params.tasks))
+        return Restorer.from_folder(Path(folder))
 
 
-def _parts(restorer: Restorer, degraded: Pixels, seed: int) -> dict[str, Pixels]:
-    """The residual stage's own estimate, where there is one, and the output."""
-    restored = restorer.restore(degraded, Options(seed=seed, states=True))
+def parts(restorer: Restorer, degraded: Pixels, options: Options) -> dict[str, Pixels]:
+    """The residual stage's own estimate, where there is one, and the output. options: with states."""
+    restored = restorer.restore(degraded, options)
     states = {state.name: state.pixels for state in restored.states}
     return {"estimate": states.get("estimate", restored.output), "output": restored.output}
 
@@ -194,11 +196,12 @@ def some(pairs: list[Pair], share: float) -> list[Pair]:
 
 def judged(pixels: Pixels, target: Observed) -> dict[str, float]:
     """PSNR and SSIM in RGB, and the feature distance."""
-    return {
+    scores = {
         "psnr": psnr_rgb(pixels, target.pixels),
         "ssim": ssim_rgb(pixels, target.pixels),
         "features": feature_distance(Observed(pixels), target),
     }
+    return {name: round(score, 4) for name, score in scores.items()}
 
 
 def print_table(folder: Path) -> None:
@@ -218,13 +221,14 @@ def print_table(folder: Path) -> None:
     )
     for heading in ("variant", "seeds", *tasks, "mean", "±", "SSIM", "feature distance"):
         table.add_column(heading)
-    table.add_row("input", "", *_cells(found, "input", tasks, lambda of: f"{of('input'):.2f}"))
+    runs = next(iter(found.values()))  # all have the same inputs
+    table.add_row("input", "", *_cells(runs, tasks, lambda of: f"{of('input'):.2f}"))
     for name in [name for name in VARIANTS if name in found]:
         each = [_mean([run], tasks, "output", "psnr") for run in found[name]]
         table.add_row(
             name,
             str(len(each)),
-            *_cells(found, name, tasks, lambda of: f"{of('estimate'):.2f} → {of('output'):.2f}"),
+            *_cells(found[name], tasks, lambda of: f"{of('estimate'):.2f} → {of('output'):.2f}"),
             f"{np.std(each, ddof=1):.2f}" if len(each) > 1 else "",
             *(
                 " → ".join(f"{_mean(found[name], tasks, part, key):.3f}" for part in PARTS[1:])
@@ -246,13 +250,9 @@ def print_table(folder: Path) -> None:
 
 
 def _cells(
-    found: dict[str, list[Judged]],
-    name: str,
-    tasks: list[str],
-    shown: Callable[[Callable[[str], float]], str],
+    runs: list[Judged], tasks: list[str], shown: Callable[[Callable[[str], float]], str]
 ) -> Iterator[str]:
-    """For each task and for their mean. The input is the same for every variant."""
-    runs = found.get(name) or next(iter(found.values()))
+    """For each task and for their mean; shown: makes a cell of the mean PSNR of each part."""
     for which in (*([task] for task in tasks), tasks):
         yield shown(partial(_mean, runs, which, key="psnr"))
 

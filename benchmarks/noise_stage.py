@@ -10,24 +10,19 @@ knows one condition only. One training serves all step counts: it sees the times
 
 import argparse
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.method import PARTS, Judged, judged_by, trained
-from drdd.checkpoints.folder import save_model
-from drdd.checkpoints.trained import read_trained
+from benchmarks.method import PARTS, Judged, judged_by, parts, restorer_of
 from drdd.inference.engine import Options, Restorer
-from drdd.params import Params, load
+from drdd.params import load
 from drdd.pictures.pixels import Pixels
-from drdd.training.settings import sampling_of
 
 RESULTS = Path("benchmarks/results/noise_stage.json")
 CONDITIONS = ("none", "estimate")
@@ -48,7 +43,7 @@ def main() -> None:
     for key, measured in () if given.table else measurements(given.images):
         print(key, flush=True)
         found[key] = measured
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(found) + "\n")
     print_table(found)
 
 
@@ -58,33 +53,19 @@ def measurements(images: int | None) -> Iterator[tuple[str, Judged]]:
     for condition, level in product(CONDITIONS, LEVELS):
         chosen = [f"train.noise.conditioning={condition}", f"diffusion.noise_level={level}"]
         params = load(overrides=[*sizes, *MOST, "train.noise.start=scratch", *chosen])
-        restorer = _restorer(params)
+        restorer = restorer_of(params, {"noise": 1.0, "residual": 1.0})
         for steps in STEPS if level == DEFAULT else STEPS[:1]:
             for seeds in SEEDS if level == DEFAULT and steps == 1 else SEEDS[:1]:
                 name = f"{condition}, s = {level:g}, {steps} + {steps} steps, {seeds} seeds"
                 yield name, judged_by(_mean_of(restorer, steps, seeds), params)
 
 
-def _restorer(params: Params) -> Restorer:
-    stages = [read_trained(trained(params, stage, 1.0)) for stage in ("noise", "residual")]
-    weights = {part: values for one in stages for part, values in one.weights.items()}
-    networks = {part: config for one in stages for part, config in one.networks.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(Path(folder), weights, networks, sampling_of(params), sorted(params.tasks))
-        torch.set_num_threads(1)
-        return Restorer.from_folder(Path(folder))
-
-
 def _mean_of(restorer: Restorer, steps: int, seeds: int) -> Callable[[Pixels], dict[str, Pixels]]:
     """Restores with so many steps of each stage, and averages the results of so many seeds."""
 
     def restore(degraded: Pixels) -> dict[str, Pixels]:
-        drawn = []
-        for seed in range(seeds):
-            options = Options(steps, steps, seed=seed, states=True)
-            restored = restorer.restore(degraded, options)
-            states = {state.name: state.pixels for state in restored.states}
-            drawn.append({"estimate": states["estimate"], "output": restored.output})
+        options = [Options(steps, steps, seed=seed, states=True) for seed in range(seeds)]
+        drawn = [parts(restorer, degraded, one) for one in options]
         return {part: _average([one[part] for one in drawn]) for part in PARTS[1:]}
 
     return restore
@@ -121,8 +102,8 @@ def print_table(found: dict[str, Judged]) -> None:
     Console(width=170).print(by_task)
 
 
-def _mean(measured: Judged, parts: tuple[str, ...] | list[str], key: str, tasks: list[str]) -> str:
-    means = [np.mean([np.mean(measured[task][part][key]) for task in tasks]) for part in parts]
+def _mean(measured: Judged, which: tuple[str, ...] | list[str], key: str, tasks: list[str]) -> str:
+    means = [np.mean([np.mean(measured[task][part][key]) for task in tasks]) for part in which]
     return " → ".join(f"{mean:.{METRICS[key]}f}" for mean in means)
 
 

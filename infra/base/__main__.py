@@ -43,7 +43,7 @@ def train_base(images: int, scratch: bool) -> None:
     work = root / WORK
     asked = {"images": images, "scratch": scratch}
     if not (work / BEGUN).exists():
-        _begin(root, work, images, scratch)
+        _begin(root, work, asked)
     elif (begun := json.loads((work / BEGUN).read_text())["asked"]) != asked:
         raise UserError(
             f"{WORK} has an unfinished run, which was begun with {_words(begun)}",
@@ -57,7 +57,7 @@ def train_base(images: int, scratch: bool) -> None:
     (work / BEGUN).unlink()
 
 
-def _begin(root: Path, work: Path, images: int, scratch: bool) -> None:
+def _begin(root: Path, work: Path, asked: Mapping[str, Any]) -> None:
     """A fresh clone with the preset's params, which keeps the photographs of the clone before."""
     photographs = work / "data/base"
     kept = root / WORK.parent / "photographs"
@@ -68,24 +68,25 @@ def _begin(root: Path, work: Path, images: int, scratch: bool) -> None:
     if kept.exists():
         (work / "data").mkdir()
         shutil.move(kept, photographs)
-    runs = 0 if scratch else _runs(root)
+    runs = 0 if asked["scratch"] else _runs(root)
     start = "base" if runs else "scratch"
     content = applied(yaml.safe_load((work / "params.yaml").read_text()), ["base"])
     content["seed"] = runs
     content["publish"]["registry"] = "registry"  # a folder: the local stack is not needed
     gpus = {"gpus": 1.0} if torch.cuda.is_available() else {}
     for stage, share in (("noise", 3), ("residual", 1)):
-        every = max(1, images // share // 10)
+        images = asked["images"] // share
+        every = max(1, images // 10)
         content["train"][stage] |= {
             "start": start,
-            "images": images // share,
+            "images": images,
             "validate_every": every,
-            "checkpoint_every": max(1, every // 2),
+            "checkpoint_every": every // 2,
             **gpus,
         }
     (work / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    asked = {"images": images, "scratch": scratch}
-    write_bytes(work / BEGUN, json.dumps({"runs": runs, "start": start, "asked": asked}).encode())
+    begun = {"runs": runs, "start": start, "asked": asked}
+    write_bytes(work / BEGUN, json.dumps(begun).encode())
 
 
 def _words(asked: Mapping[str, Any]) -> str:
