@@ -22,7 +22,7 @@ TERMS = 10
 class CompactUNet(nn.Module):
     """(B, in_channels, H, W) and time (B,) in [0, T] -> (B, out_channels, H, W).
 
-    context: (B, 12, S, S) of the degraded picture, as context.py makes it, if `config.restores`.
+    context: (B, CHANNELS, S, S) of the degraded picture, as context.py makes it, if `config.restores`.
     The first three output channels are then I_in - (tone(I_in) + what the UNet adds): tone comes first,
     and the UNet mends what is left. H and W must be multiples of the configuration's `factor`; ValueError
     otherwise.
@@ -82,7 +82,7 @@ class CompactUNet(nn.Module):
 
 
 class _Look(nn.Module):
-    """What the whole picture is like: context (B, 12, S, S) -> (B, EMBEDDING)."""
+    """What the whole picture is like: context (B, CHANNELS, S, S) -> (B, EMBEDDING)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -53,8 +53,8 @@ class NetworkConfig(ABC):
     def network(self) -> "type[nn.Module]":
         """The class of the network, which takes this configuration and keeps it as its `config`.
 
-        Called with (B, in_channels, H, W), time (B,) in [0, T] and, if `context`, (B, 12, S, S), it returns
-        (B, out_channels, H, W).
+        Called with (B, in_channels, H, W), time (B,) in [0, T] and, if `context`, what context.py makes of
+        the degraded pictures, it returns (B, out_channels, H, W).
         """
 
     @property
