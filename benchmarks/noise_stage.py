@@ -4,8 +4,8 @@
 prepared data of this folder, of the input, of the residual stage's own estimate and of the output;
 `--images N` is the budget of each training, params.yaml's by default; `--table` prints what was measured
 before. Results: benchmarks/results/noise_stage.json. The residual stage begins from what params.yaml says
-(the base, by default) at every noise level. The noise stage begins from random weights, since the base's
-knows one condition only. One training serves all step counts: it sees the times of 4 + 4 steps.
+(the base, by default) at every noise level. The noise stage begins from random weights, and from the base
+where that knows its condition. One training serves all step counts: it sees the times of 4 + 4 steps.
 """
 
 import argparse
@@ -25,7 +25,11 @@ from drdd.params import load
 from drdd.pictures.pixels import Pixels
 
 RESULTS = Path("benchmarks/results/noise_stage.json")
-CONDITIONS = ("none", "estimate")
+NOISE_STAGES = {  # condition and start
+    "none, scratch": ("none", "scratch"),
+    "estimate, scratch": ("estimate", "scratch"),
+    "estimate": ("estimate", "base"),
+}
 LEVELS = (0.05, 0.1, 0.15, 0.3, 1.0)
 STEPS = (1, 2, 3, 4)
 SEEDS = (1, 4, 8)
@@ -50,13 +54,13 @@ def main() -> None:
 def measurements(images: int | None) -> Iterator[tuple[str, Judged]]:
     """Of each level and condition with one step and one seed; of steps and seeds at DEFAULT."""
     sizes = [f"train.{stage}.images={images}" for stage in ("noise", "residual") if images]
-    for condition, level in product(CONDITIONS, LEVELS):
-        chosen = [f"train.noise.conditioning={condition}", f"diffusion.noise_level={level}"]
-        params = load(overrides=[*sizes, *MOST, "train.noise.start=scratch", *chosen])
+    for (stage, (condition, start)), level in product(NOISE_STAGES.items(), LEVELS):
+        noise = [f"train.noise.conditioning={condition}", f"train.noise.start={start}"]
+        params = load(overrides=[*sizes, *MOST, *noise, f"diffusion.noise_level={level}"])
         restorer = restorer_of(params, {"noise": 1.0, "residual": 1.0})
         for steps in STEPS if level == DEFAULT else STEPS[:1]:
             for seeds in SEEDS if level == DEFAULT and steps == 1 else SEEDS[:1]:
-                name = f"{condition}, s = {level:g}, {steps} + {steps} steps, {seeds} seeds"
+                name = f"{stage}, s = {level:g}, {steps} + {steps} steps, {seeds} seeds"
                 yield name, judged_by(_mean_of(restorer, steps, seeds), params)
 
 
@@ -77,7 +81,7 @@ def _average(pictures: list[Pixels]) -> Pixels:
 
 
 def print_table(found: dict[str, Judged]) -> None:
-    """Means over tasks; then, of each condition at the default level, estimate and output by task."""
+    """Means over tasks; then, of each noise stage at the default level, estimate and output by task."""
     title = "means over tasks and held-out pictures"
     table = Table(box=None, title=title, title_justify="left")
     for heading in ("noise stage", "PSNR (dB)", "SSIM", "feature distance"):
@@ -93,12 +97,12 @@ def print_table(found: dict[str, Judged]) -> None:
     )
     for heading in ("noise stage", *first):
         by_task.add_column(heading)
-    for condition in CONDITIONS:
-        name = f"{condition}, s = {DEFAULT:g}, 1 + 1 steps, 1 seeds"
+    for stage in NOISE_STAGES:
+        name = f"{stage}, s = {DEFAULT:g}, 1 + 1 steps, 1 seeds"
         if chosen := found.get(name):
             of = [(task, key) for task in chosen for key in ("psnr", "features")]
             values = iter([_mean(chosen, PARTS[1:], key, [task]) for task, key in of])
-            by_task.add_row(condition, *(f"{a}, {b}" for a, b in zip(values, values, strict=True)))
+            by_task.add_row(stage, *(f"{a}, {b}" for a, b in zip(values, values, strict=True)))
     Console(width=170).print(by_task)
 
 
