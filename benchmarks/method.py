@@ -2,9 +2,9 @@
 
 `python -m benchmarks.method` trains and judges every variant and prints the table;
 `python -m benchmarks.method NAME...` only those; `--table` prints what was measured before.
-`--images N` is the budget of each stage, params.yaml's by default; `--seeds N` trains everything N times.
-Results: benchmarks/results/method/<label>/<name>.json. Judged in process on the held-out pictures. The
-tables of docs/method.md are of a folder that benchmarks.unseen made.
+`--images N` is the budget of each stage, by default what params.yaml says, and more from random weights;
+`--seeds N` trains everything N times. Results: benchmarks/results/method/<label>/<name>.json. Judged in
+process on the held-out pictures. The tables of docs/method.md are of a folder that benchmarks.unseen made.
 """
 
 import argparse
@@ -53,10 +53,16 @@ PARTS = ("input", "estimate", "output")
 Judged = dict[str, dict[str, dict[str, list[float]]]]
 """By task, part and metric, a value for each held-out picture."""
 FEWER = f"pairs={FEW}"
-SCRATCH = "train.residual.start=scratch"
-BOTH_SCRATCH = [SCRATCH, "train.noise.start=scratch"]
+# Random weights need more images and a higher rate than the base, by whatever method.
+SCRATCH = [
+    "train.residual.start=scratch",
+    "train.residual.images=16000",
+    "train.residual.learning_rate=0.0003",
+    "train.noise.images=16000",
+]
+BOTH_SCRATCH = [*SCRATCH, "train.noise.start=scratch"]
 # A baseline trains one network, on the images of both stages.
-REGRESSION, COUPLED = (["method=regression", SCRATCH], ["method=coupled", SCRATCH])
+REGRESSION, COUPLED = (["method=regression", *SCRATCH], ["method=coupled", *SCRATCH])
 VARIANTS: dict[str, list[str]] = {
     "drdd": [],
     "drdd, few pairs": [FEWER],
@@ -89,7 +95,7 @@ def main() -> None:
     sizes = sizes if given.images else []
     folder = RESULTS / given.label
     for name in [] if given.table else given.names or VARIANTS:
-        chosen = [*sizes, *VARIANTS[name]]
+        chosen = [*VARIANTS[name], *sizes]
         runs = [measure([*chosen, f"seed={seed}"]) for seed in range(given.seeds)]
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name.replace(', ', '-').replace(' ', '')}.json"

@@ -35,7 +35,7 @@ BEFORE = "before.json"  # in WORK: the PSNR of the base before
 
 
 def train_base(images: int, scratch: bool) -> None:
-    """images: crops that the residual stage sees; the noise stage sees a third of it.
+    """images: crops that the residual stage sees; the noise stage sees an eighth of it.
 
     Raises UserError if an unfinished run was begun with others.
     """
@@ -74,7 +74,7 @@ def _begin(root: Path, work: Path, asked: Mapping[str, Any]) -> None:
     content["seed"] = runs
     content["publish"]["registry"] = "registry"  # a folder: the local stack is not needed
     gpus = {"gpus": 1.0} if torch.cuda.is_available() else {}
-    for stage, share in (("noise", 3), ("residual", 1)):
+    for stage, share in (("noise", 8), ("residual", 1)):
         images = asked["images"] // share
         every = max(1, images // 10)
         content["train"][stage] |= {
