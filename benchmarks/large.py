@@ -1,8 +1,7 @@
 """Memory and time of restoring a large photograph: 4000 x 3000 beside 1024 x 768.
 
 `python -m benchmarks.large` restores each in a process of its own, whose peak of resident memory counts
-from the start of Python, and prints a table. Networks of the default size with random weights, unless
---model names a model folder: neither depends on the weights.
+from the start of Python, and prints a table. With the base, unless --model names a model folder.
 Results: benchmarks/results/large.json.
 """
 
@@ -12,7 +11,6 @@ import platform
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,16 +21,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from drdd.checkpoints.folder import save_model
+from drdd.base.shipped import base_folder
 from drdd.inference.engine import Restorer
-from drdd.methods.method import Sampling
-from drdd.nets.compact import CompactConfig
-from drdd.nets.families import build
 from drdd.sources.entry import package_file
 
 RESULTS = Path("benchmarks/results/large.json")
 SIZES = ((1024, 768), (4000, 3000))
-SAMPLING = Sampling("drdd", 1000, 1e-4, 0.02, True, 0.15, 2, 2, 0.0, "none", "paper")
 
 
 def main() -> None:
@@ -41,12 +35,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
     given = parser.parse_args()
+    model = given.model or base_folder()
     if given.one:
-        sys.stdout.write(json.dumps(measured(given.model, given.threads, *given.one)))
+        sys.stdout.write(json.dumps(measured(model, given.threads, *given.one)))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        model = given.model or random_model(Path(folder))
-        rows = [in_a_process(model, given.threads, *size) for size in SIZES]
+    rows = [in_a_process(model, given.threads, *size) for size in SIZES]
     machine = {"cpu": platform.processor() or platform.machine(), "threads": given.threads}
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
@@ -63,14 +56,6 @@ def main() -> None:
             f"{row['cpu_s'] / megapixels:.1f} s",
         )
     Console().print(table)
-
-
-def random_model(folder: Path) -> Path:
-    configs = {"residual": CompactConfig(6).for_restoring(), "noise": CompactConfig(3)}
-    torch.manual_seed(0)
-    weights = {part: build(config).state_dict() for part, config in configs.items()}
-    save_model(folder, weights, configs, SAMPLING, [])
-    return folder
 
 
 def in_a_process(model: Path, threads: int, width: int, height: int) -> dict[str, Any]:
