@@ -97,14 +97,19 @@ def _default(registry: str | None) -> str:
 def _model(model: str, registry: str | None) -> tuple[Path, str]:
     """The model's folder, and a name by which other machines find the same version too."""
     from drdd.registry.location import cached, default_registry, folder_of
+    from drdd.registry.manifest import is_alias
 
     if model == BASE:
         return folder_of(model), BASE
-    if (Path(model) / "config.json").is_file() or "@" in model or "/versions/" in model:
+    if (Path(model) / "config.json").is_file() or not is_alias(model):
         folder = folder_of(model)
     else:
         registry = registry or default_registry()
-        folder = cached(model, registry)
+        try:
+            folder = cached(model, registry)
+        except UserError as error:
+            sought = f"{model!r} is neither base nor a model folder, and was sought in {registry}"
+            raise UserError(f"{sought}: {error.sentence}", error.remedy) from None
     published = registry and "://" in registry
     return folder, f"{registry}/versions/{folder.name}" if published else str(folder.absolute())
 

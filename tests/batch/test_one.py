@@ -35,3 +35,22 @@ def test_one_picture_becomes_the_file_that_is_named(photo: Path, name: str) -> N
     with Image.open(name) as written:
         assert written.size == (32, 24)
         assert np.asarray(written.convert("RGB")).std() > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("bse", "'bse' is neither base nor a model folder, and was sought in published: "),
+        ("./model", "./model is no model: neither base, nor a model folder"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named(photo: Path, model: str, said: str) -> None:
+    with pytest.raises(UserError) as raised:
+        restore([str(photo)], "out.png", model=model, registry="published")
+    assert str(raised.value).startswith(said)
+
+
+def test_a_picture_that_is_not_there_is_named(photo: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        restore(["phto.png"], "out.png", model="base")
+    assert str(raised.value) == f"{photo.parent / 'phto.png'} does not exist"
