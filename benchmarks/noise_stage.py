@@ -4,8 +4,8 @@
 prepared data of this folder, of the input, of the residual stage's own estimate and of the output;
 `--images N` is the budget of each training, params.yaml's by default; `--table` prints what was measured
 before. Results: benchmarks/results/noise_stage.json. The residual stage begins from what params.yaml says
-(the base, by default) at every noise level. The noise stage begins from random weights, and from the base
-where that knows its condition. One training serves all step counts: it sees the times of 4 + 4 steps.
+(the base, by default) at every noise level. So does the noise stage if the base knows its condition, else
+from random weights. One training serves all step counts: it sees the times of 4 + 4 steps.
 """
 
 import argparse
@@ -25,15 +25,16 @@ from drdd.params import load
 from drdd.pictures.pixels import Pixels
 
 RESULTS = Path("benchmarks/results/noise_stage.json")
-NOISE_STAGES = {  # condition and start
+LEVELS = (0.05, 0.1, 0.15, 0.3, 1.0)
+DEFAULT = 0.1  # the level at which steps and seeds are compared
+CONDITION_AND_START = {
+    "estimate": ("estimate", "base"),
     "none, scratch": ("none", "scratch"),
     "estimate, scratch": ("estimate", "scratch"),
-    "estimate": ("estimate", "base"),
 }
-LEVELS = (0.05, 0.1, 0.15, 0.3, 1.0)
+CASES = [*product(("estimate", "none, scratch"), LEVELS), ("estimate, scratch", DEFAULT)]
 STEPS = (1, 2, 3, 4)
 SEEDS = (1, 4, 8)
-DEFAULT = 0.1  # the level at which steps and seeds are compared
 MOST = "diffusion.residual_steps=4", "diffusion.noise_steps=4"
 METRICS = {"psnr": 2, "ssim": 3, "features": 3}
 
@@ -54,7 +55,8 @@ def main() -> None:
 def measurements(images: int | None) -> Iterator[tuple[str, Judged]]:
     """Of each level and condition with one step and one seed; of steps and seeds at DEFAULT."""
     sizes = [f"train.{stage}.images={images}" for stage in ("noise", "residual") if images]
-    for (stage, (condition, start)), level in product(NOISE_STAGES.items(), LEVELS):
+    for stage, level in CASES:
+        condition, start = CONDITION_AND_START[stage]
         noise = [f"train.noise.conditioning={condition}", f"train.noise.start={start}"]
         params = load(overrides=[*sizes, *MOST, *noise, f"diffusion.noise_level={level}"])
         restorer = restorer_of(params, {"noise": 1.0, "residual": 1.0})
@@ -97,7 +99,7 @@ def print_table(found: dict[str, Judged]) -> None:
     )
     for heading in ("noise stage", *first):
         by_task.add_column(heading)
-    for stage in NOISE_STAGES:
+    for stage in CONDITION_AND_START:
         name = f"{stage}, s = {DEFAULT:g}, 1 + 1 steps, 1 seeds"
         if chosen := found.get(name):
             of = [(task, key) for task in chosen for key in ("psnr", "features")]
