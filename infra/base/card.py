@@ -28,7 +28,9 @@ project begins from them, unless its params say otherwise. `make base` goes on f
 
 {quality}
 
-The reference is what a person would use without training (docs/evaluation.md).
+The reference is what a person would use without training (docs/evaluation.md). The base is not told what
+is wrong with a picture, and may take one fault for another, so look at what it makes. Its mean PSNR is
+below that of the input on {below_input}; below that of the reference on {below_reference}.
 
 ## Training
 
@@ -82,6 +84,8 @@ def _card(params: Mapping[str, Any], metrics: Mapping[str, Any], runs: int, star
     licences = Counter(one.licence for one in photographs)
     return TEXT.format(
         quality="\n".join(_quality(metrics)),
+        below_input=_below("input", metrics),
+        below_reference=_below("reference", metrics),
         runs=runs,
         start="the base before it" if start == "base" else "random weights",
         seed=params["seed"],
@@ -100,6 +104,16 @@ def _card(params: Mapping[str, Any], metrics: Mapping[str, Any], runs: int, star
 def _quality(metrics: Mapping[str, Any]) -> list[str]:
     heads = ["task", "input, dB", "reference, dB", "base, dB", "reference's SSIM", "base's SSIM"]
     return _table(heads, [_row(task, entry) for task, entry in sorted(metrics["tasks"].items())])
+
+
+def _below(part: str, metrics: Mapping[str, Any]) -> str:
+    """The tasks on which the base's mean PSNR is lower than that of `part`."""
+    tasks = [
+        task
+        for task, entry in sorted(metrics["tasks"].items())
+        if entry.get(part) and entry["output"]["psnr_rgb"] < entry[part]["psnr_rgb"]
+    ]
+    return ", ".join(tasks) or "no task"
 
 
 def _row(task: str, entry: Mapping[str, Any]) -> list[str]:

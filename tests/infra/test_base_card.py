@@ -72,3 +72,16 @@ def test_the_card_has_figures_budget_and_licences(work: Path, tmp_path: Path) ->
         assert f"| {licence} |" in card
     assert json.loads((base / "figures.json").read_text()) == {"psnr": {"noise": 29.5}, "runs": 2}
     assert (base / "residual.csv").read_bytes() == b"images,loss\n16,0.5\n"
+
+
+def test_the_card_says_where_it_does_not_help(work: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    metrics = work / "results/metrics.json"
+    good = json.loads(metrics.read_text())["tasks"]["noise"]
+    worse = good | {"output": {"psnr_rgb": 19.0, "ssim_rgb": 0.4}}
+    alone = {part: worse[part] for part in ("input", "output")}
+    write_json(metrics, {"tasks": {"noise": good, "holes": alone, "blur": worse}})
+    write_card(base, work, runs=2, start="base")
+    words = " ".join((base / "README.md").read_text().split())
+    assert "below that of the input on blur, holes; below that of the reference on blur." in words
