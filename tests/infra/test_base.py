@@ -83,7 +83,7 @@ def test_the_first_run_begins_from_random_weights(root: Path, recorded: _Recorde
     assert recorded.calls == ["git clone", "fetch", "dvc repro", "pack"]
     assert recorded.cards == [(1, "scratch")]
     params = validate(_params(root))
-    assert (params.seed, params.train.noise.images, params.train.residual.images) == (0, 3000, 9000)
+    assert (params.seed, params.train.noise.images, params.train.residual.images) == (0, 1125, 9000)
     assert params.train.noise.start == params.train.residual.start == "scratch"
     assert len(params.tasks) > 15
 
