@@ -134,10 +134,12 @@ def parts(restorer: Restorer, degraded: Pixels, options: Options) -> dict[str, P
     return {"estimate": states.get("estimate", restored.output), "output": restored.output}
 
 
-def judged_by(restore: Callable[[Pixels], dict[str, Pixels]], params: Params) -> Judged:
-    """What `restore` makes of every held-out pair, and the input as it is, judged."""
+def judged_by(
+    restore: Callable[[Pixels], dict[str, Pixels]], params: Params, every: int = 1
+) -> Judged:
+    """What `restore` makes of the held-out pairs, each or every second, and the input as it is, judged."""
     tasks: Judged = {}
-    held = paired(params.tasks, HOLDOUT)
+    held = {task: pairs[::every] for task, pairs in paired(params.tasks, HOLDOUT).items()}
     library = Library(whereabouts(held))
     for task, pairs in held.items():
         rows = []
