@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonpath
+from os.path import commonpath, normpath
 from pathlib import Path, PurePosixPath
 
 from drdd.errors import UserError
@@ -92,7 +92,8 @@ def is_picture(source: str) -> bool:
 
 
 def _absolute(name: str) -> str:
-    return name.rstrip("/") if "://" in name else str(Path(name).absolute())
+    """Without "..", which would make an output's name climb out of the folder of outputs."""
+    return name.rstrip("/") if "://" in name else normpath(Path(name).absolute())
 
 
 def _refuse_doubles(files: Sequence[PlannedFile]) -> None:

@@ -118,20 +118,23 @@ def read_model(folder: Path) -> Saved:
     try:
         config = json.loads((folder / CONFIG).read_text())
         tensors = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{folder} is no model folder: {Path(error.filename).name} is missing"
-        ) from None
+    except FileNotFoundError:
+        missing = next(name for name in (CONFIG, WEIGHTS) if not (folder / name).exists())
+        raise UserError(f"{folder} is no model folder: {missing} is missing") from None
     except (json.JSONDecodeError, SafetensorError) as error:
         raise UserError(f"{folder}: damaged model file ({error}); pull or train it again") from None
-    if config.get("format") != FORMAT:
-        raise UserError(f"{folder}: format {config.get('format')!r}, this version reads {FORMAT!r}")
-    return Saved(
-        weights={part: under(f"{part}.", tensors) for part in config["networks"]},
-        networks={part: network_config(**fields) for part, fields in config["networks"].items()},
-        sampling=Sampling(**config["sampling"]),
-        tasks=tuple(config["tasks"]),
-    )
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else config
+        raise UserError(f"{folder}: format {found!r}, this version reads {FORMAT!r}")
+    try:
+        networks = {part: network_config(**fields) for part, fields in config["networks"].items()}
+        sampling, tasks = Sampling(**config["sampling"]), tuple(config["tasks"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder}: damaged {CONFIG} ({type(error).__name__}: {error}); pull or train it again"
+        ) from None
+    weights = {part: under(f"{part}.", tensors) for part in networks}
+    return Saved(weights, networks, sampling, tasks)
 
 
 def load_model(folder: Path) -> Model:

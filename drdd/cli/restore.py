@@ -80,18 +80,20 @@ def restore(
 
 def _default(registry: str | None) -> str:
     """The champion. Or the base where none is published: no registry is named, or it has no champion."""
-    from drdd.registry.location import default_registry, is_project, is_published
+    from drdd.registry.location import default_registry, is_published
 
-    if registry:
-        return CHAMPION
-    if (is_project(Path()) or os.environ.get("DRDD_REGISTRY")) and is_published(
-        CHAMPION, default_registry()
-    ):
+    if registry or (_has_registry() and is_published(CHAMPION, default_registry())):
         return CHAMPION
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         "no model is published yet: the base that ships with drdd is used"
     )
     return BASE
+
+
+def _has_registry() -> bool:
+    from drdd.registry.location import is_project
+
+    return is_project(Path()) or bool(os.environ.get("DRDD_REGISTRY"))
 
 
 def _model(model: str, registry: str | None) -> tuple[Path, str]:
@@ -101,15 +103,16 @@ def _model(model: str, registry: str | None) -> tuple[Path, str]:
 
     if model == BASE:
         return folder_of(model), BASE
-    if (Path(model) / "config.json").is_file() or not is_alias(model):
+    sought = is_alias(model) and (registry or _has_registry())
+    if (Path(model) / "config.json").is_file() or not sought:
         folder = folder_of(model)
     else:
         registry = registry or default_registry()
         try:
             folder = cached(model, registry)
         except UserError as error:
-            sought = f"{model!r} is neither base nor a model folder, and was sought in {registry}"
-            raise UserError(f"{sought}: {error.sentence}", error.remedy) from None
+            where = f"{model!r} is neither base nor a model folder, and was sought in {registry}"
+            raise UserError(f"{where}: {error.sentence}", error.remedy) from None
     published = registry and "://" in registry
     return folder, f"{registry}/versions/{folder.name}" if published else str(folder.absolute())
 

@@ -116,10 +116,11 @@ def _resolved(start: str, job: Job) -> tuple[str, str]:
 
 
 def _before_the_first(why: str, job: Job) -> tuple[str, str]:
-    """The base if it fits, else random weights."""
+    """The base if it fits, else random weights. Raises UserError if the base is missing or damaged."""
+    base = _local(BASE, job.stage)
+    assert base is not None
     try:
-        networks = networks_of(job.params, job.stage)
-        read_start(base_folder(), job.stage, networks, method_of(job.params))
+        read_start(base, job.stage, networks_of(job.params, job.stage), method_of(job.params))
     except UserError as error:
         return (
             SCRATCH,

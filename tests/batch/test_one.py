@@ -50,6 +50,11 @@ def test_a_model_that_is_not_there_is_named(photo: Path, model: str, said: str) 
     assert str(raised.value).startswith(said)
 
 
+def test_outside_a_project_a_model_that_is_not_there_needs_no_params(photo: Path) -> None:
+    with pytest.raises(UserError, match="bse is no model: neither base, nor a model folder"):
+        restore([str(photo)], "out.png", model="bse")
+
+
 def test_a_picture_that_is_not_there_is_named(photo: Path) -> None:
     with pytest.raises(UserError) as raised:
         restore(["phto.png"], "out.png", model="base")

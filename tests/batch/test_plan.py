@@ -63,6 +63,14 @@ def test_files_folders_and_patterns(
     assert _outputs([str(tree / name) for name in inputs]) == expected
 
 
+def test_no_output_is_outside_the_output_folder(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree / "in/deep")
+    outputs = {file.output for file in plan(["c.webp", "../a.png", "./er/../e.png"], "out", ".png")}
+    assert outputs == {"deep/c.png", "a.png", "deep/e.png"}
+
+
 def test_what_lies_in_the_output_is_no_input(tree: Path) -> None:
     assert _outputs(["in"], "in/deep") == {"in/a.png": "a.png", "in/b.jpg": "b.png"}
     with pytest.raises(UserError, match="no picture to restore"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from drdd.checkpoints.folder import CONFIG, WEIGHTS, load_model, save_model
+from drdd.checkpoints.folder import CONFIG, FORMAT, WEIGHTS, load_model, save_model
 from drdd.diffusion.keyed import keyed_generator, keyed_noise
 from drdd.errors import UserError
 from drdd.nets.compact import CompactConfig
@@ -81,6 +81,32 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path)
     (tmp_path / CONFIG).write_text(json.dumps({"format": "other"}))
     with pytest.raises(UserError, match="format 'other'"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", r"format \[\], this version reads"),
+        ('{"format": "FORMAT"}', r"damaged config\.json \(KeyError: 'networks'\)"),
+        ('{"format": "FORMAT", "networks": {"noise": {}}}', r"damaged config\.json"),
+        ('{"format": "FORMAT", "networks": [1]}', r"damaged config\.json"),
+        ('{"format": "FORMAT", "networks": {}, "sampling": {"s": 1}}', r"damaged config\.json"),
+    ],
+)
+def test_a_config_that_is_something_else_is_refused(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    _save(tmp_path)
+    (tmp_path / CONFIG).write_text(content.replace("FORMAT", FORMAT))
+    with pytest.raises(UserError, match=said):
+        load_model(tmp_path)
+
+
+def test_weights_that_are_missing_are_named(tmp_path: Path) -> None:
+    _save(tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(UserError, match=r"is no model folder: model\.safetensors is missing"):
         load_model(tmp_path)
 
 

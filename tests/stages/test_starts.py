@@ -240,11 +240,13 @@ def test_or_random_weights_if_the_base_does_not_fit(
     assert find_start(wider, KEPT).origin == "scratch"
 
 
-def test_or_if_there_is_no_base(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_that_is_not_there_is_no_reason_for_random_weights(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ship_none(workspace, monkeypatch)
-    found = find_start(_cold("noise", _params()), KEPT)
-    assert found.origin == "scratch"
-    assert "does not fit (the base that ships with drdd is missing" in found.said
+    with pytest.raises(UserError, match="the base that ships with drdd is missing"):
+        find_start(_cold("noise", _params()), KEPT)
+    assert not KEPT.exists()
 
 
 def test_scratch_asks_no_registry(workspace: Path) -> None:
