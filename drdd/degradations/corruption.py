@@ -17,8 +17,8 @@ CAST, CONTRAST, BLUR, NOISE = 0.25, 0.2, 1.5, 0.1
 def corrupt(target: Tensor, rng: torch.Generator) -> Tensor:
     """A corrupted copy of `target`, (3, H, W) in [-1, 1]; values may slightly exceed the range.
 
-    A strength is 0 with probability 1/2, else drawn uniformly up to its largest value: CAST of a smooth
-    field per channel, CONTRAST of a gain or loss, BLUR the sigma in pixels of a Gaussian, NOISE the sigma of
+    Each strength is 0 with probability 1/2, else uniform up to its largest value: CAST of a smooth field
+    per channel, CONTRAST of a gain or loss, BLUR the sigma in pixels of a Gaussian, NOISE the sigma of
     added noise, half of it blurred.
     """
     drawn = 2 * torch.rand(5, generator=rng) - 1
