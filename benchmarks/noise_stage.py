@@ -27,12 +27,8 @@ from drdd.pictures.pixels import Pixels
 RESULTS = Path("benchmarks/results/noise_stage.json")
 LEVELS = (0.05, 0.1, 0.15, 0.3, 1.0)
 DEFAULT = 0.1  # the level at which steps and seeds are compared
-CONDITION_AND_START = {
-    "estimate": ("estimate", "base"),
-    "none, scratch": ("none", "scratch"),
-    "estimate, scratch": ("estimate", "scratch"),
-}
-CASES = [*product(("estimate", "none, scratch"), LEVELS), ("estimate, scratch", DEFAULT)]
+CONDITION_AND_START = {"estimate": ("estimate", "base"), "none, scratch": ("none", "scratch")}
+CASES = list(product(CONDITION_AND_START, LEVELS))
 AT_DEFAULT = [(1, 1), (2, 1), (3, 1), (4, 1), (1, 4), (1, 8)]  # steps of each stage, seeds
 ELSEWHERE = AT_DEFAULT[:1]
 EVERY = 2  # every second held-out picture is judged: 14 of 28
@@ -106,7 +102,7 @@ def _average(pictures: list[Pixels]) -> Pixels:
 
 
 def print_table(found: dict[str, Judged]) -> None:
-    """Means over tasks; then, of each noise stage at the default level, estimate and output by task."""
+    """Means over tasks; then, of each noise stage and level with one step and seed, the means by task."""
     title = "means over tasks and held-out pictures"
     table = Table(box=None, title=title, title_justify="left")
     for heading in ("noise stage", "PSNR (dB)", "SSIM", "feature distance"):
@@ -122,12 +118,12 @@ def print_table(found: dict[str, Judged]) -> None:
     )
     for heading in ("noise stage", *first):
         by_task.add_column(heading)
-    for stage in CONDITION_AND_START:
-        name = f"{stage}, s = {DEFAULT:g}, 1 + 1 steps, 1 seed"
-        if chosen := found.get(name):
+    for stage, level in CASES:
+        name = f"{stage}, s = {level:g}"
+        if chosen := found.get(f"{name}, {_named(ELSEWHERE[0])}"):
             of = [(task, key) for task in chosen for key in ("psnr", "features")]
             values = iter([_mean(chosen, PARTS[1:], key, [task]) for task, key in of])
-            by_task.add_row(stage, *(f"{a}, {b}" for a, b in zip(values, values, strict=True)))
+            by_task.add_row(name, *(f"{a}, {b}" for a, b in zip(values, values, strict=True)))
     Console(width=170).print(by_task)
 
 
