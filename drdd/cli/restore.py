@@ -50,7 +50,10 @@ def restore(
     ] = None,
     noise_level: Annotated[
         float | None,
-        typer.Option(help="Level of the fixed noise, above 0, at most 1; default: the model's."),
+        typer.Option(
+            help="Level of the fixed noise, above 0, at most 1; default: that of the model's training. "
+            "Another leaves noise in the picture."
+        ),
     ] = None,
     format: Annotated[
         Literal["png", "jpg", "webp"], typer.Option(help="Format of many outputs.")
