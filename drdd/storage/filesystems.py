@@ -71,7 +71,8 @@ def explained(uri: str) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError) as error:
         if "://" in uri and "bucket does not exist" in str(error):
             raise UserError(f"{where}: its bucket does not exist; make it first") from error
-        raise UserError(f"{where} does not exist") from error
+        missing = isinstance(error, FileNotFoundError)
+        raise UserError(f"{where} does not exist" + ("" if missing else f" ({error})")) from error
     except (OSError, BotoCoreError, ClientError) as error:
         if (
             isinstance(error, OSError) and error.errno in FULL

@@ -53,6 +53,7 @@ def test_it_is_trained_saved_and_served(toy: None, content: Content, tmp_path: P
     content["method"] = "toy"
     network = {"family": "compact", "channels": [8, 16]}
     tiny = {"images": 80, "batch": 4, "crop": 16, "network": network, "start": "scratch"}
+    tiny["learning_rate"] = 0.001
     content["train"]["residual"] |= tiny
     content["train"]["noise"] |= {"images": 80, "batch": 4}
     params = validate(content)
