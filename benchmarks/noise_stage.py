@@ -26,11 +26,11 @@ from drdd.pictures.pixels import Pixels
 
 RESULTS = Path("benchmarks/results/noise_stage.json")
 LEVELS = (0.05, 0.1, 0.15, 0.3, 1.0)
-DEFAULT = 0.1  # the level at which steps and seeds are compared
+DETAILED = 0.1  # the level at which steps and seeds are compared
 CONDITION_AND_START = {"estimate": ("estimate", "base"), "none, scratch": ("none", "scratch")}
 CASES = list(product(CONDITION_AND_START, LEVELS))
-AT_DEFAULT = [(1, 1), (2, 1), (3, 1), (4, 1), (1, 4), (1, 8)]  # steps of each stage, seeds
-ELSEWHERE = AT_DEFAULT[:1]
+ALL_WAYS = [(1, 1), (2, 1), (3, 1), (4, 1), (1, 4), (1, 8)]  # steps of each stage, seeds
+ONE_WAY = ALL_WAYS[:1]
 EVERY = 2  # every second held-out picture is judged: 14 of 28
 MOST = "diffusion.residual_steps=4", "diffusion.noise_steps=4"
 METRICS = {"psnr": 2, "ssim": 3, "features": 3}
@@ -50,14 +50,14 @@ def main() -> None:
 
 
 def measurements(images: int | None) -> Iterator[tuple[str, Judged]]:
-    """Of each level and condition with one step and one seed; of steps and seeds at DEFAULT."""
+    """Of each level and condition with one step and one seed; of steps and seeds at DETAILED."""
     sizes = [f"train.{stage}.images={images}" for stage in ("noise", "residual") if images]
     for stage, level in CASES:
         condition, start = CONDITION_AND_START[stage]
         noise = [f"train.noise.conditioning={condition}", f"train.noise.start={start}"]
         params = load(overrides=[*sizes, *MOST, *noise, f"diffusion.noise_level={level}"])
         restorer = restorer_of(params, {"noise": 1.0, "residual": 1.0})
-        ways = AT_DEFAULT if level == DEFAULT else ELSEWHERE
+        ways = ALL_WAYS if level == DETAILED else ONE_WAY
         judged = judged_by(_in_ways(restorer, ways), params, EVERY)
         for way in ways:
             yield f"{stage}, s = {level:g}, {_named(way)}", _of_way(judged, _named(way))
@@ -120,7 +120,7 @@ def print_table(found: dict[str, Judged]) -> None:
         by_task.add_column(heading)
     for stage, level in CASES:
         name = f"{stage}, s = {level:g}"
-        if chosen := found.get(f"{name}, {_named(ELSEWHERE[0])}"):
+        if chosen := found.get(f"{name}, {_named(ONE_WAY[0])}"):
             of = [(task, key) for task in chosen for key in ("psnr", "features")]
             values = iter([_mean(chosen, PARTS[1:], key, [task]) for task, key in of])
             by_task.add_row(name, *(f"{a}, {b}" for a, b in zip(values, values, strict=True)))

@@ -87,7 +87,8 @@ def restore_cached(repo: Repo, stage: Stage, key: str) -> bool:
     if not folder.exists():
         return False
     found = [path for path in folder.iterdir() if not path.name.startswith(".")]  # whole ones
-    stage.save_deps()
+    for out in stage.outs:
+        out.clear()  # else DVC looks for the outputs in dvc.lock, which may be of other inputs, or lost
     try:
         outs = [out for path in found for out in yaml.safe_load(path.read_text())["outs"]]
         _drop_damaged(repo, (out["md5"] for out in outs))

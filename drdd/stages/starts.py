@@ -84,19 +84,23 @@ def _local(start: str, stage: str) -> Path | None:
     if start == SCRATCH:
         return None
     if start == BASE:
-        try:
-            return base_folder()
-        except UserError as error:
-            raise UserError(
-                f"train.{stage}.start = {start!r}: {error.sentence}",
-                f"{error.remedy}, or set train.{stage}.start: {SCRATCH}",
-            ) from None
+        return _base(stage)
     if not Path(start).exists():
         raise UserError(
             f"train.{stage}.start = {start!r}: does not exist",
             f"name a file or folder below {PRETRAINED}/, {BASE}, {SCRATCH} or a published model",
         )
     return Path(start).absolute()
+
+
+def _base(stage: str) -> Path:
+    try:
+        return base_folder()
+    except UserError as error:
+        raise UserError(
+            f"train.{stage}.start = {BASE!r}: {error.sentence}",
+            f"{error.remedy}, or set train.{stage}.start: {SCRATCH}",
+        ) from None
 
 
 def _resolved(start: str, job: Job) -> tuple[str, str]:
@@ -117,8 +121,7 @@ def _resolved(start: str, job: Job) -> tuple[str, str]:
 
 def _before_the_first(why: str, job: Job) -> tuple[str, str]:
     """The base if it fits, else random weights. Raises UserError if the base is missing or damaged."""
-    base = _local(BASE, job.stage)
-    assert base is not None
+    base = _base(job.stage)
     try:
         read_start(base, job.stage, networks_of(job.params, job.stage), method_of(job.params))
     except UserError as error:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from drdd.errors import Failure
 from drdd.progress import Status, read_status
@@ -90,6 +91,35 @@ def test_another_workspace_restores_it(project: Path, shared: bool) -> None:
     assert said(other) == []
     assert (other / "b/1").read_text() == "x"
     assert _made(other, "beside") == RAN  # from inputs that were fetched
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "lost"])
+def test_a_lock_of_other_inputs_hides_nothing_that_was_made(project: Path, lost: bool) -> None:
+    """As after a change of a gate, when dvc.lock is the committed one, of an older code."""
+    _made(project, "first")
+    lock = (project / "dvc.lock").read_bytes()
+    older = _objects(project / ".dvc/cache") + _objects(project.parent / "remote")
+    (project / "in").write_text("y")
+    assert _made(project, "first") == RAN
+    (project / "dvc.lock").write_bytes(lock)
+    (project / "a").unlink()
+    for path in older if lost else ():
+        path.unlink()
+    assert _made(project, "first") == RESTORED
+    assert (project / "a").read_text() == "y"
+    assert said(project) == ["first", "first"]
+
+
+def test_a_lock_whose_outputs_are_lost_hides_nothing_that_was_made(project: Path) -> None:
+    """As in a clone whose dvc.lock another machine wrote, with outputs of other bytes."""
+    _made(project, "first")
+    lock, made = project / "dvc.lock", (project / "dvc.lock").read_text()
+    found = yaml.safe_load(made)["stages"]["first"]["outs"][0]["md5"]
+    lock.write_text(made.replace(found, found[::-1]))
+    (project / "a").unlink()
+    assert _made(project, "first") == RESTORED
+    assert (project / "a").read_text() == "x"
+    assert said(project) == ["first"]
 
 
 def test_only_what_the_remote_has_not_is_pushed(project: Path) -> None:
