@@ -17,7 +17,7 @@ from dvc.stage import Stage
 from dvc.stage.cache import RunCacheNotFoundError
 
 from drdd.errors import TransientError
-from drdd.files import atomic_path
+from drdd.files import atomic_path, write_bytes
 from flows.dvc_internals import run_cache_key
 
 AWAY = "`drdd doctor` shows which service does not answer; then start the run again"
@@ -122,9 +122,7 @@ def _drop_damaged(repo: Repo, objects: Iterable[str]) -> None:
 def mark_unpushed(repo: Repo, stage: Stage) -> None:
     """Note that outputs in dvc.lock are not in the remote, until `push` has sent them."""
     if _remote(repo) is not None:
-        mark = _mark(repo, stage)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+        write_bytes(_mark(repo, stage), b"")
 
 
 def is_unpushed(repo: Repo, stage: Stage) -> bool:

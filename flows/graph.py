@@ -11,7 +11,7 @@ from dvc.repo import Repo, lock_repo
 from dvc.stage import Stage as DvcStage
 
 from drdd.errors import UserError
-from drdd.files import write_bytes
+from drdd.files import flush, write_bytes
 from drdd.params.errors import nearest
 from flows.dvc_internals import open_repo
 
@@ -76,12 +76,14 @@ def locked(repo: Repo) -> Iterator[None]:
 def dump(stage: DvcStage, root: Path) -> None:
     """Write the stage's entry of dvc.lock. The caller holds DVC's lock.
 
-    DVC writes the file in place, so a killed process leaves it incomplete. Its copy then remains, and the
-    next process that holds the lock restores it.
+    DVC writes the file in place and does not flush it, so a killed process or a power loss leaves it
+    incomplete. Its copy then remains, and the next process that holds the lock restores it.
     """
     lock, copy = root / LOCK, root / COPY
     write_bytes(copy, lock.read_bytes() if lock.exists() else b"")
     stage.dump(update_pipeline=False)
+    flush(lock)
+    flush(lock.parent)
     copy.unlink()
 
 

@@ -18,12 +18,14 @@ from dvc.config import Config, merge
 from dvc.repo import Repo
 
 from drdd.errors import TransientError, UserError
+from drdd.files import flush_tree, make_folder, write_bytes
 from drdd.params import FILE, PRETRAINED, Params, load, overridden
 from flows import experiments
 from flows.git import git, worktree_tree
 
 RUNS = Path(".drdd/runs")
 SHARED = (Path(".drdd/checkpoints"), Path(".drdd/tensorboard"))
+MADE = Path(".drdd/made")  # in a workspace that is complete and on disk
 DONE = Path(".drdd/done")  # in the workspace of a completed run
 KEEP = 5
 PATIENCE_S = 600.0
@@ -54,7 +56,7 @@ def workspace(
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f"{run}.lock").open("w") as held:
         _lock(held, path)
-        if not (path / ".drdd").exists():
+        if not (path / MADE).exists():
             with _one_at_a_time(root):
                 _make(root, path, rev, overrides, presets)
         # Its entries are of processes that have ended; other processes may have their numbers now.
@@ -108,6 +110,8 @@ def _make(
             (root / shared).mkdir(parents=True, exist_ok=True)
             (path / shared).parent.mkdir(parents=True, exist_ok=True)
             (path / shared).symlink_to(root / shared)
+        flush_tree(path)
+        write_bytes(path / MADE, b"")
     except BaseException:
         _remove(root, path)
         raise
@@ -151,7 +155,7 @@ def _link_sources(root: Path, path: Path, params: Params) -> None:
     """
     registry = params.publish.registry
     if "://" not in registry:
-        (root / registry).mkdir(parents=True, exist_ok=True)
+        make_folder(root / registry)
     # In order of path, so that a folder is linked before its content.
     weights = {str(f.relative_to(root)) for f in (root / PRETRAINED).rglob("*") if f.is_file()}
     for named in sorted(sources_of(params) | {registry} | weights, key=Path):

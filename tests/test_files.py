@@ -3,9 +3,11 @@
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
+from drdd import files
 from drdd.files import atomic_folder, atomic_path, write_bytes, write_json
 from tests.conftest import ROOT
 
@@ -90,6 +92,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     dies = f"""
 import os
 from pathlib import Path
+from drdd import files
 from drdd.files import atomic_folder
 with atomic_folder(Path({str(tmp_path)!r}) / "folder") as temporary:
     (temporary / "half").write_text("half")
@@ -103,3 +106,50 @@ with atomic_folder(Path({str(tmp_path)!r}) / "folder") as temporary:
         assert at_work.is_dir()
     assert _contents(tmp_path / "folder") == {"b": "b"}
     assert {path.name for path in tmp_path.iterdir()} == {"folder", "neighbour"}
+
+
+def test_what_a_living_process_writes_is_not_cleared_away(tmp_path: Path) -> None:
+    """Also of the same folder: the last to end wins."""
+    lives = f"""
+from pathlib import Path
+from drdd.files import atomic_folder
+with atomic_folder(Path({str(tmp_path)!r}) / "folder") as temporary:
+    (temporary / "a").write_text("a")
+    print(flush=True)
+    input()
+    (temporary / "b").write_text("b")
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", lives], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline()
+    _fill(tmp_path / "folder", "mine")
+    assert _contents(tmp_path / "folder") == {"mine": "mine"}
+    other.communicate(b"\n")
+    assert other.returncode == 0
+    assert _contents(tmp_path) == {"folder/a": "a", "folder/b": "b"}
+
+
+def test_a_reader_misses_no_folder_that_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    if not files._exchanged(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("the file system of the temporary folder cannot exchange two names")
+    _fill(tmp_path / "folder", "a")
+    over, looks, missed = Event(), 0, 0
+
+    def read() -> None:
+        nonlocal looks, missed
+        while not over.is_set():
+            looks += 1
+            missed += not (tmp_path / "folder").exists()
+
+    reader = Thread(target=read)
+    reader.start()
+    for _ in range(300):
+        _fill(tmp_path / "folder", "a", "b")
+    over.set()
+    reader.join()
+    assert looks
+    assert missed == 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drdd.errors import UserError
-from drdd.files import write_json
+from drdd.files import flush, flush_tree, make_folder, write_json
 from drdd.registry.manifest import MANIFEST, Version, file_of, parse, to_dict
 
 
@@ -38,7 +38,7 @@ def pull(version: Version, destination: Path, download: Callable[[str, Path], No
         _refuse_other(destination, version)
         return
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(destination.parent)
         with tempfile.TemporaryDirectory(prefix=".pull-", dir=destination.parent) as scratch:
             folder = Path(scratch) / version.id
             for name in version.files:
@@ -62,8 +62,10 @@ def _refuse_other(folder: Path, version: Version) -> None:
 
 def _move(folder: Path, destination: Path, version: Version) -> None:
     """Move to an empty or missing destination. If another pull was first, check its result."""
+    flush_tree(folder)
     try:
         folder.rename(destination)
+        flush(destination.parent)
     except OSError:
         if not _occupied(destination):
             raise

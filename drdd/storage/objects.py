@@ -21,7 +21,7 @@ from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 
 from drdd.errors import UserError
-from drdd.files import atomic_path, write_bytes
+from drdd.files import atomic_path, delete, make_folder, write_bytes
 from drdd.storage.filesystems import FULL, explained, open_filesystem
 
 CHUNK = 4 * 1024**2
@@ -170,10 +170,12 @@ class Store:
         """Delete an object, if it exists. Empty folders are removed, since S3 has no empty prefixes."""
         path = self._path(name)
         with explained(self.uri), suppress(FileNotFoundError):
-            self._fs.rm_file(path, **self._patience())
-            if self._local:
-                with suppress(OSError):
-                    Path(path).parent.rmdir()
+            if not self._local:
+                self._fs.rm_file(path, **self._patience())
+                return
+            delete(Path(path))  # for good: what follows may rely on it, as cleaning does
+            with suppress(OSError):
+                Path(path).parent.rmdir()
 
     async def _get_object(self, name: str) -> tuple[bytes, str]:
         """Read an object and its tag, with a check for truncated answers, which s3fs does not detect."""
@@ -257,7 +259,7 @@ def _write(path: Path, content: bytes | Path) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Lock `path` for one writer on this machine, or on all machines if the file system supports it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
