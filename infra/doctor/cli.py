@@ -30,6 +30,7 @@ CHECKS: dict[str, Check] = {
     "prefect": services.prefect,
     "work pool": services.work_pool,
     "ray": services.ray,
+    "service": services.service,
 }
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
 out = Console(highlight=False)

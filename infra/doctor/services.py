@@ -21,6 +21,9 @@ from drdd.params import Params
 from drdd.registry.location import default_registry
 from infra.doctor.finding import ANSWER_S, NotOk, Site, note, problem, said, warning
 from infra.doctor.places import bucket, endpoint, writable
+from infra.local.serving import now, served
+from infra.local.settings import LOOPBACK
+from infra.local.supervisor import Supervisor
 
 POOL = "drdd"
 UP = "drdd up"
@@ -218,3 +221,23 @@ def _requests(params: Params) -> Iterator[tuple[str, str, float]]:
         yield f"train.{name}.workers x threads", "CPU", least * stage.threads
         yield f"train.{name}.workers x gpus", "GPU", least * stage.gpus
     yield "serve.replicas x gpus", "GPU", params.serve.replicas * params.serve.gpus
+
+
+def service(site: Site) -> str | None:
+    """Whether the champion is served, by the stack or elsewhere; None where neither is there."""
+    if elsewhere := site.environment.get("DRDD_SERVICE"):
+        if (versions := served(elsewhere)) is None:
+            raise problem(f"{elsewhere} is not ready", "see its log, and DRDD_SERVICE")
+        return f"{elsewhere} serves {versions}"
+    if (state := site.stack) is None:
+        return None
+    address = f"http://{LOOPBACK}:{state.ports.serve}"
+    found = now(site.root, address)
+    if found.state == "idle":
+        raise note(f"{found.said}, so {address} serves nothing", "drdd run, or drdd models promote")
+    if found.state == "failed":
+        log = Supervisor(site.root).log("service")
+        raise problem(f"{address} does not start: {found.said}", f"see the end of {log}")
+    if found.state == "starting":
+        raise warning(f"{address} is not ready yet", f"wait, then {UP}; `drdd status` shows it")
+    return f"{address} serves {found.said}"

@@ -1,20 +1,29 @@
 """`drdd up | down | status | env`, by the entry points of pyproject.toml."""
 
+import json
 import shlex
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from infra.local.settings import Ports, environment
 from infra.local.stack import StackStatus, status, up
 from infra.local.stack import down as stop
 
 out = Console(highlight=False)
-STATE_STYLES = {"running": "green", "starting": "yellow", "stopped": "dim", "failed": "red"}
+STATE_STYLES = {
+    "running": "green",
+    "starting": "yellow",
+    "idle": "dim",
+    "stopped": "dim",
+    "failed": "red",
+}
 
 S3Port = Annotated[int | None, typer.Option("--s3-port", help="Port of the S3 server [8333]")]
 PrefectPort = Annotated[
@@ -24,6 +33,7 @@ RayPort = Annotated[int | None, typer.Option("--ray-port", help="Port of the Ray
 DashboardPort = Annotated[
     int | None, typer.Option("--dashboard-port", help="Port of Ray's dashboard [8265]")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ServePort = Annotated[int | None, typer.Option("--serve-port", help="Port of the service [8000]")]
 
 
@@ -34,7 +44,9 @@ def start(
     serve_port: ServePort = None,
     dashboard_port: DashboardPort = None,
 ) -> None:
-    """Start the local stack: S3, Prefect, Ray and a worker for the flows, all on loopback.
+    """Start the local stack: S3, Prefect, Ray, a worker for the flows and the service, all on loopback.
+
+    The service serves the champion as soon as one is published.
 
     DRDD_S3_PORT, DRDD_PREFECT_PORT and so on set the ports, too.
     """
@@ -58,11 +70,19 @@ def finish() -> None:
     out.print("the stack is down" if stop(Path()) else "the stack was not up")
 
 
-def show() -> None:
-    """Show the state of the stack's services; exit code 1 unless all are running."""
+def show(as_json: Json = False) -> None:
+    """Show the state of the stack's services; exit code 1 unless all are running.
+
+    The service is idle, and no error, while nothing is published.
+    """
     result = status(Path())
-    out.print(_table(result))
-    out.print(f" logs: {result.services[0].log.parent.relative_to(Path.cwd())}", soft_wrap=True)
+    logs = result.services[0].log.parent.relative_to(Path.cwd())
+    if as_json:
+        services = [asdict(one) | {"log": str(logs / one.log.name)} for one in result.services]
+        typer.echo(json.dumps({"running": result.running, "services": services}, indent=2))
+    else:
+        out.print(_table(result))
+        out.print(f" logs: {logs}", soft_wrap=True)
     if not result.running:
         raise typer.Exit(1)
 
@@ -75,7 +95,7 @@ def export() -> None:
 
 def _table(result: StackStatus) -> Table:
     table = Table(box=None)
-    for heading in ("service", "state", "address", "pid", "up", "memory"):
+    for heading in ("service", "state", "address", "pid", "up", "memory", ""):
         table.add_column(heading)
     for service in result.services:
         table.add_row(
@@ -85,6 +105,7 @@ def _table(result: StackStatus) -> Table:
             str(service.pid or ""),
             _duration(service.uptime_s),
             f"{service.memory / 2**20:.0f} MB" if service.memory else "",
+            Text(service.said),
         )
     return table
 

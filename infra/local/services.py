@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from drdd.files import write_bytes, write_json
+from infra.local.serving import Serving, now
 from infra.local.settings import (
     BUCKET,
     LOOPBACK,
@@ -28,7 +29,8 @@ OBJECT_STORE_BYTES = 500 * 1024**2
 class Service:
     """command: argument list; healthy: asks the running service, False while it is not ready.
 
-    needs: services that must be healthy before this one is started.
+    needs: services that must be healthy before this one is started; serving: of the service that restores,
+    what it does, since it may also wait for a first version.
     """
 
     name: str
@@ -37,12 +39,13 @@ class Service:
     folder: Path
     healthy: Callable[[], bool]
     needs: tuple[str, ...] = ()
+    serving: Callable[[], Serving] | None = None
 
 
 def services(root: Path, state: StackState) -> dict[str, Service]:
     """By name, in the order in which they are started."""
-    listed = [_s3(root, state), _prefect(root, state), _ray(root, state), _worker(root, state)]
-    return {service.name: service for service in listed}
+    made = (_s3, _prefect, _ray, _worker, _service)
+    return {service.name: service for service in (make(root, state) for make in made)}
 
 
 def _executable(name: str) -> str:
@@ -156,4 +159,22 @@ def _worker(root: Path, state: StackState) -> Service:
         root.resolve(),
         healthy,
         needs=("s3", "prefect", "ray"),
+    )
+
+
+def _service(root: Path, state: StackState) -> Service:
+    """The process that keeps the champion served; healthy once it is known how that went."""
+    address = f"http://{LOOPBACK}:{state.ports.serve}"
+
+    def serving() -> Serving:
+        return now(root, address)
+
+    return Service(
+        "service",
+        [sys.executable, "-m", "infra.local.serving", address],
+        address,
+        root.resolve(),
+        lambda: serving().state != "starting",
+        needs=("s3", "ray"),
+        serving=serving,
     )

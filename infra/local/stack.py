@@ -15,6 +15,7 @@ from drdd.errors import UserError
 from drdd.files import write_bytes
 from infra.local.remote import lend, take_back
 from infra.local.services import Service, services, write_s3_files
+from infra.local.serving import Serving, forget
 from infra.local.settings import (
     GRPC_OFFSET,
     Ports,
@@ -30,7 +31,7 @@ from infra.local.settings import (
 )
 from infra.local.supervisor import Supervisor
 
-COMPONENTS = ("s3", "prefect", "ray", "worker")
+COMPONENTS = ("s3", "prefect", "ray", "worker", "service")
 PATIENCE_S = 180.0
 POLL_S = 0.2
 Report = Callable[[str], None]
@@ -38,7 +39,10 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """state: running, starting, stopped or failed; memory of the whole process tree, bytes."""
+    """state: running, starting, idle, stopped or failed; memory of the whole process tree, bytes.
+
+    said: of the service that restores, its versions, or why it serves none.
+    """
 
     name: str
     state: str
@@ -47,6 +51,7 @@ class ServiceStatus:
     uptime_s: float | None
     memory: int | None
     log: Path
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class StackStatus:
 
     @property
     def running(self) -> bool:
-        return all(service.state == "running" for service in self.services)
+        return all(service.state in ("running", "idle") for service in self.services)
 
 
 def up(
@@ -125,15 +130,17 @@ def status(root: Path, components: Sequence[str] = COMPONENTS) -> StackStatus:
             word = "failed" if failed else "stopped"
             rows.append(ServiceStatus(name, word, address, None, None, None, supervisor.log(name)))
             continue
+        now = _now(known[name])
         rows.append(
             ServiceStatus(
                 name,
-                "running" if _healthy(known[name]) else "starting",
+                now.state,
                 address,
                 process.pid,
                 time.time() - process.since,
                 _memory(process.pid),
                 supervisor.log(name),
+                now.said,
             )
         )
     return StackStatus(tuple(rows))
@@ -166,6 +173,7 @@ def _ports_of_a_passing_s3() -> Ports:
 def _begin(root: Path, supervisor: Supervisor, ports: Ports, components: Sequence[str]) -> None:
     """New state and a supervisord that runs nothing yet, after the remains of a crash are gone."""
     supervisor.shut_down()
+    forget(root)
     # Ray makes a folder of logs at each start; the last one's have had their day.
     shutil.rmtree(ray_folder(root), ignore_errors=True)
     _refuse_taken(ports, components)
@@ -208,16 +216,26 @@ def _start(
             elif _healthy(service):
                 healthy.add(service.name)
                 if service.name in stopped:
-                    took = time.monotonic() - began
-                    report(f"{service.name} is up at {service.address} ({took:.0f} s)")
+                    report(_came_up(service, time.monotonic() - began))
         waiting = sorted(names - healthy - to_start)
         _refuse_failed(supervisor, waiting)
         if time.monotonic() - began > PATIENCE_S:
+            if waiting == ["service"]:  # a large model, or a slow store
+                report("service: not ready yet; `drdd status` shows when it is")
+                return
             raise UserError(
                 f"{', '.join(waiting)} did not come up in {PATIENCE_S:.0f} s; "
                 + "; ".join(f"see {supervisor.log(name)}" for name in waiting)
             )
         time.sleep(POLL_S)
+
+
+def _came_up(service: Service, took_s: float) -> str:
+    now = _now(service)
+    if now.state in ("idle", "failed"):
+        return f"{service.name}: {'does not start: ' * (now.state == 'failed')}{now.said}"
+    said = f", {now.said}" if now.said else ""
+    return f"{service.name} is up at {service.address} ({took_s:.0f} s){said}"
 
 
 def _refuse_failed(supervisor: Supervisor, names: Sequence[str]) -> None:
@@ -235,6 +253,12 @@ def _healthy(service: Service) -> bool:
         return service.healthy()
     except httpx.TransportError:
         return False
+
+
+def _now(service: Service) -> Serving:
+    if service.serving is not None:
+        return service.serving()
+    return Serving("running" if _healthy(service) else "starting")
 
 
 def _memory(pid: int) -> int | None:

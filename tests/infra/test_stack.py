@@ -206,7 +206,7 @@ def test_a_service_that_cannot_start_shows_the_end_of_its_log(
 def test_status_is_an_exit_code(workspace: Path) -> None:
     result = CliRunner().invoke(app, ["status"])
     assert result.exit_code == 1
-    assert result.output.count("stopped") == 4
+    assert result.output.count("stopped") == 5
     with pytest.raises(UserError, match="no stack was ever started"):
         environment(workspace)
 
@@ -225,7 +225,7 @@ def test_everything_comes_up_and_goes_down(root: Path) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes((ROOT / name).read_bytes())
     result = stack.up(root, _ports())
-    assert [service.state for service in result.services] == ["running"] * 4
+    assert [service.state for service in result.services] == [*["running"] * 4, "idle"]
     assert not stack.up(root).changed
     shown = subprocess.run(
         [str(Path(sys.executable).parent / "prefect"), "deployment", "ls"],
