@@ -5,6 +5,7 @@ its progress, Ray job, messages and outcome.
 """
 
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from drdd.files import write_json
 
 FOLDER = Path(".drdd/progress")
 LINE_EVERY_S = 10.0
+WRITE_EVERY_S = 0.5  # a stage may report every pair; those who watch look about once a second
 KEPT_SENTENCES = 20
 
 
@@ -56,11 +58,15 @@ class Reporter:
         self._status = Status(stage, "running", began=psutil.Process().create_time())
         self._console = Console(stderr=True)
         self._bar: _Bar | None = None
+        self._lock = threading.Lock()
+        self._later: threading.Timer | None = None  # a write that is due
         self._began: tuple[float, int] | None = None
         self._last_line = 0.0
+        self._written = 0.0
         self._write()
 
     def update(self, done: int, total: int, unit: str, note: str = "") -> None:
+        """Note how far the work is. It is on disk within WRITE_EVERY_S, the end of the work at once."""
         now = time.monotonic()
         if self._began is None:
             self._began = (now, done)
@@ -69,7 +75,7 @@ class Reporter:
         self._status = replace(
             self._status, done=done, total=total, unit=unit, note=note, eta_s=eta
         )
-        self._write()
+        self._write_soon(at_once=done == total)
         self._show(now)
 
     def say(self, sentence: str) -> None:
@@ -95,8 +101,23 @@ class Reporter:
 
     def _write(self) -> None:
         """Write the status file. A full disk does not stop the work."""
-        with suppress(OSError):
-            write_status(self._status, self._root)
+        with self._lock:
+            if self._later is not None:
+                self._later.cancel()
+                self._later = None
+            with suppress(OSError):
+                write_status(self._status, self._root)
+            self._written = time.monotonic()
+
+    def _write_soon(self, at_once: bool) -> None:
+        """Write if the last time is long enough ago, else when it will be, whatever comes until then."""
+        wait = self._written + WRITE_EVERY_S - time.monotonic()
+        if at_once or wait <= 0:
+            self._write()
+        elif self._later is None:
+            self._later = threading.Timer(wait, self._write)
+            self._later.daemon = True
+            self._later.start()
 
     def _show(self, now: float) -> None:
         status = self._status
@@ -151,8 +172,12 @@ def read_status(stage: str, root: Path = Path()) -> Status | None:
 
 
 def write_status(status: Status, root: Path = Path()) -> None:
-    """Write the status with the present time. Raises OSError, such as on a full disk."""
-    write_json(_path(status.stage, root), asdict(replace(status, updated=time.time())))
+    """Write the status with the present time. Raises OSError, such as on a full disk.
+
+    It is not flushed: after a power loss the stage runs again, and reports anew.
+    """
+    content = asdict(replace(status, updated=time.time()))
+    write_json(_path(status.stage, root), content, durable=False)
 
 
 def clear_status(stage: str, root: Path = Path()) -> None:

@@ -1,12 +1,16 @@
 """Progress is on disk for whoever watches, and ends as the stage ended."""
 
+import os
 import re
+import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from drdd.errors import TransientError, UserError
 from drdd.progress import (
+    WRITE_EVERY_S,
     Status,
     clear_status,
     describe,
@@ -16,13 +20,19 @@ from drdd.progress import (
 )
 
 
+def _written(stage: str, done: int) -> Status:
+    """The status once it has come so far: it is written soon, even if no other update follows."""
+    while (status := read_status(stage)) is None or status.done < done:
+        time.sleep(0.01)
+    return status
+
+
 def test_a_stage_is_seen_running_and_done(workspace: Path) -> None:
     assert read_status("train_noise") is None
     with reporting("train_noise") as reporter:
         reporter.update(0, 100, "images")
         reporter.update(40, 100, "images", "loss 0.5")
-        status = read_status("train_noise")
-        assert status is not None
+        status = _written("train_noise", 40)
         assert (status.state, status.done, status.total) == ("running", 40, 100)
         assert status.eta_s is not None
     final = read_status("train_noise")
@@ -78,8 +88,7 @@ def test_a_resumed_run_estimates_from_where_it_began(workspace: Path) -> None:
     with reporting("train_noise") as reporter:
         reporter.update(900, 1000, "images")
         reporter.update(910, 1000, "images")
-        status = read_status("train_noise")
-        assert status is not None
+        status = _written("train_noise", 910)
         assert status.eta_s is not None
         # 10 images in almost no time: the estimate is for 90 more, not for 910 already done.
         assert status.eta_s < 60
@@ -113,3 +122,22 @@ def test_a_damaged_status_file_is_none(workspace: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text('{"stage": "x"')
     assert read_status("x") is None
+
+
+def test_many_updates_cost_few_writes_and_no_flush(workspace: Path) -> None:
+    """A stage reports each of its pairs, and a flush for each would take longer than the pair."""
+    (workspace / ".drdd/progress").mkdir(parents=True)
+    with (
+        mock.patch("os.fsync", wraps=os.fsync) as flushes,
+        mock.patch.object(Path, "replace", autospec=True, side_effect=Path.replace) as writes,
+    ):
+        began = time.monotonic()
+        with reporting("prepare@rain") as reporter:
+            for done in range(1, 5001):
+                reporter.update(done, 5000, "pairs")
+            status = read_status("prepare@rain")
+            assert status is not None
+            assert status.done == 5000
+        took = time.monotonic() - began
+    assert flushes.call_count == 0
+    assert 2 <= writes.call_count <= 5 + took / WRITE_EVERY_S
