@@ -1,7 +1,7 @@
 """The whole of params.yaml."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -61,6 +61,9 @@ class Serve(Section):
         default=None,
         min_length=1,
         description="a file with a key a line, outside of git; requests must carry one. Open without",
+    )
+    keyless: list[Literal["metrics", "docs"]] = Field(
+        default=[], description="what needs no key although api_keys is set"
     )
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from ray.serve.schema import ApplicationStatus
 from drdd.errors import TransientError, UserError
 from drdd.params import Serve
 from drdd.registry.registry import Registry
-from drdd.serving.proxy import SETTING
+from drdd.serving.proxy import environment
 from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.replica import Report, Setup, deployment, keys_of, models_of
 
@@ -50,7 +50,7 @@ def start_serve() -> None:
             ),
             proxy_location=ProxyLocation.HeadOnly,
             # The controller starts the proxy, which inherits its environment.
-            controller_options=ControllerOptions(runtime_env={"env_vars": SETTING}),
+            controller_options=ControllerOptions(runtime_env={"env_vars": environment()}),
         )
     else:
         serve.start(proxy_location=ProxyLocation.Disabled)

@@ -15,8 +15,8 @@ from prometheus_client.metrics_core import Metric
 
 from drdd.errors import UserError
 from drdd.serving import page
-from drdd.serving.keys import guard
-from drdd.serving.memory import DECODING, bytes_a_pixel, memory_budget
+from drdd.serving.keys import KeyedPages, Keys
+from drdd.serving.memory import DECODING, Slots, bytes_a_pixel, memory_budget
 from drdd.serving.problems import ProblemError, documented, explain_all
 from drdd.serving.reading import MIB, pixels_of, read_body, size_of
 from drdd.serving.responses import response_of
@@ -24,6 +24,7 @@ from drdd.serving.schema import (
     BINARY,
     LimitsOut,
     ModelsOut,
+    ReadyOut,
     RestoredOut,
     RestoreQuery,
     ServedOut,
@@ -35,6 +36,7 @@ from drdd.serving.service import Answer, BusyError, Service, UnknownModelError
 from drdd.serving.telemetry import MEDIA_TYPE, Telemetry, text
 
 Families = Mapping[str, Sequence[Metric]]
+SCRAPES = 8  # of /metrics at a time, each of which asks all replicas
 GONE = 499  # the client has disconnected; the status that proxies use for it
 REFUSALS = {
     401: "no valid API key",
@@ -49,12 +51,18 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class ApiLimits:
-    """timeout_s: of a request, without receiving its body; api_keys: () if none is required."""
+    """timeout_s: of a request, without receiving its body; api_keys: () if none is required.
+
+    keyless: of `metrics` and `docs`, what needs no key although there are some; at_once: requests to
+    restore, waiting or not.
+    """
 
     max_megabytes: float
     max_pixels: int
     timeout_s: float
     api_keys: tuple[str, ...] = ()
+    keyless: tuple[str, ...] = ()
+    at_once: int = 1000
 
 
 def make_api(
@@ -75,10 +83,16 @@ def make_api(
         description="Image restoration by decoupled residual denoising diffusion (arXiv 2606.01048).",
         redirect_slashes=False,  # the redirect would lead to any host in the client's Host header
     )
-    explain_all(api)
     telemetry = telemetry or Telemetry(service)
-    allowed = [Depends(guard(limits.api_keys))] if limits.api_keys else []
-    budget = memory_budget(int(limits.max_megabytes * MIB), limits.max_pixels)
+    allowed = []
+    if limits.api_keys:
+        keys = Keys(limits.api_keys)
+        allowed = [Depends(keys.guard())]
+        if "docs" not in limits.keyless:
+            api.add_middleware(KeyedPages, keys, _docs(api))
+    explain_all(api)  # outermost, for it gives requests their ids
+    max_bytes = int(limits.max_megabytes * MIB)
+    budget, slots = memory_budget(max_bytes, limits.max_pixels), Slots(limits.at_once)
 
     @api.post(
         "/v1/restore",
@@ -102,7 +116,7 @@ def make_api(
         begin, answer, status = time.monotonic(), None, 500
         with telemetry.in_flight.track_inprogress():
             try:
-                with budget.reservation() as memory, _in_words():
+                with _in_words(), slots.taken(), budget.reservation() as memory:
                     body = await read_body(
                         request, limits.max_megabytes, limits.timeout_s, memory.reserve
                     )
@@ -157,21 +171,36 @@ def make_api(
         return StatusOut(status="alive")
 
     @api.get("/v1/ready", tags=["state"], responses=documented({503: "no model is loaded"}))
-    async def ready() -> StatusOut:
+    async def ready() -> ReadyOut:
         """A model is loaded, so that requests will be answered."""
         if (why := service.ready()) is not None:
             raise ProblemError(503, why, {"Retry-After": "5"})
-        return StatusOut(status="ready")
+        return ReadyOut(status="ready", max_bytes=max_bytes)
 
-    @api.get("/metrics", tags=["state"], response_class=Response, responses={
-        200: {"description": "Prometheus's text format", "content": {"text/plain": {}}}
-    })  # fmt: skip
+    scrapes = Slots(SCRAPES)
+
+    @api.get(
+        "/metrics",
+        tags=["state"],
+        dependencies=[] if "metrics" in limits.keyless else allowed,
+        response_class=Response,
+        responses={
+            200: {"description": "Prometheus's text format", "content": {"text/plain": {}}},
+            **documented({status: REFUSALS[status] for status in (401, 503)}),
+        },
+    )
     async def metrics() -> Response:
-        families = await collect() if collect else {"": telemetry.families()}
+        with _in_words(), scrapes.taken():
+            families = await collect() if collect else {"": telemetry.families()}
         return Response(text(families), headers={"Content-Type": MEDIA_TYPE})
 
     api.include_router(page.router(samples))
     return api
+
+
+def _docs(api: FastAPI) -> set[str]:
+    """The paths of the API's document and its pages, without the scripts that these use."""
+    return {"/docs", "/redoc", str(api.swagger_ui_oauth2_redirect_url), str(api.openapi_url)}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A memory budget for requests, so that many or huge ones do not exhaust the memory of the process.
+"""Bounds of requests: their number, and the memory of their bodies and pictures.
 
 A body of 90 bytes may hold a picture of 50 million pixels, so neither the number of requests nor the size
 of their bodies bounds the memory.
@@ -45,6 +45,24 @@ class MemoryBudget:
         if after > before and self._used - before + after > self._total:
             raise BusyError(RETRY_AFTER_S)
         self._used += after - before
+
+
+class Slots:
+    """most: requests that may be under way together. Use it in one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken = most, 0
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """A slot for the length of the block. Raises BusyError when there is none."""
+        if self._taken >= self._most:
+            raise BusyError(RETRY_AFTER_S)
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
 
 class Reservation:

@@ -123,6 +123,14 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     return _answer(request.state.id, 422, detail, errors=wrong)
 
 
+async def refuse(error: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request with a problem, for middleware that stands before the API."""
+    headers = dict(error.headers)
+    if (request_id := scope.get("state", {}).get("id")) is None:
+        headers[REQUEST_ID] = request_id = secrets.token_hex(8)
+    await _answer(request_id, error.status, error.detail, headers)(scope, receive, send)
+
+
 def _answer(
     request_id: str,
     status: int,

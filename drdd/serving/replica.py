@@ -110,7 +110,12 @@ class Replica:
         settings, source = self._setup.settings, self._setup.source
         root = source.root if isinstance(source, FromRegistry) else source.path
         limits = ApiLimits(
-            settings.max_megabytes, settings.max_pixels, settings.timeout_s, keys_of(settings, root)
+            max_megabytes=settings.max_megabytes,
+            max_pixels=settings.max_pixels,
+            timeout_s=settings.timeout_s,
+            at_once=_slots(settings) // 2,
+            api_keys=keys_of(settings, root),
+            keyless=tuple(settings.keyless),
         )
         folder = self._models.find(None)[0].folder / SAMPLES
         samples = {path.name: path for path in sorted(folder.glob("*.jpg"))}
@@ -168,7 +173,7 @@ def deployment(settings: Serve) -> serve.Deployment:
     The batcher counts and refuses requests, because it knows how long they take. Serve's own limits are too
     high to be reached first.
     """
-    most = 4 * (settings.max_waiting + settings.max_batch) + 64
+    most = _slots(settings)
     replicas: dict[str, Any] = {"num_replicas": settings.replicas}
     if settings.max_replicas is not None and settings.max_replicas > settings.replicas:
         autoscaling = {
@@ -192,3 +197,8 @@ def deployment(settings: Serve) -> serve.Deployment:
     )
     made: serve.Deployment = decorate(serve.ingress()(Replica))
     return made
+
+
+def _slots(settings: Serve) -> int:
+    """Requests of any kind that a replica has at a time. Those to restore get half of them (ApiLimits)."""
+    return 4 * (settings.max_waiting + settings.max_batch) + 64

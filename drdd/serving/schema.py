@@ -135,6 +135,10 @@ class StatusOut(BaseModel):
     status: str
 
 
+class ReadyOut(StatusOut):
+    max_bytes: int = Field(description="of the largest body that is accepted")
+
+
 def request_body() -> dict[str, Any]:
     """The OpenAPI description of the body of POST /v1/restore."""
     form = {"type": "object", "required": ["image"], "properties": {"image": BINARY["schema"]}}

@@ -5,14 +5,17 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from drdd.inference.engine import Options, Restoration, Restorer
 from drdd.pictures.pixels import Pixels
+from drdd.serving.connections import BoundedProtocol
 from drdd.serving.http import ApiLimits
+from drdd.serving.proxy import layers
 from drdd.serving.service import Answer, ServedModel, UnknownModelError
 from infra.local.settings import free_port
 
@@ -62,10 +65,12 @@ class FakeService:
 
 
 @contextmanager
-def running(api: FastAPI) -> Iterator[str]:
+def running(app: ASGIApp, **settings: Any) -> Iterator[str]:
     """On a real server on loopback; its address."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(api, "127.0.0.1", port, log_level="critical"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, "127.0.0.1", port, log_level="critical", **settings)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -75,3 +80,12 @@ def running(api: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(30)
+
+
+@contextmanager
+def proxied(app: ASGIApp) -> Iterator[str]:
+    """`app` behind the connections and the middleware of Serve's proxy; the address."""
+    for layer in layers():
+        app = layer.cls(app, *layer.args, **layer.kwargs)
+    with running(app, http=BoundedProtocol, lifespan="off") as address:
+        yield address

@@ -32,10 +32,12 @@ def chromium() -> str:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
+def browser(*arguments: str) -> Iterator[Browser]:
     """Headless, for as long as the block runs. Chromium's own sandbox cannot be had as root."""
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        running = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", *arguments]
+        )
         try:
             yield running
         finally:

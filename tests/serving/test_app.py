@@ -25,6 +25,7 @@ from drdd.pictures.files import png
 from drdd.registry.registry import Registry
 from infra.local.settings import free_port
 from tests.inference.test_engine import make_model
+from tests.serving.raw import clients, status
 
 pytestmark = pytest.mark.slow
 PICTURE = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
@@ -274,3 +275,26 @@ def test_other_settings_are_taken_over_and_impossible_ones_change_nothing(
         assert shop.deploy(one.model_copy(update={"max_batch": 2})) is True
         load.wait(10)
     assert load.since(0) == {shop.versions["one"]}
+
+
+def test_slow_clients_take_no_slot_and_other_hosts_are_refused(address: str, shop: Shop) -> None:
+    """More of them than a replica has slots."""
+    from drdd.serving.replica import deployment
+
+    version = shop.publish("one", 0)
+    one = SETTINGS.model_copy(update={"replicas": 1})
+    shop.deploy(one)
+    slots = deployment(one)._deployment_config.max_ongoing_requests
+    begin = b"POST /v1/restore HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n."
+    with clients(address, 2 * slots, begin) as slow:
+        for path in ("/v1/health", "/v1/ready", "/metrics"):
+            assert httpx.get(f"{address}{path}", timeout=60).status_code == 200
+        answer = httpx.post(f"{address}/v1/restore", content=png(PICTURE), timeout=60)
+        assert (answer.status_code, answer.headers["X-Model-Version"]) == (200, version)
+        assert {status(client) for client in slow} == {408}
+    for path in ("/", "/-/routes", "/-/healthz", "/v1/models", "/no"):
+        answer = httpx.get(f"{address}{path}", headers={"Host": "evil.example"})
+        assert answer.status_code == 421, path
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+    with clients(address, 2, head) as slow:
+        assert [status(client) for client in slow] == [408, 408]

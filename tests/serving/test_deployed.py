@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from ray import serve
 from ray.serve._private import api
 from ray.serve.config import HTTPOptions
@@ -18,6 +19,8 @@ from drdd.errors import UserError
 from drdd.params import load
 from drdd.registry.registry import Registry
 from drdd.serving.deployed import Arguments, application, setup_of
+from drdd.serving.origins import NAMES
+from drdd.serving.proxy import SETTING
 from drdd.serving.published import FromRegistry
 from infra.local.settings import free_port
 from tests.conftest import ROOT
@@ -74,6 +77,29 @@ def test_serve_is_as_patient_wherever_the_service_is_deployed(place: str) -> Non
     assert re.search(rf'{name}(=|: "){QUIET[name]}\b', (ROOT / "infra" / place).read_text())
 
 
+def _environments() -> list[dict[str, str]]:
+    """What the pods of each group of the RayService have of Serve's proxy."""
+    base = ROOT / "infra/kubernetes/base"
+    cluster = yaml.safe_load((base / "ray-service.yaml").read_text())["spec"]["rayClusterConfig"]
+    settings = yaml.safe_load((base / "kustomization.yaml").read_text())["configMapGenerator"][0]
+    shared = dict(literal.split("=", 1) for literal in settings["literals"])
+    found = []
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        assert {"configMapRef": {"name": settings["name"]}} in container["envFrom"]
+        own = {one["name"]: one["value"] for one in container["env"] if one["name"] in SETTING}
+        found.append({NAMES: shared[NAMES], **own})
+    return found
+
+
+def test_every_proxy_of_kubernetes_has_the_middleware_and_knows_the_services_name() -> None:
+    names = {one[NAMES] for one in _environments()}
+    assert [one.items() >= SETTING.items() for one in _environments()] == [True, True]
+    job = (ROOT / "infra/kubernetes/base/job-template.json").read_text()
+    (address,) = re.findall(r'"DRDD_SERVICE", "value": "http://([^":]+):8000"', job)
+    assert address in names.pop().split(",")
+
+
 @pytest.mark.slow
 def test_replicas_come_once_a_first_version_is_published(
     project: Path, monkeypatch: pytest.MonkeyPatch
@@ -83,6 +109,8 @@ def test_replicas_come_once_a_first_version_is_published(
     registry = Registry.open(str(project / "registry"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("DRDD_REGISTRY", str(project / "registry"))
+    for name, value in _environments()[0].items():
+        monkeypatch.setenv(name, value)
     one: dict[str, Any] = {"name": "drdd", "import_path": "drdd.serving.deployed:application"}
     one |= {"args": {"project": str(project), "overrides": ["serve.threads=1"]}}
     config = ServeDeploySchema.model_validate({"applications": [one]})
@@ -92,6 +120,9 @@ def test_replicas_come_once_a_first_version_is_published(
         client.deploy_apps(config)
         time.sleep(15)
         assert serve.status().applications["drdd"].status == ApplicationStatus.DEPLOYING
+        assert httpx.get(f"http://127.0.0.1:{port}/v1/health", timeout=30).status_code == 200
+        unready = httpx.get(f"http://127.0.0.1:{port}/v1/ready", timeout=30)
+        assert (unready.status_code, unready.json()["title"]) == (503, "Service Unavailable")
         files: dict[str, Path | bytes] = {
             path.name: path for path in make_model(project / "first", 1).iterdir()
         }
@@ -103,3 +134,6 @@ def test_replicas_come_once_a_first_version_is_published(
             time.sleep(0.5)
         models = httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30).json()["models"]
         assert [each["version"] for each in models] == [version.id]
+        for host, status in (("drdd-service-serve-svc:8000", 200), ("evil.example:8000", 421)):
+            answer = httpx.get(f"http://127.0.0.1:{port}/v1/ready", headers={"Host": host})
+            assert answer.status_code == status

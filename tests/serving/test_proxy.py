@@ -10,12 +10,13 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from drdd.serving.proxy import PROBLEM, SETTING, Explained, middlewares
+from drdd.serving.problems import MEDIA_TYPE
+from drdd.serving.proxy import SETTING, Explained, layers, middlewares
 
 ANSWERS = {
     "/dead": PlainTextResponse("Internal Server Error", 500),
     "/full": PlainTextResponse("queue is full", 503),
-    "/own": Response(b"{}", 503, {"Retry-After": "7"}, PROBLEM.decode()),
+    "/own": Response(b"{}", 503, {"Retry-After": "7"}, MEDIA_TYPE),
     "/good": PlainTextResponse("restored"),
     "/absent": PlainTextResponse("no such route", 404),
     "/-/healthz": PlainTextResponse("draining", 503),
@@ -28,7 +29,7 @@ def client() -> TestClient:
         return ANSWERS[request.url.path]
 
     routes = [Route(path, answer) for path in ANSWERS]
-    return TestClient(Starlette(routes=routes, middleware=middlewares()))
+    return TestClient(Starlette(routes=routes, middleware=layers()[::-1]), "http://localhost")
 
 
 @pytest.mark.parametrize("path", ["/dead", "/full"])
@@ -36,7 +37,7 @@ def test_serves_own_failures_may_be_tried_again(client: TestClient, path: str) -
     answer = client.get(path)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
-    assert answer.headers["Content-Type"] == PROBLEM.decode()
+    assert answer.headers["Content-Type"] == MEDIA_TYPE
     assert answer.json()["status"] == 503
 
 

@@ -1,0 +1,308 @@
+"""Who may send requests to the service: programs, its own page, and no page of another origin."""
+
+import base64
+import io
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from drdd.serving.http import ApiLimits, make_api
+from drdd.serving.origins import NAMES
+from tests.corpora import encoded, scene
+from tests.inference.blurring import Fake
+from tests.serving.fakes import LIMITS, FakeService, proxied
+from tests.serving.screenshot import browser
+
+PNG = encoded(Image.fromarray(scene(0, 40, 56)), "PNG")
+KEY = "a long random key"
+PATHS = ("/", "/v1/health", "/v1/ready", "/v1/models", "/metrics", "/docs", "/-/routes", "/no")
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+def url(service: FakeService) -> Iterator[str]:
+    with proxied(make_api(service, LIMITS, {})) as address:
+        yield address
+
+
+# --- the Host
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", ""]
+)
+def test_another_host_is_refused_on_every_path(url: str, host: str) -> None:
+    for path in PATHS:
+        answer = httpx.get(f"{url}{path}", headers={"Host": host})
+        assert answer.status_code == 421, path
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["detail"].endswith(
+            f"add it to {NAMES} in the environment of Serve's proxy"
+        )
+        assert answer.json()["instance"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LocalHost:9", "127.0.0.1:1", "[::1]:8000", "[::1]", "10.1.2.3", "10.1.2.3:80"],
+)
+def test_addresses_and_loopback_are_taken(url: str, host: str) -> None:
+    assert httpx.get(f"{url}/v1/health", headers={"Host": host}).status_code == 200
+
+
+def test_the_setting_names_the_service(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAMES, "restore.example.org, drdd-service-serve-svc")
+    with proxied(make_api(service, LIMITS, {})) as url:
+        for host in (
+            "restore.example.org",
+            "Restore.Example.ORG:8000",
+            "drdd-service-serve-svc:8000",
+        ):
+            assert httpx.get(f"{url}/v1/health", headers={"Host": host}).status_code == 200
+        for host in (
+            "example.org",
+            "a.restore.example.org",
+            "restore.example.org.",
+            "user@localhost",
+        ):
+            assert httpx.get(f"{url}/v1/health", headers={"Host": host}).status_code == 421
+
+
+def test_a_request_has_one_host(url: str) -> None:
+    for hosts in (b"", b"Host: localhost\r\nHost: evil.example\r\n"):
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)) as client:
+            client.sendall(b"GET /v1/health HTTP/1.1\r\n" + hosts + b"Connection: close\r\n\r\n")
+            assert client.makefile("rb").readline().split()[1] == b"400"
+
+
+# --- the origin, as a browser tells it
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},  # another port of this machine
+        {
+            "Sec-Fetch-Site": "cross-site",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Dest": "document",
+        },
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Origin": "http://[", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "http://["},
+    ],
+)
+def test_a_page_of_another_origin_spends_nothing(
+    url: str, service: FakeService, headers: dict[str, str]
+) -> None:
+    for kind in ("", "image/png", "application/x-www-form-urlencoded"):
+        answer = httpx.post(
+            f"{url}/v1/restore", content=PNG, headers={**headers, "Content-Type": kind}
+        )
+        assert answer.status_code == 403
+        assert "from the service's own page or by a program" in answer.json()["detail"]
+    assert not service.asked
+
+
+def test_programs_and_the_own_page_are_served(url: str) -> None:
+    port = urlsplit(url).port
+    for headers in (
+        {},
+        {"Origin": f"http://127.0.0.1:{port}"},
+        {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+    ):
+        assert httpx.post(f"{url}/v1/restore", content=PNG, headers=headers).status_code == 200
+
+
+def test_a_link_opens_the_page_and_nothing_is_embedded(url: str) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert httpx.get(url, headers={**link, "Sec-Fetch-Dest": "document"}).status_code == 200
+    assert httpx.get(url, headers={**link, "Sec-Fetch-Dest": "iframe"}).status_code == 403
+    picture = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert httpx.get(f"{url}/samples", headers=picture).status_code == 403
+
+
+def test_behind_a_proxy_that_changes_the_host(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAMES, "restore.example.org")
+    with proxied(make_api(service, LIMITS, {})) as url:
+        ours = httpx.post(
+            f"{url}/v1/restore", content=PNG, headers={"Origin": "https://restore.example.org"}
+        )
+    assert ours.status_code == 200
+
+
+def test_headers_that_serve_obeys_are_not_passed_on() -> None:
+    seen: list[set[str]] = []
+
+    async def inner(scope: dict, receive: object, send: object) -> None:
+        seen.append({name.decode() for name, _ in scope["headers"]})
+
+    orders = (
+        *("X-Request-Disconnect-Disabled", "X-Request-Timeout-Seconds", "X-Request-Id"),
+        *("serve_multiplexed_model_id", "X-Session-Id"),
+    )
+    with proxied(inner) as url:  # type: ignore[arg-type]
+        httpx.get(f"{url}/x", headers={**dict.fromkeys(orders, "?1"), "X-API-Key": KEY})
+    assert seen == [{"host", "accept", "x-api-key"}]
+
+
+def test_a_websocket_is_not_opened(url: str) -> None:
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    headers |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Host": "evil.example"}
+    assert httpx.get(f"{url}/", headers=headers).status_code == 421
+
+
+# --- in a real browser
+
+
+@contextmanager
+def page_of_another(html: str) -> Iterator[str]:
+    """A page of someone else's server; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(html.encode())
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """In which rebound.example has just come to mean this machine."""
+    with browser("--host-resolver-rules=MAP rebound.example 127.0.0.1") as running:
+        yield running
+
+
+SIMPLE = """<form method=post enctype=multipart/form-data target=frame>
+<input type=file name=image></form><iframe name=frame></iframe><script>
+async function attack(service, file) {
+  const body = new Blob([Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0))]);
+  await fetch(service + "/v1/restore", { method: "POST", mode: "no-cors", body });
+  const form = document.forms[0], files = new DataTransfer();
+  files.items.add(new File([body], "a.png", { type: "image/png" }));
+  form.elements.image.files = files.files;
+  form.action = service + "/v1/restore";
+  const loaded = new Promise((done) => { document.querySelector("iframe").onload = done; });
+  form.submit();
+  await loaded;
+}</script>"""
+
+
+@pytest.mark.slow
+def test_simple_posts_of_another_page_restore_nothing(chromium: Browser) -> None:
+    """No preflight is asked for either of them, and the browser sends both."""
+    service = Fake()
+    with proxied(service.app({})) as url, page_of_another(SIMPLE) as elsewhere:
+        page = chromium.new_page()
+        page.goto(elsewhere)
+        answers: list[int] = []
+        page.on("response", lambda answer: answers.append(answer.status))
+        page.evaluate("([s, f]) => attack(s, f)", [url, base64.b64encode(PNG).decode()])
+        page.close()
+    assert service.asked == []
+    assert answers == [403, 403]
+
+
+@pytest.mark.slow
+def test_a_name_that_is_rebound_shows_no_page_and_reads_nothing(chromium: Browser) -> None:
+    with proxied(Fake().app({})) as url:
+        page = chromium.new_page()
+        answer = page.goto(f"http://rebound.example:{urlsplit(url).port}/")
+        assert answer is not None
+        read = page.evaluate("fetch('/v1/models').then((answer) => answer.status)")
+        page.close()
+    assert (answer.status, read) == (421, 421)
+
+
+# --- metrics and docs behind the key
+
+CLOSED = ("/metrics", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
+OPEN = ("/", "/static/page.js", "/samples", "/v1/health", "/v1/ready")
+
+
+def _statuses(
+    url: str, headers: dict[str, str], paths: tuple[str, ...] = CLOSED + OPEN
+) -> set[int]:
+    return {httpx.get(f"{url}{path}", headers=headers).status_code for path in paths}
+
+
+def test_metrics_and_docs_need_the_key_and_the_page_does_not(service: FakeService) -> None:
+    with proxied(make_api(service, ApiLimits(1, 300_000, 20, (KEY,)), {})) as url:
+        for headers in ({}, {"X-API-Key": "another"}, {"Authorization": "Basic eDp5"}):
+            assert _statuses(url, headers, CLOSED) == {401}
+            assert _statuses(url, headers, OPEN) == {200}
+        assert _statuses(url, {"X-API-Key": KEY}) == {200}
+        assert _statuses(url, {"Authorization": f"Bearer {KEY}"}) == {200}
+        assert httpx.get(f"{url}/docs", auth=("anyone", KEY)).status_code == 200
+        refused = httpx.get(f"{url}/docs")
+        assert refused.headers["www-authenticate"].startswith("Basic ")
+        assert refused.json()["instance"] == refused.headers["x-request-id"]
+        # The page asks for the key itself: a browser's own dialogue would cover it.
+        assert httpx.get(f"{url}/v1/models").headers["www-authenticate"] == "Bearer"
+
+
+def test_the_option_opens_them(service: FakeService) -> None:
+    for keyless, opened in ((("metrics",), CLOSED[:1]), (("docs",), CLOSED[1:])):
+        with proxied(make_api(service, ApiLimits(1, 300_000, 20, (KEY,), keyless), {})) as url:
+            closed = tuple(path for path in CLOSED if path not in opened)
+            assert _statuses(url, {}, opened) == {200}
+            assert _statuses(url, {}, closed) == {401}
+
+
+@pytest.mark.slow
+def test_a_browser_reads_the_docs_with_the_key_as_password(chromium: Browser) -> None:
+    with proxied(Fake(KEY).app({})) as url:
+        context = chromium.new_context(http_credentials={"username": "me", "password": KEY})
+        page = context.new_page()
+        page.goto(f"{url}/docs")
+        expect(page.get_by_text("/v1/restore").first).to_be_visible()
+        context.close()
+
+
+@pytest.mark.slow
+def test_the_page_works_with_a_key_behind_the_proxy(chromium: Browser) -> None:
+    fake = Fake(KEY)
+    with proxied(fake.app({})) as url:
+        page = chromium.new_page()
+        page.goto(url)
+        field = page.get_by_label("This service wants an API key")
+        field.fill(KEY)
+        field.press("Enter")
+        expect(field).to_be_hidden()
+        picture = io.BytesIO()
+        Image.new("RGB", (20, 20), "teal").save(picture, "PNG")
+        page.locator("#file").set_input_files(
+            {"name": "a.png", "mimeType": "image/png", "buffer": picture.getvalue()}
+        )
+        expect(page.locator("#result-name")).to_have_text("a.png")
+        page.close()
+    assert len(fake.asked) == 1
