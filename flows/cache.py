@@ -16,8 +16,9 @@ from dvc.repo import Repo
 from dvc.stage import Stage
 from dvc.stage.cache import RunCacheNotFoundError
 
-from drdd.errors import TransientError
+from drdd.errors import TransientError, UserError
 from drdd.files import atomic_path, write_bytes
+from drdd.params.yaml_text import load_yaml
 from flows.dvc_internals import run_cache_key
 
 AWAY = "`drdd doctor` shows which service does not answer; then start the run again"
@@ -90,14 +91,14 @@ def restore_cached(repo: Repo, stage: Stage, key: str) -> bool:
     for out in stage.outs:
         out.clear()  # else DVC looks for the outputs in dvc.lock, which may be of other inputs, or lost
     try:
-        outs = [out for path in found for out in yaml.safe_load(path.read_text())["outs"]]
+        outs = [out for path in found for out in load_yaml(path)["outs"]]
         _drop_damaged(repo, (out["md5"] for out in outs))
         used = repo.stage_cache.get_used_objs([(key, path.name) for path in found])
         _drop_damaged(repo, _values(used))
         repo.stage_cache.restore(stage, pull=remote is not None)
     except (RunCacheNotFoundError, CollectCacheError):
         return False
-    except (yaml.YAMLError, KeyError, TypeError):
+    except (UserError, yaml.YAMLError, KeyError, TypeError):
         return False  # a damaged entry, which DVC deletes when the stage runs
     return True
 

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from drdd.degradations.catalogue import SCHEMAS
 from drdd.errors import UserError
 from drdd.files import write_bytes
-from drdd.params.file import FILE, read, validate
+from drdd.params.file import FILE, parsed, read, validate
 from drdd.params.tasks import Task
 
 OVERRIDDEN = ("variants", "pairs", "min_psnr_gain")
@@ -41,7 +41,7 @@ def add_task(name: str, entry: Mapping[str, Any], path: Path | str = FILE) -> st
     text = Path(path).read_bytes().decode()
     lines = _lines(name, intended.tasks[name])
     changed = _appended(text, "tasks", lines, str(path))
-    if validate(_parsed(changed), str(path)) != intended:
+    if validate(_parsed(changed, str(path)), str(path)) != intended:
         raise UserError(
             f"{path}: no safe place for tasks.{name}; write it by hand:\n" + "\n".join(lines)
         )
@@ -145,7 +145,7 @@ def _end(node: yaml.Node, text: str) -> int:
     return text.find("\n", end.index) + 1 or len(text)
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+def _parsed(text: str, origin: str) -> dict[str, Any]:
+    content = OmegaConf.to_container(parsed(text, origin))
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}

@@ -1,13 +1,16 @@
 """Reading params.yaml: OmegaConf reads it, presets and overrides change it, pydantic validates it.
 
-A file is refused with all its errors at once, worded by errors.py.
+A file is refused with all its errors at once, worded by errors.py. `${...}` is refused wherever it is:
+DVC reads the same file and takes it for text, and OmegaConf would put secrets of the environment there.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import OmegaConf
+import yaml
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import YAMLError
@@ -18,6 +21,7 @@ from drdd.params.errors import Tagged, explain, nearest
 from drdd.params.presets import applied
 from drdd.params.schema import Params
 from drdd.params.training import NETWORKS
+from drdd.params.yaml_text import read_text, refuse_references, refuse_unbounded
 
 FILE = "params.yaml"
 
@@ -41,7 +45,7 @@ def read(
     section may have such a key is for `validate` to say.
     """
     try:
-        config = OmegaConf.load(path)
+        config = parsed(read_text(path), str(path))
         if presets and OmegaConf.is_dict(config):
             plain = cast(dict[str, Any], OmegaConf.to_container(config))
             config = OmegaConf.create(applied(plain, presets))
@@ -52,8 +56,11 @@ def read(
                 raise UserError(f"override {override!r}: write it as key=value")
             if key not in keys and key.rpartition(".")[0] not in {*keys, ""}:
                 raise UserError(f"override {override!r}: {path} has no {key!r}{nearest(key, keys)}")
+            value = override.partition("=")[2]
+            refuse_unbounded(value, f"override of {key!r}")
+            refuse_references(yaml.safe_load(value), f"override of {key!r}")
         merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
-        content = OmegaConf.to_container(merged, resolve=True)
+        content = OmegaConf.to_container(merged)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run this in the project's folder") from None
     except (OmegaConfBaseException, YAMLError) as error:
@@ -61,6 +68,15 @@ def read(
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of sections, not {type(content).__name__}")
     return {str(key): value for key, value in content.items()}
+
+
+def parsed(text: str, origin: str) -> DictConfig | ListConfig:
+    """The content of bounded YAML, in which nothing is to be resolved.
+
+    Raises UserError for `${...}`, OmegaConfBaseException and YAMLError for what cannot be read.
+    """
+    refuse_references(yaml.safe_load(text), origin)
+    return OmegaConf.load(io.StringIO(text))
 
 
 def overridden(path: Path | str, overrides: Sequence[str], presets: Sequence[str] = ()) -> str:

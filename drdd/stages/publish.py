@@ -12,6 +12,7 @@ from drdd.evaluation.trajectories import read_samples
 from drdd.files import write_json
 from drdd.gates.judgement import Judgement
 from drdd.params import FILE, Params
+from drdd.params.yaml_text import load_yaml
 from drdd.progress import Reporter
 from drdd.registry.location import reachable
 from drdd.registry.registry import Registry
@@ -158,7 +159,7 @@ def _data(lock: dict[str, Any]) -> dict[str, str]:
 
 def _lock() -> bytes:
     """dvc.lock without this stage's own entry, which names the version that it goes into."""
-    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    lock = load_yaml("dvc.lock")
     lock["stages"].pop("publish", None)
     return yaml.safe_dump(lock, sort_keys=False).encode()
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from rich.console import Console
 
 from drdd.checkpoints.trained import write_trained
@@ -16,6 +15,7 @@ from drdd.cluster.launch import fitted
 from drdd.cluster.live import Live, draw_grid, note
 from drdd.files import write_bytes, write_json
 from drdd.nets.families import NetworkConfig
+from drdd.params.yaml_text import load_yaml
 from drdd.progress import Reporter
 from drdd.stages.paths import BOARD, CHECKPOINTS, CURVE, LIVE, START, WEIGHTS
 from drdd.stages.starts import Start, account_table, digest, find_start
@@ -133,5 +133,5 @@ def _code(stage: str) -> dict[str, Any]:
     graph = Path("dvc.yaml")
     if not graph.exists():
         return {}
-    deps = yaml.safe_load(graph.read_text())["stages"][stage]["deps"]
+    deps = load_yaml(graph)["stages"][stage]["deps"]
     return {dep: digest(Path(dep)) for dep in deps if dep.startswith("drdd/")}

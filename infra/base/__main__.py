@@ -25,6 +25,7 @@ from drdd.base.shipped import MODEL
 from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.params.presets import applied
+from drdd.params.yaml_text import load_yaml
 from infra.base.card import FIGURES, write_card
 from infra.base.pack import pack
 from infra.base.photographs import fetch
@@ -70,7 +71,7 @@ def _begin(root: Path, work: Path, asked: Mapping[str, Any]) -> None:
         shutil.move(kept, photographs)
     runs = 0 if asked["scratch"] else _runs(root)
     start = "base" if runs else "scratch"
-    content = applied(yaml.safe_load((work / "params.yaml").read_text()), ["base"])
+    content = applied(load_yaml(work / "params.yaml"), ["base"])
     content["seed"] = runs
     content["publish"]["registry"] = "registry"  # a folder: the local stack is not needed
     gpus = {"gpus": 1.0} if torch.cuda.is_available() else {}

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 
 from drdd.base.photographs import listed
 from drdd.data.pairs import TRAIN, read_pairs
 from drdd.data.shards import read_known
 from drdd.files import write_bytes, write_json
+from drdd.params.yaml_text import load_yaml
 
 CARD, FIGURES, PARAMS = "README.md", "figures.json", "params.yaml"
 PICTURES = "pictures.parquet"  # as drdd/evaluation/seen.py reads it
@@ -52,7 +52,7 @@ is one of them.
 
 def write_card(base: Path, work: Path, runs: int, start: str) -> None:
     """Write all but the weights to `base`. work: the project that trained; runs: this one included."""
-    params = yaml.safe_load((work / PARAMS).read_text())
+    params = load_yaml(work / PARAMS)
     metrics = json.loads((work / "results/metrics.json").read_text())
     shutil.copyfile(work / PARAMS, base / PARAMS)
     for stage in STAGES:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
 from drdd.errors import UserError
 from drdd.params import Params
+from drdd.params.yaml_text import load_yaml
 from drdd.registry.location import default_registry
 from infra.doctor.finding import ANSWER_S, NotOk, Site, note, problem, said, warning
 from infra.doctor.places import bucket, endpoint, writable
@@ -161,7 +161,7 @@ def _json(answer: httpx.Response) -> Any:
 
 
 def _deployments(root: Path) -> list[str]:
-    content = yaml.safe_load((root / "prefect.yaml").read_text())
+    content = load_yaml(root / "prefect.yaml")
     return [str(one["name"]) for one in content["deployments"]]
 
 

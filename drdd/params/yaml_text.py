@@ -1,0 +1,96 @@
+"""YAML that somebody else may have written: read within bounds, and nothing in it is resolved.
+
+A few lines of aliases can stand for millions of values, and `${oc.env:NAME}` for a secret of the
+environment. What is read here holds the values that its text shows, and no others.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from drdd.errors import UserError
+
+MAX_BYTES = 4 * 1024**2
+MAX_VALUES = 200_000  # with each alias counted as all that it stands for
+MAX_DEPTH = 50
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
+
+
+def read_text(path: Path | str) -> str:
+    """The text of a YAML file within the bounds. Raises UserError, and FileNotFoundError."""
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{path}: more than {MAX_BYTES // 1024**2} MiB of YAML; make it smaller")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: no UTF-8 text; save it as UTF-8") from None
+    refuse_unbounded(text, str(path))
+    return text
+
+
+def load_yaml(path: Path | str) -> Any:
+    """The plain content of a YAML file. Raises UserError, YAMLError and FileNotFoundError."""
+    return yaml.load(read_text(path), Loader=_LOADER)
+
+
+def refuse_unbounded(text: str, origin: str) -> None:
+    """Refuse text that stands for more than MAX_VALUES values or MAX_DEPTH levels.
+
+    The events of the parser are counted, before anything is made of them. Raises UserError, and
+    YAMLError for text that is no YAML.
+    """
+    sizes: dict[str, int] = {}  # of finished nodes with an anchor
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, count of values before it
+    count = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in (anchor for anchor, _ in open_nodes):
+                raise UserError(
+                    f"{origin}: *{event.anchor} is an alias of what holds it; write it out"
+                )
+            count += sizes.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            count += 1
+            if event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, count))
+            count += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor:
+                sizes[anchor] = count - before
+        if count > MAX_VALUES:
+            raise UserError(
+                f"{origin}: stands for more than {MAX_VALUES} values, aliases (*name) included; "
+                "write fewer of them"
+            )
+        if len(open_nodes) > MAX_DEPTH:
+            raise UserError(f"{origin}: more than {MAX_DEPTH} levels deep; nest less")
+
+
+def refuse_references(content: Any, origin: str) -> None:
+    """Refuse `${...}` in any key or value of plain content: nothing resolves it. Raises UserError."""
+    found = next(_references(content, ""), None)
+    if found is not None:
+        raise UserError(
+            f"{origin}: {found} holds '${{'; nothing is put in its place, from the environment or from "
+            "elsewhere in the file: write the value itself, and leave secrets in environment variables"
+        )
+
+
+def _references(content: Any, key: str) -> Iterator[str]:
+    if isinstance(content, str) and "${" in content:
+        yield key or "the text"
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            if "${" in str(name):
+                yield f"a key in {key}" if key else "a key"
+            yield from _references(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(content, list):
+        for n, value in enumerate(content):
+            yield from _references(value, f"{key}.{n}" if key else str(n))
