@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.unseen")
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder.resolve()
-    subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(folder)], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--", str(Path.cwd()), str(folder)], check=True)
     content = yaml.safe_load((folder / "params.yaml").read_text())
     content["corpora"]["unseen"] = UNSEEN
     for task in content["tasks"].values():

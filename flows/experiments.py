@@ -28,7 +28,8 @@ def save(workspace: Path, baseline: str, name: str) -> str | None:
         number += 1
         free = f"{name}-{number}"
     commit = commit_tree(workspace, tree, baseline, f"drdd: {free}")
-    git(workspace, "update-ref", str(ExpRefInfo(baseline, free)), commit, "")
+    ref = str(ExpRefInfo(baseline, free))
+    git(workspace, "update-ref", "--end-of-options", ref, commit, "")
     return free
 
 
@@ -45,7 +46,8 @@ def resume(workspace: Path, baseline: str) -> None:
 def _known(root: Path, baseline: str) -> Iterator[tuple[str, str]]:
     """Names and commits of the experiments on a baseline commit, newest first."""
     prefix = str(ExpRefInfo(baseline))
-    how = ("--sort=-committerdate", "--format=%(objectname) %(refname)")
-    for line in git(root, "for-each-ref", *how, f"{prefix}/").splitlines():
+    order, form = "--sort=-committerdate", "--format=%(objectname) %(refname)"
+    listed = git(root, "for-each-ref", order, form, "--end-of-options", f"{prefix}/")
+    for line in listed.splitlines():
         commit, name = line.split(" ", 1)
         yield name.removeprefix(f"{prefix}/"), commit

@@ -1,6 +1,7 @@
-"""Calls of git."""
+"""Calls of git. A name of somebody else's is checked first, and follows `--end-of-options` or `--`."""
 
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -24,6 +25,30 @@ def git(root: Path, *arguments: str, or_else: str | None = None, **settings: str
         f"git {arguments[0]} failed in {root}: {result.stderr.strip()}; "
         "a run needs a git checkout with at least one commit"
     )
+
+
+def commit_of(root: Path, name: str) -> str | None:
+    """The commit of a branch, a tag or a commit, such as main, v1 or HEAD~2; None when git knows none.
+
+    Raises UserError when git's rules allow no such name.
+    """
+    checked(name)
+    named = f"{name}^{{commit}}"
+    found = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", named, or_else="")
+    return found or None
+
+
+def checked(name: str) -> str:
+    """The name itself, if by git's rules it may be one; a suffix such as ~2 or ^ may follow it.
+
+    Git would read a name that begins with - as an option, and some options run commands. Raises UserError.
+    """
+    stem = re.sub(r"([~^]\d*)+\Z", "", name)
+    legal = not name.startswith("-") and "\0" not in name
+    command = ["git", "check-ref-format", f"refs/heads/{stem}"]
+    if not legal or subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
+        raise UserError(f"{name!r} is no name of a branch, tag or commit; name one that git lists")
+    return name
 
 
 def worktree_tree(root: Path) -> str:

@@ -12,9 +12,10 @@ from prefect.deployments import run_deployment
 from prefect.states import Completed
 from prefect.variables import Variable
 
+from drdd.errors import UserError
 from drdd.params import FILE, load
 from drdd.storage.filesystems import explained, open_filesystem
-from flows.git import git
+from flows.git import checked, commit_of, git
 from flows.workspace import sources_of
 
 STATE = "drdd_watch"  # the Prefect variable with the state of the sensor
@@ -61,13 +62,15 @@ def watch(
 def look(root: Path, prefixes: list[str], branch: str) -> str:
     """A digest of the watched objects' names, sizes and ETags, and of the commit's data and params.
 
-    Raises UserError when a store refuses, TransientError when it does not answer.
+    Raises UserError when there is no such branch or a store refuses, TransientError when a store does not
+    answer.
     """
     if branch and git(root, "remote"):
-        git(root, "fetch", "--quiet", "origin", branch)
+        where = f"refs/heads/{checked(branch)}"
+        git(root, "fetch", "--quiet", "--end-of-options", "origin", where)
         commit = git(root, "rev-parse", "FETCH_HEAD")
-    else:
-        commit = git(root, "rev-parse", f"{branch or 'HEAD'}^{{commit}}")
+    elif (commit := commit_of(root, branch or "HEAD") or "") == "":
+        raise UserError(f"branch {branch!r} is not in {root}; name one of `git branch --list`")
     versioned = [
         line
         for line in git(root, "ls-tree", "-r", commit).splitlines()

@@ -21,7 +21,7 @@ from drdd.errors import TransientError, UserError
 from drdd.files import flush_tree, make_folder, write_bytes
 from drdd.params import FILE, PRETRAINED, Params, load, overridden
 from flows import experiments
-from flows.git import git, worktree_tree
+from flows.git import checked, commit_of, git, worktree_tree
 
 RUNS = Path(".drdd/runs")
 SHARED = (Path(".drdd/checkpoints"), Path(".drdd/tensorboard"))
@@ -97,9 +97,9 @@ def _make(
     commit, tree = _source(root, rev)
     shutil.rmtree(path, ignore_errors=True)  # of a run that was killed at this point
     git(root, "worktree", "prune")
-    git(root, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), commit)
+    git(root, "worktree", "add", "--quiet", "--detach", "--no-checkout", "--", str(path), commit)
     try:
-        git(path, "read-tree", "--reset", "-u", tree)
+        git(path, "read-tree", "--reset", "-u", "--end-of-options", tree)
         if overrides or presets:
             (path / FILE).write_text(overridden(path / FILE, overrides, presets))
         params = load(path / FILE)
@@ -121,11 +121,11 @@ def _source(root: Path, rev: str) -> tuple[str, str]:
     """The baseline commit of a run, and the tree of files that it begins with."""
     if not rev:
         return git(root, "rev-parse", "HEAD"), worktree_tree(root)
+    checked(rev)
     if git(root, "remote"):
         git(root, "fetch", "--quiet", "--all", "--tags")
     for name in (f"origin/{rev}", rev):
-        found = git(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", or_else="")
-        if found:
+        if found := commit_of(root, name):
             return found, found
     raise UserError(f"{root}: git knows no commit, branch or tag {rev!r}")
 

@@ -65,7 +65,7 @@ def _begin(root: Path, work: Path, asked: Mapping[str, Any]) -> None:
     if photographs.exists():
         shutil.move(photographs, kept)
     shutil.rmtree(work, ignore_errors=True)
-    _run(root, "git", "clone", "--quiet", str(root), str(work))
+    _run(root, "git", "clone", "--quiet", "--", str(root), str(work))
     if kept.exists():
         (work / "data").mkdir()
         shutil.move(kept, photographs)
