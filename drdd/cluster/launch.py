@@ -15,6 +15,7 @@ from drdd.cluster.checkpoints import Checkpoints
 from drdd.cluster.control import GRACE_S, Began, Control, Failed, LogMessage
 from drdd.cluster.ray_internals import cause_of
 from drdd.cluster.session import ray_cluster
+from drdd.cluster.sessions import SCRATCH
 from drdd.errors import TransientError, UserError, failure_of
 from drdd.params import TrainStage
 from drdd.storage.versions import push, shared_folder
@@ -127,7 +128,7 @@ def _run(job: Job, uri: str, settings: TrainStage, watcher: Watcher) -> None:
     from ray.train import TrainingFailedError
 
     control = Control.start()
-    with TemporaryDirectory(prefix="drdd-") as scratch:
+    with TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as scratch:
         running = _in_thread(_trainer(job, uri, control, scratch).fit)
         try:
             done = False

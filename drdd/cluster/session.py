@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
+from drdd.cluster.sessions import delete_ended_sessions
 from drdd.progress import report_ray_job
 
 QUIET = {
@@ -15,6 +16,9 @@ QUIET = {
     "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # Ray's logs, and those of the service: by default 512 MB and five older ones for each process.
+    "RAY_ROTATION_MAX_BYTES": "5000000",
+    "RAY_ROTATION_BACKUP_COUNT": "1",
     # A loaded two-core machine needs longer than the default five seconds.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
     # Otherwise Serve gives up after three failed starts, whatever a deployment allows (deployed.py).
@@ -120,6 +124,7 @@ class _Private:
         try:
             import ray
 
+            delete_ended_sessions()
             ray.init(
                 address="local",
                 num_cpus=self._cpus,

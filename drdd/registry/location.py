@@ -13,6 +13,7 @@ from drdd.base.shipped import base_folder
 from drdd.errors import TransientError, UserError
 from drdd.params import BASE, FILE, load
 from drdd.registry.manifest import is_alias
+from drdd.registry.pruning import mark_used, prune
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
 
@@ -113,6 +114,8 @@ def cached(ref: str, uri: str, root: Path = Path()) -> Path:
     if check(folder, version.id):
         shutil.rmtree(folder, ignore_errors=True)
         registry.pull(version.id, folder)
+        prune(folder.parent, registry)
+    mark_used(folder)
     return folder
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.doctor import machine, project, services
+from infra.doctor import leftovers, machine, project, services
 from infra.doctor.finding import Check, Finding, Site, examine, worst
 
 CHECKS: dict[str, Check] = {
@@ -18,6 +18,7 @@ CHECKS: dict[str, Check] = {
     "params": project.params,
     "git": project.git,
     "disk": machine.disk,
+    "leftovers": leftovers.room,
     "memory": machine.memory,
     "gpu": machine.gpu,
     "ports": machine.ports,
@@ -36,10 +37,18 @@ STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
 out = Console(highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Clean = Annotated[
+    bool, typer.Option("--clean", help="Instead, delete leftovers that no process uses.")
+]
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: Json = False, clean: Clean = False) -> None:
     """Check prerequisites and suggest fixes; exit code 1 if there is a problem."""
+    if clean:
+        for one in leftovers.clean(Path()):
+            said = f"deleted {one.path} ({leftovers.mib(one.size)}): {one.why}"
+            out.print(said, soft_wrap=True, markup=False)
+        return
     findings = examine(Site(Path(), dict(os.environ)), CHECKS)
     state = worst(findings)
     if as_json:

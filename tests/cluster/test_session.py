@@ -30,6 +30,26 @@ with ray_cluster(cpus):
     sys.stdin.readline()
 print(*sorted(set(os.environ) & set(sys.argv[2:])), sep=",", flush=True)
 """
+PRINTS = """
+import glob, os
+from pathlib import Path
+from drdd.cluster.session import QUIET, ray_cluster
+
+assert QUIET.keys() >= {"RAY_ROTATION_MAX_BYTES", "RAY_ROTATION_BACKUP_COUNT"}
+os.environ["RAY_ROTATION_MAX_BYTES"] = "20000"  # what is set already is left
+with ray_cluster(1):
+    import ray
+
+    @ray.remote
+    def talk():
+        for _ in range(10_000):
+            print("x" * 99)
+        return os.getpid()
+
+    pid = ray.get(talk.remote())
+logs = glob.glob(os.environ["RAY_TMPDIR"] + f"/ray/session_2*/logs/worker-*-{pid}*.out*")
+print(len(logs), max(os.path.getsize(path) for path in logs), flush=True)
+"""
 UNUSED = """
 from drdd.cluster.session import _Private, start_ahead
 
@@ -94,3 +114,18 @@ def test_a_cluster_that_was_started_ahead_for_nothing_ends_with_its_process(shor
     below = descendants(process)
     assert process.wait() == 0
     assert not psutil.wait_procs(below, timeout=60)[1]
+
+
+@pytest.mark.slow
+def test_logs_are_bounded_and_those_of_old_clusters_deleted(short: Path) -> None:
+    ended = short / "ray/session_2020-01-01_00-00-00_0_1"
+    (ended / "logs").mkdir(parents=True)
+    for path in (ended / "logs", ended):
+        os.utime(path, (0, 0))
+    process = started(PRINTS, short)
+    said = heard(process)
+    assert process.wait(60) == 0
+    files, largest = map(int, said.split())
+    assert files == 2
+    assert largest < 40_000  # a million bytes were printed
+    assert not ended.exists()

@@ -80,7 +80,7 @@ def test_prefect_forgets_old_runs_and_events() -> None:
     assert done.stdout.strip() == "['events', 'flow_runs', 'orphans'] 30 1", done.stderr
     image = (ROOT / "infra/containers/Dockerfile").read_text()
     for name, value in quiet_environment().items():
-        if name.startswith("PREFECT_SERVER_"):
+        if name.startswith(("PREFECT_SERVER_", "RAY_ROTATION_")):
             assert f" {name}={value} " in image
 
 
