@@ -20,6 +20,7 @@ HEAD_S = (
     10.0  # for all headers of a request, and for what is left of a body whose request was refused
 )
 HEAD_BYTES = 64 * 1024
+HEADERS, PIPELINED = 100, 16  # of a request; requests that a client may send before it is answered
 MOST = 4096  # connections, or a quarter of the files that the process may open if they are fewer
 REASONS = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
@@ -82,7 +83,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head is not None and self._head > HEAD_BYTES:
             self._refuse(431, f"the headers are larger than {HEAD_BYTES // 1024} KiB")
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Raises OverflowError for too many, which ends the connection with 400."""
+        if len(self.headers) >= HEADERS:
+            raise OverflowError(f"more than {HEADERS} headers")
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        """Raises OverflowError for too many requests at once, which ends the connection with 400."""
+        if len(self.pipeline) >= PIPELINED:
+            raise OverflowError(f"more than {PIPELINED} requests at once")
         self._head, self._whole = None, False
         self._until(None)
         super().on_headers_complete()

@@ -277,6 +277,7 @@ def test_other_settings_are_taken_over_and_impossible_ones_change_nothing(
     assert load.since(0) == {shop.versions["one"]}
 
 
+@pytest.mark.gate
 def test_slow_clients_take_no_slot_and_other_hosts_are_refused(address: str, shop: Shop) -> None:
     """More of them than a replica has slots."""
     from drdd.serving.replica import deployment

@@ -217,16 +217,48 @@ def test_headers_without_an_end_are_not_kept(url: str) -> None:
     _healthy(url)
 
 
+@pytest.mark.parametrize("left", [1000, 10])
 def test_what_is_left_of_a_refused_body_is_not_waited_for(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str, left: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whether it goes on and on, or ends and nothing follows."""
     monkeypatch.setattr(connections, "HEAD_S", 0.3)
-    head = b"POST /v1/models HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000\r\n\r\n"
+    head = b"POST /v1/models HTTP/1.1\r\nHost: evil.example\r\nContent-Length: %d\r\n\r\n" % left
     with clients(url, 1, head) as (client,):
         answer = client.makefile("rb")
         assert answer.readline().split()[1] == b"421"
+        with suppress(ConnectionError):
+            for _ in range(min(left, 200)):
+                client.sendall(b".")
+                time.sleep(0.02)
+            if left > 200:
+                pytest.fail("the service waits for the rest of a body that it has refused")
+            client.settimeout(60)
+            answer.read()  # until the service ends the connection
+
+
+def test_requests_that_come_by_thousands_in_one_packet_are_not_kept(url: str) -> None:
+    flood = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 5000
+    with clients(url, 1, b"") as (client,):
+        with suppress(ConnectionError):
+            client.sendall(flood)
         client.settimeout(60)
-        answer.read()  # until the service ends the connection
+        taken = b""
+        with suppress(ConnectionError):
+            while part := client.recv(2**20):
+                taken += part
+    assert taken.count(b"HTTP/1.1 ") < 100
+    _healthy(url)
+
+
+def test_headers_without_number_are_not_kept(url: str) -> None:
+    for head in (
+        HEAD + b"a:\r\n" * 200,
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"a:\r\n" * 200,
+    ):
+        with clients(url, 1, head) as (client,):
+            assert status(client) == 400
+    _healthy(url)
 
 
 def test_a_connection_is_used_again_and_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
