@@ -14,7 +14,7 @@ from dvc.repo import Repo
 from drdd.errors import TransientError, UserError
 from drdd.params import load
 from flows.git import worktree_tree
-from flows.workspace import DONE, KEEP, RUNS, trial_overrides, workspace
+from flows.workspace import DONE, KEEP, MADE, RUNS, trial_overrides, workspace
 from tests.conftest import ROOT
 
 
@@ -183,6 +183,16 @@ def test_a_run_that_was_killed_finds_its_workspace_and_its_checkpoints_again(pro
         assert not (path / ".dvc/tmp/rwlock").exists()
     # Another run of the same goes on from the same checkpoints.
     assert (_made(project, "other", "seed=5") / ".drdd/checkpoints/noise").is_dir()
+
+
+def test_a_workspace_that_a_power_loss_left_incomplete_is_made_anew(project: Path) -> None:
+    """The files that git wrote may be empty then, and a run of empty modules would be wrong in silence."""
+    path = _made(project, "run")
+    (path / MADE).unlink()  # as if the power had gone before everything was on disk
+    (path / "code.py").write_text("")
+    with _worked(project, "run") as again:
+        assert again == path
+        assert (path / "code.py").read_text() == "committed"
 
 
 def test_a_second_process_of_a_run_waits_for_the_first(
