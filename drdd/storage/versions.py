@@ -151,6 +151,8 @@ def at_hand(address: Address) -> Path:
     kept = node_cache() / address.shard.md5
     for place in (address.path, address.cached, kept):
         if place is not None and _has_size(place, address.shard.size):
+            if place == kept:
+                os.utime(kept)  # `drdd doctor --clean` deletes what was not used for long
             return place
     if address.remote is None:
         raise UserError(f"shard {address.path} is not on this machine, and {NO_REMOTE}")

@@ -17,12 +17,13 @@ from tempfile import gettempdir
 import psutil
 
 from drdd.cluster.sessions import SCRATCH, answers, ended_sessions, sessions_folder
+from drdd.storage.versions import node_cache
 from infra.doctor.finding import Site, note
 from infra.local.settings import ray_folder, short_folder
 from infra.local.supervisor import dead_sockets, stacks_running
 
 OLD_S = 24 * 3600.0
-OLD_LOG_S = 7 * OLD_S
+OLD_LOG_S, OLD_SHARD_S = 7 * OLD_S, 30 * OLD_S
 CLEAN = "drdd doctor --clean"
 STATE = Path(".drdd")
 WRITTEN = (STATE, Path("data"), Path("models"), Path("results"))
@@ -44,11 +45,12 @@ def leftovers(root: Path) -> list[Leftover]:
     temporary = Path(gettempdir())
     found = {
         "unfinished file of a killed process": _unfinished(root),
-        "session of a Ray cluster that has ended": iter(ended_sessions(sessions_folder())),
+        "session of a Ray cluster that has ended": _sessions(root),
         "socket of a store that has ended": iter(dead_sockets(OLD_S)),
         "temporary folder of a stack that does not run": _stacks(temporary),
         "temporary folder of a training that has ended": _trainings(temporary),
         "log of a process of Ray that has ended": _worker_logs(root),
+        "shard not used for a month, which can be fetched again": _shards(),
     }
     return [Leftover(path, why, size(path)) for why, paths in found.items() for path in paths]
 
@@ -110,6 +112,17 @@ def _unfinished(root: Path) -> Iterator[Path]:
             folders[:] = [
                 n for n in folders if n not in NOT_ENTERED and not _UNFINISHED.fullmatch(n)
             ]
+
+
+def _sessions(root: Path) -> Iterator[Path]:
+    for folder in {sessions_folder(), ray_folder(root)}:
+        yield from ended_sessions(folder)
+
+
+def _shards() -> Iterator[Path]:
+    for path in node_cache().glob("*"):
+        if re.fullmatch(r"[0-9a-f]{32}", path.name) and _is_old(path, OLD_SHARD_S):
+            yield path
 
 
 def _stacks(temporary: Path) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from drdd.cli.main import app
 from drdd.cluster.sessions import ended_sessions
 from drdd.files import atomic_folder
+from drdd.storage.versions import Address, Shard, at_hand
 from infra.doctor import leftovers
 from infra.doctor.finding import Site, examine
 from infra.local.settings import ray_folder, short_folder
@@ -51,6 +52,7 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = Path(f"/tmp/left-{os.getpid()}")
     path.mkdir()
     monkeypatch.setenv("RAY_TMPDIR", str(path))
+    monkeypatch.setenv("DRDD_SHARD_CACHE", str(path / "shards"))
     monkeypatch.setattr("tempfile.tempdir", str(path))
     yield path
     shutil.rmtree(path)
@@ -101,6 +103,10 @@ def test_a_session_of_ray_is_deleted_when_no_process_listens_there(
         assert young.exists()
     _aged(lives)
     assert ended_sessions(temporary / "ray") == [lives]
+    of_the_stack = ray_folder(tmp_path) / "session_crashed"
+    of_the_stack.mkdir(parents=True)
+    _aged(of_the_stack)
+    assert _deleted(tmp_path) == {lives, of_the_stack}
 
 
 def test_the_temporary_folder_of_a_stack_that_does_not_run_is_deleted(
@@ -146,6 +152,17 @@ def test_logs_of_ended_processes_of_a_stack_that_runs_are_deleted(
     _aged(tmp_path, temporary)
     _made(logs / f"worker-ab34-01000000-{pid}.out")  # young
     assert _deleted(tmp_path) == dead
+
+
+def test_shards_that_were_fetched_and_not_used_for_a_month_are_deleted(
+    tmp_path: Path, temporary: Path
+) -> None:
+    old, used = (_made(temporary / "shards" / (digit * 32)) for digit in "01")
+    _aged(old, used)
+    shard = Shard("a.parquet", rows=1, size=1000, md5=used.name)
+    address = Address(shard, tmp_path / "a.parquet", ids=("a",))
+    assert at_hand(address) == used
+    assert _deleted(tmp_path) == {old}
 
 
 def test_doctor_lists_what_there_is_and_cleans(
