@@ -32,7 +32,8 @@ from rich.table import Table
 from drdd.data.library import Library, Pictures
 from drdd.intake.ingestion import Deduplicator, IngestResult
 from drdd.params import load
-from drdd.sources.entry import entries, package_file
+from drdd.sources.entry import entries
+from drdd.sources.packages import package_file
 from drdd.stages.corpora import into_shards, limits
 from drdd.storage.versions import addresses, listed
 from drdd.training.learner import Worker

@@ -26,7 +26,7 @@ from drdd.degradations.catalogue import SCHEMAS
 from drdd.degradations.chain import degrade
 from drdd.pictures.files import covering, png, quick_png
 from drdd.pictures.pixels import Pixels, described, pixels_of
-from drdd.sources.entry import package_file
+from drdd.sources.packages import package_file
 
 RESULTS = Path("benchmarks/results/degradations.json")
 PHOTOGRAPH, SHAPE = "skimage/data/motorcycle_left.png", (512, 768)

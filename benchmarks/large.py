@@ -23,7 +23,7 @@ from rich.table import Table
 
 from drdd.base.shipped import base_folder
 from drdd.inference.engine import Restorer
-from drdd.sources.entry import package_file
+from drdd.sources.packages import package_file
 
 RESULTS = Path("benchmarks/results/large.json")
 SIZES = ((1024, 768), (4000, 3000))

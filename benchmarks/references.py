@@ -22,7 +22,7 @@ from drdd.metrics.fidelity import psnr_rgb, ssim_rgb
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
 from drdd.references.catalogue import REFERENCES, reference_of
-from drdd.sources.entry import package_file
+from drdd.sources.packages import package_file
 
 MEGAPIXELS = 0.4  # of the picture whose seconds are printed
 

@@ -25,7 +25,7 @@ from drdd.inference.tiling import Tiles, tiles
 from drdd.intake.decoding import read_picture
 from drdd.params import load
 from drdd.pictures.pixels import Pixels
-from drdd.sources.entry import package_file
+from drdd.sources.packages import package_file
 from drdd.stages.paths import CANDIDATE
 
 RESULTS = Path("benchmarks/results/tile_seams.json")

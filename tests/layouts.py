@@ -14,7 +14,7 @@ from PIL import Image
 from drdd.degradations.catalogue import SCHEMAS
 from drdd.degradations.chain import Chain, degrade
 from drdd.pictures.pixels import Pixels
-from drdd.sources.entry import package_file
+from drdd.sources.packages import package_file
 
 Build = Callable[[Path], None]
 SIDE = 48

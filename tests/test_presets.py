@@ -16,8 +16,9 @@ from drdd.cli.main import app
 from drdd.errors import UserError
 from drdd.params import Corpus, Paired, Params, load, read
 from drdd.params.presets import WHOLE, applied, describe, names
-from drdd.sources.entry import Blob, Entry, Fetcher, entries, package_file
+from drdd.sources.entry import Blob, Entry, Fetcher, entries
 from drdd.sources.matching import match
+from drdd.sources.packages import package_file
 from tests.conftest import ROOT, Content
 from tests.layouts import LAYOUTS, MIRRORS, TEST, TRAIN, Build, scene_of
 

@@ -1,8 +1,9 @@
 """Plan a batch: the input files, and the outputs in the same folder structure."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import commonpath, normpath
 from pathlib import Path, PurePosixPath
 
@@ -10,13 +11,17 @@ from drdd.errors import UserError
 from drdd.sources.archives import is_archive
 from drdd.sources.entry import Entry, entries
 from drdd.sources.lists import is_list
+from drdd.sources.overwriting import ignores_case, refuse_outside, refuse_overwriting
 
+CLIMBS = (
+    "its name climbs with '..', so its output would be outside the output folder; name it otherwise"
+)
 WILD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """output: the name below the output root, "/"-separated."""
+    """output: the name below the output root, "/"-separated, without ".."."""
 
     entry: Entry
     output: str
@@ -26,19 +31,30 @@ def plan(inputs: Sequence[str], output: str, suffix: str) -> list[PlannedFile]:
     """List all pictures in `inputs`: files, folders, archives, s3:// prefixes, or patterns of these.
 
     In a pattern, `*` and `?` match within a name, `**` matches any folders. Files below `output` are left
-    out. Raises UserError when there is nothing to restore, or two inputs would become the same output.
+    out. An input whose name climbs out of the output, as a list may write it, is refused by itself.
+    Raises UserError when there is nothing to restore, two inputs would become the same output, an output
+    would replace an input, or a link in the output leads out of it.
     """
     found = _files(inputs) if len(inputs) > 1 else _source(inputs[0])
     root = _absolute(output)
-    files = [
-        PlannedFile(entry, str(PurePosixPath(entry.name).with_suffix(suffix)))
-        for entry in found
-        if not entry.where.startswith(f"{root}/")
-    ]
+    files = [_planned(entry, suffix) for entry in found if not entry.where.startswith(f"{root}/")]
     if not files:
         raise UserError(f"{', '.join(inputs[:3])}: no picture to restore")
-    _refuse_doubles(files)
+    local = "://" not in output
+    _refuse_doubles(files, local and ignores_case(Path(root)))
+    if local:
+        written = [Path(root, file.output) for file in files if not file.entry.refusal]
+        refuse_outside(dict.fromkeys(path.parent for path in written), Path(root))
+        refuse_overwriting(written, [*inputs, *(file.entry.where for file in files)])
     return files
+
+
+def _planned(entry: Entry, suffix: str) -> PlannedFile:
+    path = PurePosixPath(entry.name.lstrip("/"))
+    if ".." in path.parts or not path.name:
+        entry = replace(entry, refusal=entry.refusal or CLIMBS)
+        return PlannedFile(entry, f"refused{suffix}")
+    return PlannedFile(entry, str(path.with_suffix(suffix)))
 
 
 def _source(source: str) -> list[Entry]:
@@ -96,10 +112,15 @@ def _absolute(name: str) -> str:
     return name.rstrip("/") if "://" in name else normpath(Path(name).absolute())
 
 
-def _refuse_doubles(files: Sequence[PlannedFile]) -> None:
+def _refuse_doubles(files: Sequence[PlannedFile], ignoring_case: bool) -> None:
     taken: dict[str, str] = {}
     for file in files:
-        other = taken.setdefault(file.output, file.entry.name)
+        if file.entry.refusal == CLIMBS:
+            continue
+        key = file.output
+        if ignoring_case:
+            key = unicodedata.normalize("NFC", key).casefold()
+        other = taken.setdefault(key, file.entry.name)
         if other != file.entry.name:
             raise UserError(
                 f"{other} and {file.entry.name} would both become {file.output}; "

@@ -29,8 +29,9 @@ from drdd.params import Params, Task
 from drdd.params.data import Holdout, drawn_by
 from drdd.params.errors import nearest
 from drdd.pictures.pixels import Picture, Pixels, pixels_of
-from drdd.sources.entry import Entry, Fetcher, Rejected, entries, package_file
+from drdd.sources.entry import Entry, Fetcher, Rejected, entries
 from drdd.sources.matching import match
+from drdd.sources.packages import package_file
 from drdd.stages.corpora import limits, some
 from drdd.stages.paths import PHOTOGRAPHS
 
@@ -52,10 +53,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Preview:
-    """rejected: what was read on the way and would be set aside."""
+    """rejected: what was read on the way and would be set aside; read: the places of all files."""
 
     examples: list[Example]
     rejected: list[Rejected]
+    read: list[str]
 
 
 def examples(params: Params, name: str, count: int) -> Preview:
@@ -79,7 +81,7 @@ def examples(params: Params, name: str, count: int) -> Preview:
         why = f" ({some(intake.rejected)})" if intake.rejected else "; lower their holdout"
         corpora = ", ".join(task.paired or task.corpora)
         raise UserError(f"tasks.{name}: nothing of {corpora} would be trained on{why}")
-    return Preview(found, intake.rejected)
+    return Preview(found, intake.rejected, intake.read)
 
 
 def drawn(shown: Sequence[Example]) -> Pixels:
@@ -118,9 +120,11 @@ class _Intake:
     params: Params
     fetcher: Fetcher
     rejected: list[Rejected] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
 
     def picture(self, entry: Entry, max_side: int | None = None) -> Picture | None:
         """As ingest takes it in; None, and a line in `rejected`, if it would be set aside."""
+        self.read.append(entry.where)
         found = outcome(entry, self.fetcher, limits(self.params.ingest, max_side))
         if isinstance(found, Picture):
             return found

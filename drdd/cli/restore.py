@@ -68,11 +68,13 @@ def restore(
     from drdd.batch.plan import is_picture
     from drdd.inference.engine import Options
     from drdd.pictures.files import check_format
+    from drdd.sources.overwriting import refuse_overwriting
 
     options = Options(steps, steps, noise_level, seed)
     one = len(inputs) == 1 and is_picture(inputs[0]) and _is_file(output)
     if one:
         check_format(Path(output))
+        refuse_overwriting([Path(output)], inputs)
     folder, named = _model(model or _default(registry), registry)
     if one:
         _one(Path(inputs[0]), Path(output), folder, named, options)

@@ -39,10 +39,13 @@ def show(
     from drdd.degradations.chain import degrade
     from drdd.drawing.contact import contact_sheet
     from drdd.pictures.files import check_format, write_picture
-    from drdd.sources.entry import package_file
+    from drdd.sources.overwriting import refuse_overwriting
+    from drdd.sources.packages import package_file
 
     check_format(output)
-    clean = _tile(picture or package_file(PHOTOGRAPH))
+    photograph = picture or package_file(PHOTOGRAPH)
+    refuse_overwriting([output], [photograph])
+    clean = _tile(photograph)
     tiles = [(clean, "clean")]
     for kind, schema in SCHEMAS.items():
         chain = [schema.model_validate({"kind": kind}).model_dump()]
@@ -150,10 +153,12 @@ def preview(
     from drdd.cli.preview import drawn, examples
     from drdd.params import FILE, load
     from drdd.pictures.files import check_format, write_picture
+    from drdd.sources.overwriting import refuse_overwriting
     from drdd.stages.corpora import some
 
     check_format(output)
     found = examples(load(FILE, presets=preset or []), name, count)
+    refuse_overwriting([output], found.read)
     write_picture(output, drawn(found.examples))
     inputs = len(found.examples[0].inputs)
     variants = f", {inputs} variants of each" if inputs > 1 else ""

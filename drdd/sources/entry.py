@@ -11,9 +11,8 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from posixpath import dirname, join, normpath
+from posixpath import join
 from typing import Any, BinaryIO
 
 from drdd.errors import TransientError, UserError
@@ -31,7 +30,7 @@ from drdd.sources.archives import (
     shared_copy,
 )
 from drdd.sources.folders import files_below, is_hidden, open_regular, printable
-from drdd.sources.lists import cells, is_list
+from drdd.sources.lists import CLIMBS, cells, climbs, is_list, located
 from drdd.storage.filesystems import explained, open_filesystem
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
@@ -106,7 +105,8 @@ def rows(source: str, columns: Sequence[str]) -> list[tuple[Entry, ...]]:
     """The files in a list or table, row by row in its order, with repetitions.
 
     columns: of a table; a .txt has one column, which may have any name. Paths are relative to the folder of
-    the list, absolute, or s3:// URIs. Raises UserError and TransientError as `entries` does.
+    the list; those of a local list may be absolute or s3:// URIs, those on S3 stay in their bucket.
+    Raises UserError and TransientError as `entries` does.
     """
     where = _where(source)
     with Fetcher() as fetcher, explained(where):
@@ -203,18 +203,6 @@ class Fetcher:
             decompress(file, copy)
 
 
-def package_file(name: str) -> Path:
-    """The path of a file in an installed package, given as "package/path/in/it.png"."""
-    package, _, inner = name.partition("/")
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise UserError(f"photographs: package {package!r} of {name!r} is not installed")
-    path = Path(spec.origin).parent / inner
-    if not path.is_file():
-        raise UserError(f"photographs: package {package!r} does not bundle {inner!r}")
-    return path
-
-
 def _where(source: str) -> str:
     """The absolute path or the URI, since workers have other current folders."""
     if not _is_remote(source):
@@ -258,7 +246,11 @@ def _of_prefix(where: str) -> list[Entry]:
         if not paths and not store.exists(root):
             raise UserError(f"{where} does not exist")
     named = ((path[len(root) :].lstrip("/"), path) for path in paths)
-    return [Entry(printable(name), f"s3://{path}") for name, path in named if _counts(name)]
+    return [
+        Entry(printable(name), f"s3://{path}", refusal=CLIMBS if climbs(name) else "")
+        for name, path in named
+        if _counts(name)
+    ]
 
 
 def _of_archive(where: str) -> list[Entry]:
@@ -278,14 +270,8 @@ def _named(cell: str, where: str, row: int) -> Entry:
     """The entry of a cell in the list at `where`."""
     if not cell:
         return Entry(f"row {row}", where, refusal="the list names no file here")
-    if _is_remote(cell):
-        refusal = "" if cell.startswith("s3://") else "a list names paths and s3:// URIs alone"
-        return Entry(printable(cell), cell, refusal=refusal)
-    path = normpath(cell)
-    if path.startswith("/"):
-        return Entry(printable(path), path)
-    scheme, separator, place = where.rpartition("://")
-    return Entry(printable(path), scheme + separator + normpath(join(dirname(place), path)))
+    name, place, refusal = located(cell, where)
+    return Entry(printable(name), place, refusal=refusal)
 
 
 def _each_name_once(found: Iterable[Entry]) -> list[Entry]:

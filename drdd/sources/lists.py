@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING
 
 from drdd.errors import UserError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:  # which the plain package does without
 
 SUFFIXES = (".txt", ".csv", ".parquet")
 TABLES = (".csv", ".parquet")
+CLIMBS = "its name has '.' or '..' between slashes, which leads elsewhere; write it without"
 
 
 def is_list(source: str) -> bool:
@@ -21,6 +23,36 @@ def is_list(source: str) -> bool:
 
 def is_table(source: str) -> bool:
     return source.lower().endswith(TABLES)
+
+
+def located(cell: str, where: str) -> tuple[str, str, str]:
+    """(name, place, reason to refuse it or "") of a file that the list at `where` names.
+
+    Relative paths begin at the list's folder. Who writes a local list may read the local files anyway, so
+    it may name any, and s3:// URIs. A list on S3 may be by anybody: it names objects of its own bucket.
+    """
+    scheme, _, own = where.rpartition("://")
+    bucket = own.partition("/")[0]
+    if "://" in cell:
+        refusal = "" if cell.startswith("s3://") else "a list names paths and s3:// URIs alone"
+        path = cell.partition("://")[2]
+        if not refusal and climbs(path):
+            refusal = CLIMBS
+        elif not refusal and scheme and path.partition("/")[0] != bucket:
+            refusal = f"a list on S3 names objects of its own bucket, {bucket}, alone"
+        return cell, cell, refusal
+    path = normpath(cell)
+    if not scheme:
+        return path, path if path.startswith("/") else normpath(join(dirname(where), path)), ""
+    place = normpath(join(dirname(own), path))
+    outside = path.startswith("/") or not place.startswith(f"{bucket}/")
+    refusal = "a list on S3 names no local file and no other bucket" if outside else ""
+    return path, where if outside else f"{scheme}://{place}", refusal
+
+
+def climbs(path: str) -> bool:
+    """Whether a key has parts that an HTTP client takes for steps in a tree: S3 knows no such tree."""
+    return any(part in (".", "..") for part in path.split("/"))
 
 
 def cells(content: bytes, source: str, columns: Sequence[str]) -> list[tuple[str, ...]]:

@@ -219,6 +219,11 @@ class Store:
         return {"Bucket": bucket, "Key": key}
 
     def _path(self, name: str) -> str:
+        """Of an object. Raises UserError for a name that climbs: on S3 an HTTP client would follow it."""
+        if name.startswith("/") or {".", ".."} & set(name.split("/")):
+            raise UserError(
+                f"{self.uri}: {name!r} is no name of an object in it; write it without '..'"
+            )
         return f"{self._root}/{name}" if name else self._root
 
     def _patience(self, size: int = 0) -> dict[str, int]:

@@ -21,7 +21,7 @@ from drdd.inference.tiling import TiledNet, Tiles, tiles
 from drdd.nets.adm import AdmConfig
 from drdd.nets.families import build
 from drdd.pictures.pixels import Pixels
-from drdd.sources.entry import package_file
+from drdd.sources.packages import package_file
 from tests.inference.test_engine import make_model
 from tests.nets.filled import filled
 from tests.nets.tiny import sampling

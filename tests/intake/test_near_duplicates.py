@@ -8,7 +8,8 @@ from PIL import Image
 
 from drdd.intake.decoding import Limits, decode_and_verify
 from drdd.intake.near_duplicates import NearDuplicates, NearMatch
-from drdd.sources.entry import Blob, package_file
+from drdd.sources.entry import Blob
+from drdd.sources.packages import package_file
 from tests.corpora import Pixels, encoded
 
 LIMITS = Limits(min_side=16, max_side=512, max_pixels=10**7)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from drdd.data.pairs import read_pairs
-from drdd.sources.entry import package_file
+from drdd.sources.packages import package_file
 from tests.project import make_project, must, run, tiny_params, write_params
 
 pytestmark = pytest.mark.slow

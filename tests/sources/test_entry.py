@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from drdd.errors import TransientError, UserError
-from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries, package_file, rows
+from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries, rows
+from drdd.sources.packages import package_file
 
 NOBODY = 65534
 
