@@ -5,6 +5,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
+import httpx
+from PIL import Image
+
+from tests.corpora import encoded, scene
+
+PNG = encoded(Image.fromarray(scene(0, 40, 56)), "PNG")
+HEAD = b"POST /v1/restore HTTP/1.1\r\nHost: localhost\r\n"
+ONE_BYTE = HEAD + b"Content-Length: 1000\r\n\r\n."
+NEVER = 3600.0
+
 
 @contextmanager
 def clients(url: str, count: int, first: bytes) -> Iterator[list[socket.socket]]:
@@ -38,3 +48,10 @@ def is_open(client: socket.socket) -> bool:
     except ConnectionError:
         return False
     return False
+
+
+def healthy(url: str) -> None:
+    """Assert that a client without faults is served."""
+    for path in ("/v1/health", "/v1/ready"):
+        assert httpx.get(f"{url}{path}", timeout=60).status_code == 200
+    assert httpx.post(f"{url}/v1/restore", content=PNG, timeout=60).status_code == 200
