@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,12 @@ def _temporary(path: Path) -> Path:
 
 def _clear(path: Path) -> None:
     """Put back an old folder that lost its name in `_put`, and delete what no process writes."""
-    for left in sorted(path.parent.glob(f".{path.name}.*.old")):
+    for left in sorted(path.parent.glob(f".{escape(path.name)}.*.old")):
         if path.exists():
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.rename(path)
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
         with suppress(OSError):
             lock = os.open(left, os.O_RDONLY)
             try:

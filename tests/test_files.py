@@ -94,18 +94,18 @@ import os
 from pathlib import Path
 from drdd import files
 from drdd.files import atomic_folder
-with atomic_folder(Path({str(tmp_path)!r}) / "folder") as temporary:
+with atomic_folder(Path({str(tmp_path)!r}) / "[a]") as temporary:
     (temporary / "half").write_text("half")
     os._exit(1)
 """
-    _fill(tmp_path / "folder", "a")
+    _fill(tmp_path / "[a]", "a")
     assert subprocess.run([sys.executable, "-c", dies], cwd=ROOT).returncode == 1
     assert len(list(tmp_path.iterdir())) == 2
     with atomic_folder(tmp_path / "neighbour") as at_work:
-        _fill(tmp_path / "folder", "b")
+        _fill(tmp_path / "[a]", "b")
         assert at_work.is_dir()
-    assert _contents(tmp_path / "folder") == {"b": "b"}
-    assert {path.name for path in tmp_path.iterdir()} == {"folder", "neighbour"}
+    assert _contents(tmp_path / "[a]") == {"b": "b"}
+    assert {path.name for path in tmp_path.iterdir()} == {"[a]", "neighbour"}
 
 
 def test_what_a_living_process_writes_is_not_cleared_away(tmp_path: Path) -> None:
