@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from drdd.private_files import private_folder
 from infra.local.services import services, write_s3_files
 from infra.local.settings import LOOPBACK, REGION, Ports, new_state, short_folder
 from tests.project import BIN, environment
@@ -244,7 +245,7 @@ class Cluster:
             "AWS_SECRET_ACCESS_KEY": state.secret_key,
             "AWS_DEFAULT_REGION": REGION,
         }
-        short_folder(self.folder).mkdir(mode=0o700)
+        private_folder(short_folder(self.folder))
         command = [part.replace(LOOPBACK, node.address) for part in server.command]
         self.run_s3(node, command, server.folder)
 

@@ -25,6 +25,7 @@ DECIDE_NOTHING = {
     "drdd/progress.py": "shows how far a stage is",
     "drdd/errors.py": "two kinds of failure",
     "drdd/files.py": "writes given bytes so that they appear whole",
+    "drdd/private_files.py": "keeps other users out of files and folders",
     "drdd/stages/paths.py": "names the deps and outs of dvc.yaml",
     "drdd/stages/run.py": "starts a stage and says how it failed",
 }

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import httpx
 
+from drdd.private_files import private_folder
 from infra.local.services import services, write_s3_files
-from infra.local.settings import LOOPBACK, Ports, StackState, short_folder
+from infra.local.settings import LOOPBACK, RAY_PORTS, Ports, StackState, short_folder
 
-HIDDEN = {"master": 9333, "volume": 9340, "filer": 8888}  # which ask for secrets of their own
-UNUSED = {"ray_agent": 0, "ray_client": 0, "ray_metrics": 0}
+# They ask for a certificate or a token that the server alone has.
+INNER = {"master": 9333, "volume": 9340, "filer": 8888, "admin": 9350}
 
 
 def main() -> None:
@@ -26,12 +27,12 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     keys = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-    state = StackState(Ports(s3=given.port), HIDDEN | UNUSED, *keys)
+    state = StackState(Ports(s3=given.port), INNER | dict.fromkeys(RAY_PORTS, 0), *keys)
     server = services(given.data, state)["s3"]
     if given.check:
         raise SystemExit(not _takes(server.healthy))
     write_s3_files(given.data, state)
-    short_folder(given.data).mkdir(mode=0o700, exist_ok=True)
+    private_folder(short_folder(given.data))
     os.chdir(server.folder)
     everywhere = f"-ip.bind={LOOPBACK}", "-ip.bind=0.0.0.0"
     os.execv(server.command[0], [part.replace(*everywhere) for part in server.command])

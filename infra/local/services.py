@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +9,14 @@ from pathlib import Path
 
 import httpx
 
-from drdd.files import write_bytes, write_json
+from drdd.private_files import write_private
+from infra.local.s3_security import write_security
 from infra.local.serving import Serving, now
 from infra.local.settings import (
     BUCKET,
     LOOPBACK,
     REGION,
+    STORE_PORTS,
     StackState,
     folder,
     ray_folder,
@@ -57,15 +58,18 @@ def _s3(root: Path, state: StackState) -> Service:
     hidden = state.hidden
     command = [
         _executable("weed"),
+        "-logtostderr",  # and into no files of its own
         "mini",
         f"-dir={home / 'data'}",
         f"-ip={LOOPBACK}",
         f"-ip.bind={LOOPBACK}",
         f"-s3.port={state.ports.s3}",
         f"-s3.config={home / 's3.json'}",
-        *(f"-{name}.port={hidden[name]}" for name in ("master", "volume", "filer")),
+        *(f"-{name}.port={hidden[name]}" for name in STORE_PORTS),
         f"-filer.localSocket={short_folder(root) / 'filer.sock'}",
         f"-s3.localSocket={short_folder(root) / 's3.sock'}",
+        "-disableHttp",  # of master and filer: their work goes by gRPC
+        "-master.telemetry=false",
         "-admin.ui=false",
         "-webdav=false",
         "-s3.port.iceberg=0",
@@ -77,20 +81,14 @@ def _s3(root: Path, state: StackState) -> Service:
 
 
 def write_s3_files(root: Path, state: StackState) -> None:
-    """The keys, and secrets of our own for the inner ports, which would otherwise ask for none."""
+    """The keys of S3, and what guards the inner ports."""
     home = folder(root) / "s3"
+    write_security(home)
     (home / "data").mkdir(parents=True, exist_ok=True)
     keys = {"accessKey": state.access_key, "secretKey": state.secret_key}
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     identity = {"name": "drdd", "credentials": [keys], "actions": actions}
-    write_json(home / "s3.json", {"identities": [identity]})
-    (home / "s3.json").chmod(0o600)
-    security = home / "security.toml"
-    if not security.exists():
-        sections = ("signing", "signing.read", "filer_signing", "filer_signing.read")
-        lines = [f'[jwt.{section}]\nkey = "{secrets.token_hex(16)}"\n' for section in sections]
-        write_bytes(security, "".join(lines).encode())
-        security.chmod(0o600)
+    write_private(home / "s3.json", json.dumps({"identities": [identity]}).encode())
 
 
 def _s3_takes_a_put(address: str, state: StackState) -> bool:

@@ -5,7 +5,7 @@ import secrets
 import socket
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
-from json import JSONDecodeError, loads
+from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -13,12 +13,14 @@ import psutil
 
 from drdd.cluster.session import QUIET
 from drdd.errors import UserError
-from drdd.files import write_json
+from drdd.private_files import private_folder, refuse_shared, write_private
 
 FOLDER = Path(".drdd/stack")
 BUCKET = "drdd"
 REGION = "us-east-1"
 LOOPBACK = "127.0.0.1"
+STORE_PORTS = ("master", "volume", "filer", "admin")  # the S3 server's own
+RAY_PORTS = ("ray_agent", "ray_client", "ray_metrics")
 GRPC_OFFSET = 10_000  # SeaweedFS puts each server's gRPC port this far above its HTTP port
 
 
@@ -82,32 +84,31 @@ def ray_folder(root: Path) -> Path:
 
 
 def short_folder(root: Path) -> Path:
+    """For sockets. Raises UserError when others have, or may have, put something there."""
     name = sha256(str(root.resolve()).encode()).hexdigest()[:8]
-    return Path(gettempdir()) / f"drdd-{os.getuid()}-{name}"
+    return refuse_shared(Path(gettempdir()) / f"drdd-{os.getuid()}-{name}")
 
 
 def load_state(root: Path) -> StackState | None:
-    """None when no stack was ever started here."""
+    """None when no stack was ever started here, or by another version only."""
     try:
         content = loads((folder(root) / "state.json").read_text())
-        return StackState(**(content | {"ports": Ports(**content["ports"])}))
+        state = StackState(**(content | {"ports": Ports(**content["ports"])}))
+        return state if set(state.hidden) == {*STORE_PORTS, *RAY_PORTS} else None
     except (FileNotFoundError, JSONDecodeError, TypeError, KeyError):
         return None
 
 
 def save_state(root: Path, state: StackState) -> None:
     path = folder(root) / "state.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.chmod(0o700)  # it holds the keys
-    write_json(path, asdict(state))
-    path.chmod(0o600)
+    private_folder(path.parent)
+    write_private(path, dumps(asdict(state), indent=2).encode())
 
 
 def new_state(ports: Ports, old: StackState | None) -> StackState:
     """Keys are made once and kept; hidden ports are chosen anew."""
-    names = ("master", "volume", "filer")
-    hidden = {name: free_port(GRPC_OFFSET) for name in names}
-    hidden |= {name: free_port() for name in ("ray_agent", "ray_client", "ray_metrics")}
+    hidden = {name: free_port(GRPC_OFFSET) for name in STORE_PORTS}
+    hidden |= {name: free_port() for name in RAY_PORTS}
     if old is not None:
         return StackState(ports, hidden, old.access_key, old.secret_key)
     return StackState(ports, hidden, secrets.token_hex(10).upper(), secrets.token_urlsafe(30))

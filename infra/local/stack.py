@@ -13,7 +13,9 @@ import psutil
 
 from drdd.errors import UserError
 from drdd.files import write_bytes
+from drdd.private_files import private_folder
 from infra.local.remote import lend, take_back
+from infra.local.s3_security import delete_sockets
 from infra.local.services import Service, services, write_s3_files
 from infra.local.serving import Serving, forget
 from infra.local.settings import (
@@ -113,6 +115,7 @@ def down(root: Path) -> bool:
         (root / "prefect.toml").unlink(missing_ok=True)
         if (state := load_state(root)) is not None:
             take_back(root, state)
+            delete_sockets(state)
     return ran
 
 
@@ -177,7 +180,10 @@ def _begin(root: Path, supervisor: Supervisor, ports: Ports, components: Sequenc
     # Ray makes a folder of logs at each start; the last one's have had their day.
     shutil.rmtree(ray_folder(root), ignore_errors=True)
     _refuse_taken(ports, components)
-    state = new_state(ports, load_state(root))
+    old = load_state(root)
+    if old is not None:
+        delete_sockets(old)
+    state = new_state(ports, old)
     save_state(root, state)
     write_s3_files(root, state)
     supervisor.launch(services(root, state).values(), environment(root))
@@ -289,7 +295,7 @@ def _said(ports: Ports) -> str:
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
     """One command at a time works on a stack; a second one waits."""
-    folder(root).mkdir(parents=True, exist_ok=True)
+    private_folder(folder(root))  # it holds the keys
     with (folder(root) / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

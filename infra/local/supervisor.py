@@ -17,6 +17,7 @@ import psutil
 from drdd.cluster.sessions import answers
 from drdd.errors import UserError
 from drdd.files import write_bytes
+from drdd.private_files import private_folder
 from infra.local.services import Service
 from infra.local.settings import folder, short_folder, socket_path
 
@@ -56,7 +57,7 @@ class Supervisor:
 
     def launch(self, services: Iterable[Service], environment: Mapping[str, str]) -> None:
         """Start supervisord with nothing running yet. Raises UserError when it does not start."""
-        self._socket.parent.mkdir(mode=0o700, exist_ok=True)
+        private_folder(self._socket.parent)
         (self._folder / "logs").mkdir(parents=True, exist_ok=True)
         configuration = self._folder / "supervisord.conf"
         write_bytes(configuration, self._configuration(services).encode())

@@ -1,0 +1,53 @@
+"""Files and folders that no other user of the machine may read, write or put in our way."""
+
+import os
+import stat
+from pathlib import Path
+
+from drdd.errors import UserError
+from drdd.files import atomic_path, make_folder
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder for this user alone, if there is none; its path.
+
+    Raises UserError when something stands there that another user made, or may have put files into.
+    """
+    make_folder(path.parent)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        refuse_shared(path)
+        path.chmod(0o700)
+    return path
+
+
+def refuse_shared(path: Path) -> Path:
+    """The path, if nothing is there, or a folder of this user into which no other may write.
+
+    Raises UserError otherwise: whoever made it would read what is kept there, or answer in our name.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return path
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+        if not found.st_mode & OTHERS_WRITE:
+            return path
+        what = "a folder into which other users may write"
+    elif stat.S_ISDIR(found.st_mode):
+        what = "a folder of another user"
+    else:
+        what = "no folder"
+    remedy = "delete it, or set TMPDIR to a folder of your own"
+    raise UserError(f"{path} must be private, and is {what}", remedy)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that is this user's alone from its first byte on."""
+    with atomic_path(path) as temporary:
+        temporary.touch(mode=0o600, exist_ok=False)
+        temporary.write_bytes(content)

@@ -1,0 +1,41 @@
+"""Another user of this machine, who has none of our keys."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+NOBODY = 65534
+as_nobody = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can run a program as another user"
+)
+
+
+def nobody_runs(
+    *command: str, stdin: str = "", timeout: float = 60, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """As the user `nobody`, in /, with no environment but PATH and what is given; both outputs in stdout.
+
+    124 is the exit code of a program that was stopped after `timeout` seconds.
+    """
+    settings: Mapping[str, str] = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    return subprocess.run(
+        ["timeout", "--kill-after=1", str(timeout), *command],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=(),
+        cwd="/",
+        env={**settings, **environment},
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def writable_by_nobody(folder: Path) -> list[str]:
+    """What `nobody` can write to, or list, at and below a folder."""
+    found = nobody_runs("find", str(folder), "(", "-writable", "-o", "-readable", ")", "-print")
+    return [line for line in found.stdout.splitlines() if not line.startswith("find:")]
