@@ -41,13 +41,22 @@ def python(site: Site) -> str:
     ours, lock = platform.python_version(), site.root / "requirements.lock"
     if not lock.exists():
         return f"Python {ours} in {sys.prefix}; no lock file here"
-    if wrong := list(_differences(lock.read_text())):
+    if wrong := list(_differences(lock.read_text() + _torch_lock(site.root))):
         listed = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
         raise problem(
             f"{len(wrong)} package(s) differ from requirements.lock: {listed}",
             "rm -f .venv/installed && make setup",
         )
     return f"Python {ours}, as requirements.lock has it"
+
+
+def _torch_lock(root: Path) -> str:
+    """The lock of the build that is installed; "" where there is none."""
+    try:
+        build = "cpu" if version("torch").endswith("+cpu") else "cuda"
+        return (root / f"infra/setup/torch.{build}.lock").read_text()
+    except (PackageNotFoundError, OSError):
+        return ""
 
 
 def _differences(lock: str) -> Iterator[str]:

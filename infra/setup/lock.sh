@@ -1,19 +1,40 @@
 #!/usr/bin/env bash
-# Writes requirements.lock: every package at one version, with hashes, for all platforms.
-# torch alone has no hash, and its CUDA packages are left to torch's own exact pins, so that the same
-# file installs a CPU build where one is configured (see install.sh) and the CUDA build elsewhere.
+# Writes the locks: every package at one version, with the hashes of its files, for all platforms.
+#   requirements.lock             everything but torch
+#   infra/setup/torch.cuda.lock   torch as PyPI has it, with the CUDA packages that it needs on Linux
+#   infra/setup/torch.cpu.lock    torch's CPU builds, which need none: one of the two is installed
+#   infra/setup/kubernetes.lock   what the image has beside these
+#   infra/setup/bootstrap.lock    uv, which installs the others
+# Arguments go to uv: --upgrade takes new releases, --upgrade-package NAME one; without, pins are kept.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 compile() {
   .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-    --generate-hashes --extra dev pyproject.toml --output-file requirements.lock "$@"
+    --generate-hashes "$@"
 }
-compile "$@" # --upgrade takes new releases, --upgrade-package NAME one; without, pins are kept
-left_out=$(grep -oE '^(nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+|triton|torch)==' requirements.lock |
-  tr -d '=' | sort -u)
-# Else nothing was compiled (`--help`), and what follows would write a lock with all of CUDA.
-[ "$left_out" != torch ] || { echo "nothing compiled; requirements.lock is as it was" >&2; exit 1; }
-version=$(grep -oE '^torch==[0-9.]+' requirements.lock)
-compile $(printf -- '--no-emit-package %s ' $left_out)
-sed -i '/^# The following packages were excluded/,$d' requirements.lock
-echo "$version" >>requirements.lock
+# One resolution, so that all agree; a lock that is there gives the pins that are kept.
+cat requirements.lock infra/setup/torch.cuda.lock >"$work/all"
+compile --extra dev pyproject.toml --output-file "$work/all" "$@"
+grep -q '^torch==' "$work/all" || { echo "nothing compiled; the locks are as they were" >&2; exit 1; }
+awk -v out="$work" '
+  /^#/ { next }
+  /^[a-zA-Z0-9]/ { file = /^(nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+|triton|torch)==/ ? "cuda" : "base" }
+  { print >(out "/" file) }' "$work/all"
+
+cp infra/setup/kubernetes.lock "$work/kubernetes"
+compile --constraint <(sed -nE 's/^([A-Za-z0-9_.-]+==[^ \\]+( ; [^\\]+)?).*/\1/p' "$work/base") \
+  $(sed -nE 's/^([A-Za-z0-9_.-]+)==.*/--no-emit-package \1/p' "$work/base") \
+  --output-file "$work/kubernetes" <(echo "prefect-kubernetes==0.8.*") "$@"
+sed -i '/^# The following packages were excluded/,$d' "$work/kubernetes"
+
+cp infra/setup/bootstrap.lock "$work/bootstrap"
+compile --output-file "$work/bootstrap" <(echo uv) "$@"
+.venv/bin/python infra/setup/cpu_builds.py "$work/cuda" infra/setup/torch.cpu.lock >"$work/cpu"
+
+mv "$work/base" requirements.lock
+mv "$work/cuda" infra/setup/torch.cuda.lock
+mv "$work/cpu" infra/setup/torch.cpu.lock
+mv "$work/kubernetes" infra/setup/kubernetes.lock
+mv "$work/bootstrap" infra/setup/bootstrap.lock

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     links = [part for link in _find_links() for part in ("--find-links", link)]
     (wheel,) = folder.glob("*.whl")
     python = ("--python", str(folder / "venv/bin/python"))
-    _must("pip", "install", "--quiet", *python, *links, "-c", ROOT / "requirements.lock", wheel)
+    (folder / "torch.txt").write_text(f"torch=={version('torch')}\n")
+    pins = ("-c", ROOT / "requirements.lock", "-c", folder / "torch.txt")
+    _must("pip", "install", "--quiet", *python, *links, *pins, wheel)
     with zipfile.ZipFile(wheel) as content:
         assert "drdd/py.typed" in content.namelist()
     return folder / "venv/bin"
