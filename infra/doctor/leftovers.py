@@ -49,6 +49,7 @@ def leftovers(root: Path) -> list[Leftover]:
         "socket of a store that has ended": iter(dead_sockets(OLD_S)),
         "temporary folder of a stack that does not run": _stacks(temporary),
         "temporary folder of a training that has ended": _trainings(temporary),
+        "socket folder of a Python process that has ended": _listeners(temporary),
         "log of a process of Ray that has ended": _worker_logs(root),
         "shard not used for a month, which can be fetched again": _shards(),
     }
@@ -136,6 +137,14 @@ def _trainings(temporary: Path) -> Iterator[Path]:
     for path in temporary.glob(f"{SCRATCH}*"):
         pid = path.name.removeprefix(SCRATCH).partition("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)) and _is_old(path):
+            yield path
+
+
+def _listeners(temporary: Path) -> Iterator[Path]:
+    """Of multiprocessing, which Ray and Prefect use; a killed process leaves its own."""
+    for path in temporary.glob("pymp-*"):
+        inside = list(path.glob("*")) if _is_old(path) else []
+        if inside and all(one.name.startswith("listener-") and not answers(one) for one in inside):
             yield path
 
 

@@ -129,6 +129,24 @@ def test_the_temporary_folder_of_a_stack_that_does_not_run_is_deleted(
         process.communicate()
 
 
+def test_a_socket_folder_is_deleted_when_no_process_listens_there(
+    tmp_path: Path, temporary: Path
+) -> None:
+    dead, lives, other = (temporary / f"pymp-{name}" for name in ("dead", "lives", "other"))
+    for path in (dead, lives, other):
+        path.mkdir()
+    _made(other / "data")
+    with (
+        closing(socket.socket(socket.AF_UNIX)) as left,
+        closing(socket.socket(socket.AF_UNIX)) as server,
+    ):
+        left.bind(str(dead / "listener-a"))
+        server.bind(str(lives / "listener-a"))
+        server.listen()
+        _aged(temporary)
+        assert _deleted(tmp_path) == {dead}
+
+
 def test_the_temporary_folder_of_a_training_lives_as_long_as_its_process(
     tmp_path: Path, temporary: Path
 ) -> None:

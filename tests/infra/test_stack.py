@@ -31,7 +31,7 @@ from tests.conftest import ROOT
 
 
 def _ports() -> Ports:
-    return Ports(free_port(10_000), free_port(), free_port(), free_port())
+    return Ports(free_port(10_000), *(free_port() for _ in range(4)))
 
 
 def _left_over(root: Path) -> list[str]:
@@ -83,7 +83,11 @@ def test_prefect_forgets_old_runs_and_events() -> None:
             assert f" {name}={value} " in image
 
 
-def test_the_store_is_up_once_and_down_without_a_trace(root: Path) -> None:
+def test_the_store_is_up_once_and_down_without_a_trace(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setenv("TMPDIR", str(temporary))  # of the processes of the stack
     ports = _ports()
     lines: list[str] = []
     assert stack.up(root, ports, ("s3",), lines.append).changed
@@ -101,6 +105,7 @@ def test_the_store_is_up_once_and_down_without_a_trace(root: Path) -> None:
     assert not stack.down(root)
     assert port_is_free(ports.s3)
     assert stack.status(root, ("s3",)).services[0].state == "stopped"
+    assert list(temporary.iterdir()) == []  # no logs that nobody rotates
 
 
 def test_a_taken_port_is_said_before_anything_starts(root: Path) -> None:
