@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from drdd.errors import UserError
-from drdd.files import atomic_path, make_folder
+from drdd.files import atomic_path, flush, make_folder
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -19,6 +19,7 @@ def private_folder(path: Path) -> Path:
     make_folder(path.parent)
     try:
         path.mkdir(mode=0o700)
+        flush(path.parent)
     except FileExistsError:
         refuse_shared(path)
         path.chmod(0o700)

@@ -20,7 +20,7 @@ from drdd.cluster.sessions import SCRATCH, answers, ended_sessions, sessions_fol
 from drdd.storage.versions import node_cache
 from infra.doctor.finding import Site, note
 from infra.local.settings import ray_folder, short_folder
-from infra.local.supervisor import dead_sockets, stacks_running
+from infra.local.supervisor import stacks_running
 
 OLD_S = 24 * 3600.0
 OLD_LOG_S, OLD_SHARD_S = 7 * OLD_S, 30 * OLD_S
@@ -46,7 +46,7 @@ def leftovers(root: Path) -> list[Leftover]:
     found = {
         "unfinished file of a killed process": _unfinished(root),
         "session of a Ray cluster that has ended": _sessions(root),
-        "socket of a store that has ended": iter(dead_sockets(OLD_S)),
+        "socket of a store that has ended": _store_sockets(),
         "temporary folder of a stack that does not run": _stacks(temporary),
         "temporary folder of a training that has ended": _trainings(temporary),
         "socket folder of a Python process that has ended": _listeners(temporary),
@@ -123,6 +123,13 @@ def _sessions(root: Path) -> Iterator[Path]:
 def _shards() -> Iterator[Path]:
     for path in node_cache().glob("*"):
         if re.fullmatch(r"[0-9a-f]{32}", path.name) and _is_old(path, OLD_SHARD_S):
+            yield path
+
+
+def _store_sockets() -> Iterator[Path]:
+    """Of stacks that were killed and not started again; SeaweedFS makes them in a fixed place."""
+    for path in Path("/tmp").glob("seaweedfs-*.sock"):
+        if _is_old(path) and not answers(path):
             yield path
 
 

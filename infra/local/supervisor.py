@@ -14,7 +14,6 @@ from xmlrpc.client import Fault, ServerProxy
 
 import psutil
 
-from drdd.cluster.sessions import answers
 from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.private_files import private_folder
@@ -100,8 +99,6 @@ class Supervisor:
             _send(process, "kill")
         psutil.wait_procs(alive, timeout=5)
         shutil.rmtree(short_folder(self._root), ignore_errors=True)
-        for path in dead_sockets():
-            path.unlink(missing_ok=True)
 
     def _marked(self) -> Iterable[psutil.Process]:
         for process in psutil.process_iter():
@@ -149,21 +146,6 @@ class Supervisor:
                 "killasgroup=true",
             ]
         return "\n".join(sections) + "\n"
-
-
-def dead_sockets(age_s: float = 60.0) -> list[Path]:
-    """Sockets of this user's SeaweedFS servers that have ended; they leave them, in a fixed place.
-
-    age_s: a younger one may be of a server that is just starting.
-    """
-    before = time.time() - age_s
-    found = []
-    for path in Path("/tmp").glob("seaweedfs-*.sock"):
-        with contextlib.suppress(FileNotFoundError):
-            stat = path.lstat()
-            if stat.st_uid == os.getuid() and stat.st_mtime <= before and not answers(path):
-                found.append(path)
-    return found
 
 
 def stacks_running() -> set[Path]:

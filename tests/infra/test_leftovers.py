@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -186,7 +185,7 @@ def test_shards_that_were_fetched_and_not_used_for_a_month_are_deleted(
 def test_doctor_lists_what_there_is_and_cleans(
     workspace: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leftovers, "dead_sockets", lambda age_s: [])
+    monkeypatch.setattr(leftovers, "_store_sockets", lambda: iter([]))
     (workspace / ".drdd/models").mkdir(parents=True)
     (workspace / ".drdd/models/a").write_bytes(bytes(3 * 2**20))
     left = _made(workspace / ".drdd/.a.0123456789ab.tmp")
@@ -204,19 +203,21 @@ def test_doctor_lists_what_there_is_and_cleans(
     assert (found.state, found.found.endswith("no leftovers")) == ("ok", True)
 
 
-def test_a_store_that_has_ended_leaves_no_socket() -> None:
-    """In a place of its own choice, so the name is one that no server has."""
-    from infra.local.supervisor import dead_sockets
-
-    path = Path(f"/tmp/seaweedfs-test-{psutil.Process().pid}.sock")
+def test_the_socket_of_a_store_that_was_killed_is_deleted(tmp_path: Path, temporary: Path) -> None:
+    """In a place of SeaweedFS's own choice, so the name is one that no server has."""
+    path = Path(f"/tmp/seaweedfs-test-{os.getpid()}.sock")
     try:
         with closing(socket.socket(socket.AF_UNIX)) as server:
             server.bind(str(path))
             server.listen()
-            os.utime(path, (OLD, OLD))
-            assert path not in dead_sockets()
-        assert path in dead_sockets()
+            _aged(path)
+            leftovers.clean(tmp_path)
+            assert path.is_socket()
         os.utime(path)
-        assert path not in dead_sockets()  # it may be of a server that is just starting
+        leftovers.clean(tmp_path)
+        assert path.is_socket()  # young: it may be of a server that is just starting
+        _aged(path)
+        leftovers.clean(tmp_path)
+        assert not path.exists()
     finally:
-        path.unlink()
+        path.unlink(missing_ok=True)
