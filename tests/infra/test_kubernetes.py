@@ -251,7 +251,7 @@ def test_flow_runs_have_the_image_of_all_the_rest(objects: list[Object]) -> None
         for one in _containers(pod)
         if name != "flow-run"
     }
-    (ours,) = {image for image in images if not image.startswith("postgres:")}
+    (ours,) = {image for image in images if not image.startswith("postgres@")}
     (worker,) = (
         one for one in _of(objects, "Deployment") if one["metadata"]["name"] == "prefect-worker"
     )
