@@ -8,6 +8,7 @@ its client gives way to a new one.
 import asyncio
 import json
 import resource
+import socket
 from typing import Any, ClassVar
 
 import uvicorn.config
@@ -20,6 +21,7 @@ HEAD_S = (
     10.0  # for all headers of a request, and for what is left of a body whose request was refused
 )
 HEAD_BYTES = 64 * 1024
+KERNEL_BYTES = 256 * 1024  # of a connection that wait in the kernel; by itself it keeps megabytes
 HEADERS, PIPELINED = 100, 16  # of a request; requests that a client may send before it is answered
 MOST = 4096  # connections, or a quarter of the files that the process may open if they are fewer
 REASONS = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
@@ -65,6 +67,8 @@ class BoundedProtocol(HttpToolsProtocol):
     # --- what the client sends
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        connected: socket.socket = transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BYTES)
         super().connection_made(transport)
         self._open.add(self)
         self._wait()
