@@ -14,7 +14,6 @@ from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import httpx
-from PIL import Image
 from prefect.artifacts import (
     create_image_artifact,
     create_link_artifact,
@@ -26,6 +25,7 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectHTTPStatusError
 
 from drdd.gates.judgement import Ends, Judgement
+from drdd.pictures.opening import open_picture
 from drdd.progress import Status, describe
 from drdd.report.wording import against_champion, needed, verdict
 from drdd.stages.paths import GRID, METRICS, PUBLISHED, REPORT
@@ -181,7 +181,7 @@ def _gates(metrics: Judgement) -> list[dict[str, str]]:
 
 def _data_uri(path: Path) -> str:
     """The picture as a data URI, because a browser has no keys for the store of the grid."""
-    image = Image.open(path).convert("RGB")
+    image = open_picture(path.read_bytes()).convert("RGB")
     image.thumbnail((GRID_WIDTH, 10 * GRID_WIDTH))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)

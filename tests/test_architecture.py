@@ -164,6 +164,21 @@ def test_no_room_is_a_lumber_room() -> None:
     assert not names & {"utils", "util", "helpers", "common", "misc", "core"}
 
 
+# drdd/references/jpeg.py reads back the file that it has just written.
+OPEN_PICTURES = {"drdd/pictures/opening.py", "drdd/references/jpeg.py"}
+
+
+def test_pictures_are_opened_in_one_place() -> None:
+    """There the formats are listed: with all of Pillow's, a file chooses the decoder, or a program."""
+    called = {
+        _name(path)
+        for path in _files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "Image.open"
+    }
+    assert called == OPEN_PICTURES
+
+
 def test_files_stay_short() -> None:
     for path in _files():
         assert len(path.read_text().splitlines()) <= 320, path

@@ -10,12 +10,10 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tensorboardX import RecordWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
@@ -23,6 +21,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from drdd.drawing.sheets import sheet
 from drdd.files import write_bytes, write_json
 from drdd.pictures.files import png
+from drdd.pictures.opening import open_picture
 from drdd.training.history import TIMED, Point
 from drdd.training.validation import ShownRow
 
@@ -205,6 +204,6 @@ def _scalars(point: Point) -> dict[str, float]:
 
 
 def _picture(png: bytes) -> Summary.Value:
-    width, height = Image.open(BytesIO(png)).size
+    width, height = open_picture(png).size
     image = Summary.Image(height=height, width=width, colorspace=_RGB, encoded_image_string=png)
     return Summary.Value(tag=PICTURE, image=image)

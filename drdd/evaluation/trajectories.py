@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from drdd.files import atomic_path
+from drdd.pictures.opening import open_picture
 from drdd.pictures.pixels import Pixels
 
 SIDE = 640  # pixels, the longest side of a saved picture
@@ -123,4 +124,4 @@ def _jpeg(pixels: Pixels) -> bytes:
 
 
 def _pixels(content: bytes) -> Pixels:
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    return np.asarray(open_picture(content).convert("RGB"))

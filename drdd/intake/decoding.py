@@ -1,16 +1,16 @@
 """Decode and verify one file: the result is a picture, or the reason for its rejection."""
 
 import io
-import warnings
 from dataclasses import dataclass
-from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms
 
 from drdd.errors import UserError
 from drdd.pictures.files import png
+from drdd.pictures.opening import PictureError, decoding, open_picture
 from drdd.pictures.pixels import Picture, Pixels, described
 from drdd.sources.entry import Blob
 
@@ -29,6 +29,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+KNOWN_PROFILES = 256
+_FOREIGN: dict[bytes, bool] = {}  # whether a profile is of other colours than sRGB, by its digest
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,21 @@ class Limits:
 
 
 def decode_and_verify(blob: Blob, limits: Limits) -> Picture:
-    """Decode the whole file and verify it. Raises ValueError with the reason for a rejection."""
-    image = _load(blob, limits)
-    upright = _upright(image)
-    small = _within(upright, limits)
-    kept = image.format in KEPT_FORMATS and image.mode in KEPT_MODES and _frames(image) == 1
-    unchanged = upright is image and small.size == image.size and not _recoloured(image)
-    content = blob.content if kept and unchanged else png(np.asarray(small))
-    return described(blob.name, content, small, upright.size)
+    """Decode the whole file and verify it. Raises PictureError, with the reason, and nothing else."""
+    with decoding():
+        image = _load(blob, limits)
+        upright = _upright(image)
+        small = _within(upright, limits)
+        kept = image.format in KEPT_FORMATS and image.mode in KEPT_MODES and _frames(image) == 1
+        unchanged = upright is image and small.size == image.size and not _recoloured(image)
+        content = blob.content if kept and unchanged else png(np.asarray(small))
+        return described(blob.name, content, small, upright.size)
 
 
 def decode(blob: Blob, limits: Limits) -> Pixels:
-    """(H, W, 3) uint8: upright, in RGB, no side above `max_side`. Raises ValueError with a reason."""
-    return np.asarray(_within(_upright(_load(blob, limits)), limits))
+    """(H, W, 3) uint8: upright, in RGB, no side above `max_side`. Raises as `decode_and_verify`."""
+    with decoding():
+        return np.asarray(_within(_upright(_load(blob, limits)), limits))
 
 
 def read_picture(path: Path) -> Pixels:
@@ -62,26 +66,17 @@ def read_picture(path: Path) -> Pixels:
         return decode(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except PictureError as error:
         raise UserError(f"{path}: {error}") from None
 
 
 def _load(blob: Blob, limits: Limits) -> Image.Image:
     if not blob.content:
-        raise ValueError("empty file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a bomb warning is handled by max_pixels below
-            image = Image.open(io.BytesIO(blob.content))
-            if image.width * image.height > limits.max_pixels:
-                raise ValueError(f"claims {image.width} x {image.height} pixels, over the limit")
-            image.load()
-    except UnidentifiedImageError:
-        raise ValueError("no image") from None
-    except Image.DecompressionBombError:
-        raise ValueError("claims far more pixels than are decoded") from None
-    except (OSError, SyntaxError, EOFError) as error:
-        raise ValueError(f"damaged or cut short: {error}") from None
+        raise PictureError("empty file")
+    image = open_picture(blob.content)
+    if image.width * image.height > limits.max_pixels:
+        raise PictureError(f"claims {image.width} x {image.height} pixels, over the limit")
+    image.load()
     return image
 
 
@@ -95,17 +90,17 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _within(upright: Image.Image, limits: Limits) -> Image.Image:
-    """Convert to RGB and scale down if needed. Raises ValueError if the result is too small."""
+    """Convert to RGB and scale down if needed. Raises PictureError if the result is too small."""
     image = _shrink(_to_rgb(upright), limits.max_side)
     if min(image.size) < limits.min_side:
         width, height = image.size
-        raise ValueError(f"{width} x {height} pixels, smaller than {limits.min_side} on a side")
+        raise PictureError(f"{width} x {height} pixels, smaller than {limits.min_side} on a side")
     return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
-        raise ValueError(
+        raise PictureError(
             "floating-point pixels, whose range is not known; convert it to 8 or 16 bits"
         )
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's conversion would clip instead of scale
@@ -140,10 +135,21 @@ def _conversion(image: Image.Image, profile: bytes) -> Image.Image | None:
         return None
 
 
-@lru_cache(maxsize=256)
 def _is_foreign(profile: bytes) -> bool:
+    """Whether it is the profile of other colours than sRGB. Only its digest is kept in memory."""
     if not profile:
         return False
+    digest = sha256(profile).digest()
+    foreign = _FOREIGN.get(digest)
+    if foreign is None:
+        foreign = _names_other_colours(profile)
+        if len(_FOREIGN) >= KNOWN_PROFILES:
+            _FOREIGN.clear()
+        _FOREIGN[digest] = foreign
+    return foreign
+
+
+def _names_other_colours(profile: bytes) -> bool:
     try:
         name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError):

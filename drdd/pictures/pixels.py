@@ -1,12 +1,13 @@
 """A picture: its pixels, the file that encodes them, and its statistics."""
 
-import io
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from drdd.pictures.opening import open_picture
 
 Pixels = NDArray[np.uint8]
 """(H, W, 3) uint8, RGB, upright."""
@@ -71,4 +72,4 @@ def _sampled(image: Image.Image) -> Image.Image:
 
 def pixels_of(content: bytes) -> Pixels:
     """(H, W, 3) uint8 of a picture's `content`."""
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    return np.asarray(open_picture(content).convert("RGB"))

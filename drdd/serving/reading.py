@@ -1,18 +1,16 @@
 """Read the body of a request and decode it safely."""
 
 import asyncio
-import io
 import re
-import warnings
 from collections.abc import AsyncGenerator, Callable
 
 from fastapi import Request
-from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from drdd.intake.decoding import Limits, decode
+from drdd.pictures.opening import PictureError, PixelsError, decoding, open_picture
 from drdd.pictures.pixels import Pixels
 from drdd.serving.problems import ProblemError
 from drdd.sources.entry import Blob
@@ -72,16 +70,12 @@ def size_of(body: bytes, max_pixels: int) -> int:
     if not body:
         raise ProblemError(422, "the body is empty; send a picture file in it")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of decompression bombs; the limit is max_pixels
-            with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-                (width, height), jpeg = image.size, image.format == "JPEG"
-    except UnidentifiedImageError:
-        raise ProblemError(422, "the body is no PNG, JPEG or WebP picture") from None
-    except Image.DecompressionBombError:
+        with decoding(), open_picture(body, FORMATS) as image:
+            (width, height), jpeg = image.size, image.format == "JPEG"
+    except PixelsError:
         raise ProblemError(413, f"the picture has more than {max_pixels} pixels") from None
-    except Exception as error:  # a damaged header may raise anything
-        raise ProblemError(422, f"the picture is damaged: {_said(error)}") from None
+    except PictureError as error:
+        raise ProblemError(422, f"the body is no PNG, JPEG or WebP picture: {error}") from None
     if width * height > max_pixels:
         raise ProblemError(
             413, f"the picture has {width} x {height} pixels, over the limit of {max_pixels}"
@@ -95,8 +89,8 @@ def pixels_of(body: bytes, max_pixels: int) -> Pixels:
     """(H, W, 3) uint8, upright, in sRGB. Call size_of first. Raises ProblemError: 422."""
     try:
         return decode(Blob("body", body), Limits(1, 10**9, max_pixels))
-    except Exception as error:
-        raise ProblemError(422, f"the picture cannot be used: {_said(error)}") from None
+    except PictureError as error:
+        raise ProblemError(422, f"the picture cannot be used: {error}") from None
 
 
 def _scans(body: bytes) -> int:

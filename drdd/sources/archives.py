@@ -25,10 +25,12 @@ from typing import BinaryIO, Protocol, cast
 
 from drdd.errors import UserError
 from drdd.files import atomic_path
+from drdd.sources.bounds import BoundedStream, allowed, refuse_if_bomb, refuse_if_too_large
 
-LARGEST = 2 * 1024**3  # bytes; far above any accepted image, to stop decompression bombs
 CHUNK = 4 * 1024**2
 COMPRESSED = (".tar.gz", ".tgz")
+# The other methods decompress a few bytes to any number of them at once.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 SUFFIXES = (".zip", ".tar", *COMPRESSED)
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EEXIST}
 DAMAGE = (
@@ -39,8 +41,11 @@ DAMAGE = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    IndexError,
+    LookupError,
+    TypeError,
+    AttributeError,
     OverflowError,
+    MemoryError,
     RuntimeError,  # also raised by zipfile for encrypted members and unknown compression
 )
 
@@ -76,6 +81,7 @@ class Zip:
     def __init__(self, file: BinaryIO) -> None:
         """Raises one of DAMAGE when the directory cannot be read."""
         self._zip = zipfile.ZipFile(file)
+        refuse_if_bomb(sum(info.file_size for info in self._zip.infolist()), file)
 
     def members(self) -> Iterator[Member]:
         last = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
@@ -83,10 +89,16 @@ class Zip:
             yield Member(path, 0, info.file_size, _refusal(path))
 
     def read(self, member: Member) -> bytes:
-        refuse_if_too_large(member.size)
         try:
-            return self._zip.read(member.path)
-        except (*DAMAGE, KeyError) as error:
+            info = self._zip.getinfo(member.path)
+            refuse_if_too_large(info.file_size, info.compress_size)
+            if info.compress_type not in METHODS:
+                raise ValueError("compressed by another method than deflate; pack it anew")
+            with self._zip.open(
+                info
+            ) as file:  # ZipFile.read may decompress more than the size claims
+                return file.read(info.file_size)
+        except (*DAMAGE, ValueError) as error:
             raise ValueError(f"{member.path} in the archive: {error}") from None
 
 
@@ -98,7 +110,8 @@ class Tar:
 
     def members(self) -> Iterator[Member]:
         found: dict[str, Member] = {}
-        with tarfile.open(fileobj=self._file, mode="r:") as tar:
+        headers = cast(BinaryIO, BoundedStream(self._file))
+        with tarfile.open(fileobj=headers, mode="r:") as tar:
             offset = -1
             while (info := tar.next()) is not None:
                 if info.offset <= offset or info.size < 0:
@@ -142,7 +155,9 @@ def archive(name: str, file: BinaryIO) -> Archive:
 
 
 def gunzipped(file: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, gzip.GzipFile(fileobj=file))
+    """The decompressed stream, which ends with ValueError when it is far larger than its file."""
+    stream = cast(BinaryIO, gzip.GzipFile(fileobj=file))
+    return cast(BinaryIO, BoundedStream(stream, allowed(file)))
 
 
 @contextmanager
@@ -222,7 +237,7 @@ def _opened_or_written(path: Path, write: Callable[[BinaryIO], None]) -> BinaryI
 
 
 def decompress(file: BinaryIO, target: BinaryIO) -> None:
-    """The bytes of a gzip file. Raises one of DAMAGE."""
+    """The bytes of a gzip file. Raises one of DAMAGE, or ValueError for a bomb."""
     shutil.copyfileobj(gunzipped(file), target, CHUNK)
 
 
@@ -245,8 +260,3 @@ def _refusal(path: str) -> str:
             "its path in the archive is absolute or climbs with '..'; pack it with a relative path"
         )
     return ""
-
-
-def refuse_if_too_large(size: int) -> None:
-    if size > LARGEST:
-        raise ValueError(f"{size} bytes, more than any image has")

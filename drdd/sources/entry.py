@@ -26,9 +26,9 @@ from drdd.sources.archives import (
     in_words,
     is_archive,
     is_compressed,
-    refuse_if_too_large,
     shared_copy,
 )
+from drdd.sources.bounds import refuse_if_too_large
 from drdd.sources.folders import files_below, is_hidden, open_regular, printable
 from drdd.sources.lists import CLIMBS, cells, climbs, is_list, located
 from drdd.storage.filesystems import explained, open_filesystem
@@ -242,15 +242,24 @@ def _of_folder(where: str) -> list[Entry]:
 def _of_prefix(where: str) -> list[Entry]:
     store, root = open_filesystem(where)
     with explained(where):
-        paths = [str(path) for path in store.find(root)]
-        if not paths and not store.exists(root):
+        sizes = {str(path): info["size"] for path, info in store.find(root, detail=True).items()}
+        if not sizes and not store.exists(root):
             raise UserError(f"{where} does not exist")
-    named = ((path[len(root) :].lstrip("/"), path) for path in paths)
+    named = ((path[len(root) :].lstrip("/"), path) for path in sizes)
     return [
-        Entry(printable(name), f"s3://{path}", refusal=CLIMBS if climbs(name) else "")
+        Entry(printable(name), f"s3://{path}", refusal=_refusal(name, sizes[path]))
         for name, path in named
         if _counts(name)
     ]
+
+
+def _refusal(name: str, size: int) -> str:
+    """Of an object on S3."""
+    try:
+        refuse_if_too_large(size)
+    except ValueError as error:
+        return str(error)
+    return CLIMBS if climbs(name) else ""
 
 
 def _of_archive(where: str) -> list[Entry]:

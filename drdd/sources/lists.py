@@ -11,9 +11,13 @@ from drdd.params.errors import nearest
 
 if TYPE_CHECKING:  # which the plain package does without
     import pyarrow as pa
+    from pyarrow.parquet import FileMetaData
 
 SUFFIXES = (".txt", ".csv", ".parquet")
 TABLES = (".csv", ".parquet")
+MAX_ROWS = 20_000_000
+MAX_TABLE = 4 * 1024**3  # bytes of a Parquet table without its compression
+MAX_PATH = 64 * 1024  # bytes; no disk and no store takes such a name
 CLIMBS = "its name has '.' or '..' between slashes, which leads elsewhere; write it without"
 
 
@@ -92,20 +96,42 @@ def _of_parquet(content: bytes, source: str, columns: Sequence[str]) -> list[tup
     from pyarrow.parquet import ParquetFile
 
     try:
+        wanted = list(dict.fromkeys(columns))
         file = ParquetFile(pa.BufferReader(content))
         _refuse_missing(columns, file.schema_arrow.names, source)
-        table = file.read(columns=list(dict.fromkeys(columns)))
-    except (OSError, pa.ArrowException) as error:
+        _refuse_large(file.metadata, source)
+        # As a dictionary, a text that a short file repeats a million times is in memory once.
+        paths = {file.schema.column(n).path for n in range(len(file.schema))}
+        plain = [column for column in wanted if column in paths]
+        file = ParquetFile(pa.BufferReader(content), read_dictionary=plain)
+        table = file.read(columns=wanted)
+    except (OSError, MemoryError, pa.ArrowException) as error:
         raise UserError(f"{source}: no Parquet table ({error})") from error
     return list(zip(*(_texts(table[column], source, column) for column in columns), strict=True))
 
 
+def _refuse_large(about: "FileMetaData", source: str) -> None:
+    groups = (about.row_group(n).total_byte_size for n in range(about.num_row_groups))
+    if about.num_rows > MAX_ROWS or sum(groups) > MAX_TABLE:
+        raise UserError(
+            f"{source}: more than {MAX_ROWS} rows or {MAX_TABLE // 1024**2} MiB of columns; split the table"
+        )
+
+
 def _texts(column: "pa.ChunkedArray", source: str, name: str) -> list[str]:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    encoded = pa.types.is_dictionary(column.type)
+    kind = column.type.value_type if encoded else column.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise UserError(f"{source}: column {name!r} holds {column.type}, not paths as text")
+    for part in column.chunks:
+        longest = pc.max(pc.binary_length(part.dictionary if encoded else part)).as_py() or 0
+        if longest > MAX_PATH:
+            raise UserError(
+                f"{source}: column {name!r} holds a text of {longest} bytes, which is no path"
+            )
     return [(text or "").strip() for text in column.to_pylist()]
 
 

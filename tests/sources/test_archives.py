@@ -16,7 +16,7 @@ from threading import Barrier
 import pytest
 
 from drdd.errors import UserError
-from drdd.sources import archives, entry
+from drdd.sources import bounds, entry
 from drdd.sources.entry import Blob, Fetcher, Rejected, entries
 
 Content = Iterable[tuple[str, bytes]]
@@ -163,7 +163,7 @@ def test_an_archive_without_images_is_refused(pack: Pack) -> None:
 def test_a_member_that_claims_too_much_is_not_read(
     pack: Pack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "LARGEST", 10_000)
+    monkeypatch.setattr(bounds, "LARGEST", 10_000)
     found = _fetched(pack([("bomb.png", bytes(10_001)), ("good.png", b"x")]))
     assert "more than any image has" in found["bomb.png"].reason
     assert found["good.png"] == Blob("good.png", b"x")

@@ -1,0 +1,93 @@
+"""Open a picture file that somebody else made: by its content, and by few decoders.
+
+Pillow has decoders for some fifty formats. One of them starts Ghostscript, others are hardly tested. Only
+those of FORMATS are asked, whatever a file's name says; none of them starts a process or opens a file.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image, UnidentifiedImageError
+
+# As Pillow calls them. MPO, several JPEG in one file, is opened by the decoder of JPEG.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+MAX_PROFILE = 8 * 1024**2  # bytes; those of printers, the largest in use, have about 3 MiB
+
+_OTHERS = {  # what such a file is, by where its mark is
+    (b"%!PS", 0): "EPS or PostScript",
+    (b"\xc5\xd0\xd3\xc6", 0): "EPS",
+    (b"%PDF", 0): "PDF",
+    (b"<svg", 0): "SVG",
+    (b"<?xml", 0): "XML or SVG",
+    (b"<!DOCTYPE", 0): "HTML",
+    (b"<html", 0): "HTML",
+    (b"8BPS", 0): "Photoshop",
+    (b"\xff\x4f\xff\x51", 0): "JPEG 2000",
+    (b"\0\0\0\x0cjP  ", 0): "JPEG 2000",
+    (b"\xff\x0a", 0): "JPEG XL",
+    (b"\0\0\0\x0cJXL ", 0): "JPEG XL",
+    (b"ftypheic", 4): "HEIC",
+    (b"ftypheix", 4): "HEIC",
+    (b"ftypmif1", 4): "HEIF",
+    (b"\0\0\x01\0", 0): "ICO",
+    (b"icns", 0): "ICNS",
+    (b"DDS ", 0): "DDS",
+    (b"SIMPLE", 0): "FITS",
+    (b"\x76\x2f\x31\x01", 0): "OpenEXR",
+    (b"PK\x03\x04", 0): "zip",
+    (b"\x1f\x8b", 0): "gzip",
+}
+
+
+class PictureError(ValueError):
+    """A file that is no picture to be used; the text is the reason."""
+
+
+class PixelsError(PictureError):
+    """A file that claims more pixels than are decoded."""
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Raise PictureError for whatever a decoder raises: a damaged file may make it raise anything."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of decompression bombs: callers know the limit
+            yield
+    except PictureError:
+        raise
+    except Image.DecompressionBombError:
+        raise PixelsError("claims far more pixels than are decoded") from None
+    except MemoryError:
+        raise PictureError("takes more memory to decode than there is") from None
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise PictureError(f"damaged or cut short: {lines[0][:200]}") from None
+
+
+def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """The picture, of which only the header is decoded. To be called within `decoding`.
+
+    Raises PictureError for another format, which is named if it is a common one, and for a colour
+    profile of more than MAX_PROFILE bytes.
+    """
+    try:
+        image = Image.open(io.BytesIO(content), formats=formats)
+    except UnidentifiedImageError:
+        raise PictureError(_refusal(content, formats)) from None
+    size = len(image.info.get("icc_profile") or b"")
+    if size > MAX_PROFILE:
+        most = MAX_PROFILE // 1024**2
+        raise PictureError(
+            f"its colour profile has {size / 1024**2:.0f} MiB, {most} at most; convert it to sRGB"
+        )
+    return image
+
+
+def _refusal(content: bytes, formats: tuple[str, ...]) -> str:
+    for (mark, place), kind in _OTHERS.items():
+        if content.startswith(mark, place):
+            return f"no image that is read, but {kind}; convert it to one of {', '.join(formats)}"
+    return f"no image that is read: none of {', '.join(formats)}"
