@@ -125,7 +125,7 @@ def _texts(column: "pa.ChunkedArray", source: str, name: str) -> list[str]:
     encoded = pa.types.is_dictionary(column.type)
     kind = column.type.value_type if encoded else column.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise UserError(f"{source}: column {name!r} holds {column.type}, not paths as text")
+        raise UserError(f"{source}: column {name!r} holds {kind}, not paths as text")
     for part in column.chunks:
         longest = pc.max(pc.binary_length(part.dictionary if encoded else part)).as_py() or 0
         if longest > MAX_PATH:
