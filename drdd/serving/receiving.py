@@ -72,6 +72,7 @@ class Bodies:
 
     def __init__(self, memory: int) -> None:
         self._memory, self._used = memory, 0
+        self._whole = 0  # of the bytes in use, those of bodies that have arrived
         self._arriving: dict[_Arrival, None] = {}  # in the order in which they began
 
     @asynccontextmanager
@@ -82,12 +83,17 @@ class Bodies:
         """
         arrival = _Arrival()
         try:
-            yield await self._receive(arrival, receive, most)
+            body = await self._receive(arrival, receive, most)
+            self._whole += arrival.size
+            try:
+                yield body
+            finally:
+                self._whole -= arrival.size
         finally:
             self._used -= arrival.size
 
     async def _receive(self, arrival: _Arrival, receive: Receive, most: int) -> bytes | None:
-        content = bytearray()
+        content, memory = bytearray(), max(self._memory, 2 * most)
         began = asyncio.get_running_loop().time() + spread(GRACE_S)
         self._arriving[arrival] = None
         try:
@@ -99,7 +105,7 @@ class Bodies:
                     content += message.get("body", b"")
                     if len(content) > most:
                         raise _too_large(most)
-                    self._hold(arrival, len(content), max(self._memory, 2 * most))
+                    self._hold(arrival, len(content), memory)
                     if not message.get("more_body", False):
                         return bytes(content)
                     allowed = min(GRACE_S + len(content) / MIN_RATE, BODY_S)
@@ -107,7 +113,8 @@ class Bodies:
         except TimeoutError:
             if arrival.gave_way:
                 del content
-                await asyncio.sleep(PAUSE_S + spread(PAUSE_S))
+                if self._whole < memory / 2:  # it is slow bodies that fill it, and not a long queue
+                    await asyncio.sleep(PAUSE_S + spread(PAUSE_S))
                 said = "the memory for bodies is in use, and this one has been arriving longest"
                 raise ProblemError(503, f"{said}; send it again", RETRY) from None
             rate = f"{MIN_RATE // 1024} KiB/s after {GRACE_S:g} s"

@@ -147,6 +147,29 @@ def test_the_longest_wait_gives_way_when_the_memory_is_full(
     asyncio.run(run())
 
 
+def test_bodies_that_are_there_are_kept_and_the_next_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The memory is that of two bodies here; PAUSE_S is for floods of slow ones alone."""
+    monkeypatch.setattr(receiving, "PAUSE_S", NEVER)
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": bytes(80), "more_body": False}
+
+    async def run() -> None:
+        bodies = Bodies(0)
+        async with bodies.received(receive, 100) as one, bodies.received(receive, 100) as other:
+            assert (one, other) == (bytes(80), bytes(80))
+            with pytest.raises(ProblemError, match="memory for bodies is in use"):
+                async with bodies.received(receive, 100):
+                    pass
+        async with bodies.received(receive, 100) as one:
+            assert (bodies._used, bodies._whole) == (80, 80)
+        assert (bodies._used, bodies._whole) == (0, 0)
+
+    asyncio.run(run())
+
+
 def test_partial_bodies_of_many_clients_hold_no_more_than_the_memory(
     service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
