@@ -136,6 +136,7 @@ def _without_secrets(site: Site, findings: list[Finding]) -> list[Finding]:
     settings = {**os.environ, **site.environment}
     if (state := load_state(site.root)) is not None:
         settings |= {"STACK_ACCESS_KEY": state.access_key, "STACK_SECRET": state.secret_key}
+        settings["STACK_PREFECT_SECRET"] = state.prefect_auth
     secrets = [v for name, v in settings.items() if _SECRET.search(name.upper()) and len(v) > 3]
 
     def hidden(text: str) -> str:

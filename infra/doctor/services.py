@@ -137,7 +137,9 @@ def _prefect_client(site: Site) -> Iterator[httpx.Client]:
     """Of a server that is healthy. Raises _NoAnswer, also when it stops answering in the block."""
     url = site.setting("PREFECT_API_URL") or ""
     key = site.environment.get("PREFECT_API_KEY")
-    user, colon, password = site.environment.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    own = "PREFECT_API_URL" in site.environment  # then the stack's string is none of that server's
+    auth = (site.environment.get if own else site.setting)("PREFECT_API_AUTH_STRING") or ""
+    user, colon, password = auth.partition(":")
     try:
         with httpx.Client(
             base_url=url,

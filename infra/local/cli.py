@@ -83,6 +83,7 @@ def show(as_json: Json = False) -> None:
     else:
         out.print(_table(result))
         out.print(f" logs: {logs}", soft_wrap=True)
+        out.print(" Prefect's page asks for a password: api.auth_string of prefect.toml")
     if not result.running:
         raise typer.Exit(1)
 

@@ -106,7 +106,7 @@ def _s3_takes_a_put(address: str, state: StackState) -> bool:
 def _prefect(root: Path, state: StackState) -> Service:
     port = state.ports.prefect
     address = f"http://{LOOPBACK}:{port}"
-    command = [_executable("prefect"), "server", "start", "--host", LOOPBACK, "--port", str(port)]
+    command = [sys.executable, "-m", "flows.server", f"--port={port}"]
 
     def healthy() -> bool:
         return httpx.get(f"{address}/api/health", timeout=5).status_code == 200
@@ -145,9 +145,10 @@ def _ray(root: Path, state: StackState) -> Service:
 def _worker(root: Path, state: StackState) -> Service:
     """The process that runs the flows; ready when the server has seen it and knows the deployments."""
     url = f"http://{LOOPBACK}:{state.ports.prefect}/api/deployments/name/drdd/full-pipeline"
+    user, _, password = state.prefect_auth.partition(":")
 
     def healthy() -> bool:
-        answer = httpx.get(url, timeout=5)
+        answer = httpx.get(url, auth=(user, password), timeout=5)
         return answer.status_code == 200 and json.loads(answer.text)["status"] == "READY"
 
     return Service(

@@ -59,13 +59,15 @@ class Ports:
 class StackState:
     """What is kept between commands, in a file that only the user can read.
 
-    hidden: ports that no client needs, chosen free at each start.
+    hidden: ports that no client needs, chosen free at each start; prefect_auth: USER:PASSWORD, what the
+    Prefect server asks of its clients.
     """
 
     ports: Ports
     hidden: dict[str, int]
     access_key: str
     secret_key: str
+    prefect_auth: str = ""
 
 
 def folder(root: Path) -> Path:
@@ -110,8 +112,14 @@ def new_state(ports: Ports, old: StackState | None) -> StackState:
     hidden = {name: free_port(GRPC_OFFSET) for name in STORE_PORTS}
     hidden |= {name: free_port() for name in RAY_PORTS}
     if old is not None:
-        return StackState(ports, hidden, old.access_key, old.secret_key)
-    return StackState(ports, hidden, secrets.token_hex(10).upper(), secrets.token_urlsafe(30))
+        auth = old.prefect_auth or _prefect_auth()
+        return StackState(ports, hidden, old.access_key, old.secret_key, auth)
+    key, secret = secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
+    return StackState(ports, hidden, key, secret, _prefect_auth())
+
+
+def _prefect_auth() -> str:
+    return f"drdd:{secrets.token_urlsafe(30)}"
 
 
 def free_port(companion: int = 0) -> int:
@@ -181,6 +189,7 @@ def environment(root: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": state.secret_key,
         "AWS_DEFAULT_REGION": REGION,
         "PREFECT_API_URL": f"http://{LOOPBACK}:{ports.prefect}/api",
+        "PREFECT_API_AUTH_STRING": state.prefect_auth,
         "PREFECT_HOME": str(folder(root) / "prefect"),
         "RAY_ADDRESS": f"{LOOPBACK}:{ports.ray}",
         "RAY_AUTH_MODE": "disabled",

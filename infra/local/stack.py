@@ -12,7 +12,7 @@ import httpx
 import psutil
 
 from drdd.errors import UserError
-from drdd.files import write_bytes
+from drdd.files import atomic_path
 from drdd.private_files import private_folder
 from infra.local.remote import lend, take_back
 from infra.local.s3_security import delete_sockets
@@ -277,15 +277,21 @@ def _memory(pid: int) -> int | None:
 
 
 def _write_prefect_toml(root: Path) -> None:
-    """So that `prefect ...` in this folder, from any shell, talks to this stack's server."""
+    """So that `prefect ...` in this folder, from any shell, talks to this stack's server.
+
+    Readable by the user alone, for the server's string.
+    """
     settings = environment(root)
     text = (
         f'home = "{settings["PREFECT_HOME"]}"\n\n'
-        f'[api]\nurl = "{settings["PREFECT_API_URL"]}"\n\n'
+        f'[api]\nurl = "{settings["PREFECT_API_URL"]}"\n'
+        f'auth_string = "{settings["PREFECT_API_AUTH_STRING"]}"\n\n'
         '[logging]\nlevel = "WARNING"\n\n'
         "[cli]\ncolors = true\n"
     )
-    write_bytes(root / "prefect.toml", text.encode())
+    with atomic_path(root / "prefect.toml") as temporary:
+        temporary.touch(0o600)
+        temporary.write_text(text)
 
 
 def _said(ports: Ports) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from infra.local.settings import quiet_environment
 from tests.nodes import CAN_BE_MADE, RAY, Cluster, Node, cluster, wait_for
-from tests.project import BIN, make_project, tiny_params
+from tests.project import make_project, tiny_params
 
 pytestmark = [
     pytest.mark.long,
@@ -24,12 +24,14 @@ pytestmark = [
     pytest.mark.skipif(not CAN_BE_MADE, reason="nodes need root, namespaces and iproute2"),
 ]
 PORT = 4200
+AUTH = "drdd:of-seven-machines"
 BATCH, IMAGES = 12, 4800
 STORE_AWAY_S = 20
 SERVER_AWAY_S = 10
 ASK = (
-    "import httpx, sys; method, url, body = sys.argv[1:]; "
-    "print(httpx.request(method, url, content=body or None, timeout=20).text)"
+    "import httpx, os, sys; method, url, body = sys.argv[1:]; "
+    "auth = tuple(os.environ['PREFECT_API_AUTH_STRING'].split(':')); "
+    "print(httpx.request(method, url, content=body or None, auth=auth, timeout=20).text)"
 )
 
 
@@ -76,13 +78,13 @@ class Site:
 
     def start_server(self) -> "subprocess.Popen[bytes]":
         log = self.prefect.folder / "server.log"
-        command = (str(BIN / "prefect"), "server", "start", "--host", "0.0.0.0")
         process = self.machines.begin(
             self.prefect,
-            *(*command, "--port", str(PORT)),
+            *("python", "-m", "flows.server", "--host", "0.0.0.0", "--port", str(PORT)),
             folder=Path("/"),
             log=log.name,
             PREFECT_HOME=str(self.prefect.folder / "prefect"),
+            DRDD_PREFECT_NAMES=self.prefect.address,
         )
         wait_for(lambda: "Uvicorn running" in log.read_text() or self._answers(), process, log)
         return process
@@ -105,6 +107,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         machines.settings |= quiet_environment() | RAY
         machines.settings |= {
             "PREFECT_API_URL": f"http://{prefect.address}:{PORT}/api",
+            "PREFECT_API_AUTH_STRING": AUTH,
             "PREFECT_HOME": str(desk.folder / "prefect"),
             "DRDD_PROJECT": str(project),
             "DRDD_NODE_IP": desk.address,

@@ -31,8 +31,18 @@ class Stack:
     root: Path
     ports: Ports
 
-    def api(self, path: str, body: dict[str, Any]) -> Any:
-        answer = httpx.post(f"http://127.0.0.1:{self.ports.prefect}/api{path}", json=body)
+    def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """POST with a body, else GET, as the stack's own user."""
+        state = load_state(self.root)
+        assert state is not None
+        user, _, password = state.prefect_auth.partition(":")
+        answer = httpx.request(
+            "GET" if body is None else "POST",
+            f"http://127.0.0.1:{self.ports.prefect}/api{path}",
+            json=body,
+            auth=(user, password),
+            timeout=30,
+        )
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -40,8 +50,7 @@ class Stack:
         return self.api("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})[0]
 
     def state(self, run: str) -> Any:
-        url = f"http://127.0.0.1:{self.ports.prefect}/api/flow_runs/{run}"
-        return httpx.get(url, timeout=30).json()["state"]
+        return self.api(f"/flow_runs/{run}")["state"]
 
     def folder(self, run: str) -> Path:
         return self.root / ".drdd/runs" / run
@@ -260,23 +269,26 @@ def test_a_cancelled_run_ends_its_stages_and_a_lost_one_goes_on(up: Stack) -> No
 def test_no_key_is_anywhere_but_where_it_belongs(up: Stack) -> None:
     state = load_state(up.root)
     assert state is not None
-    secret = state.secret_key.encode()
+    kept = up.root / ".drdd/stack/state.json"
     allowed = {
-        up.root / ".drdd/stack/state.json",
-        up.root / ".drdd/stack/s3/s3.json",
-        up.root / ".dvc/config.local",
+        state.secret_key: {
+            kept,
+            up.root / ".drdd/stack/s3/s3.json",
+            up.root / ".dvc/config.local",
+        },
+        state.prefect_auth: {kept, up.root / "prefect.toml"},
     }
-    holding = {
-        path
-        for path in up.root.rglob("*")
-        if path.is_file() and not path.is_symlink() and secret in path.read_bytes()
-    }
-    assert holding == allowed
+    for secret, files in allowed.items():
+        holding = {
+            path
+            for path in up.root.rglob("*")
+            if path.is_file() and not path.is_symlink() and secret.encode() in path.read_bytes()
+        }
+        assert holding == files
 
 
 def _took_up(up: Stack, run: str) -> bool:
-    url = f"http://127.0.0.1:{up.ports.prefect}/api/flow_runs/{run}"
-    return bool(httpx.get(url, timeout=30).json()["run_count"] > 1)
+    return bool(up.api(f"/flow_runs/{run}")["run_count"] > 1)
 
 
 def _until(true: Callable[[], bool], patience_s: float) -> None:
