@@ -4,28 +4,29 @@ Run it in the project's folder. Running it again changes nothing.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectNotFound
 
 from drdd.errors import TransientError
+from flows.jobs import KINDS, POOL, template_of
 
-POOL = "drdd"
 PREFECT = str(Path(sys.executable).with_name("prefect"))
 
 
 def register(kind: str, template: Path | None = None) -> None:
-    """Register. kind: of the pool, process or kubernetes; template: a base job template, JSON.
+    """Register. kind: of the pool, process or kubernetes; template: a base job template, JSON. The server
+    refuses job variables that it does not list, and so does the worker (flows/jobs.py).
 
     Raises TransientError with Prefect's message when the deployments are refused.
     """
     with get_client(sync_client=True) as client:
-        _pool(client, kind, template)
+        _pool(client, kind, template_of(template))
         resumed = _resumed(client)
     done = subprocess.run(
         [PREFECT, "--no-prompt", "deploy", "--all"], capture_output=True, text=True, check=False
@@ -48,20 +49,18 @@ def _resumed(client: SyncPrefectClient) -> set[str]:
     }
 
 
-def _pool(client: SyncPrefectClient, kind: str, template: Path | None) -> None:
-    given = {"base_job_template": json.loads(template.read_text())} if template else {}
+def _pool(client: SyncPrefectClient, kind: str, template: dict[str, Any]) -> None:
     try:
         client.read_work_pool(POOL)
     except ObjectNotFound:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type=kind, **given))
+        client.create_work_pool(WorkPoolCreate(name=POOL, type=kind, base_job_template=template))
         return
-    if given:
-        client.update_work_pool(POOL, WorkPoolUpdate(**given))
+    client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
 
 
 def arguments(about: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--type", default="process", choices=["process", "kubernetes"])
+    parser.add_argument("--type", default=KINDS[0], choices=KINDS)
     parser.add_argument("--base-job-template", type=Path, help="JSON")
     return parser.parse_args()
 

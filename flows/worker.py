@@ -7,7 +7,7 @@ import sys
 import threading
 
 from flows.lost import HEARTBEAT, HEARTBEAT_S, look_after
-from flows.register import POOL, PREFECT, arguments, register
+from flows.register import arguments, register
 
 LIMIT = "DRDD_RUNS_AT_ONCE"
 
@@ -16,7 +16,9 @@ if __name__ == "__main__":
     os.environ.setdefault(HEARTBEAT, str(HEARTBEAT_S))
     given = arguments(__doc__)
     register(given.type, given.base_job_template)
-    command = [PREFECT, "worker", "start", "--pool", POOL, "--type", given.type]
+    command = [sys.executable, "-m", "flows.jobs", "--type", given.type]
+    if given.base_job_template:
+        command += ["--base-job-template", str(given.base_job_template)]
     worker = subprocess.Popen([*command, "--limit", os.environ.get(LIMIT, "4")])
     for asked in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, lambda number, _: worker.send_signal(number))

@@ -13,7 +13,12 @@ from tests.infra.commands import demand_runnable, flags_of
 
 FOLDER = ROOT / "infra/containers"
 FILES = ("compose.yaml", "compose.cuda.yaml")
-KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "PREFECT_DATABASE_PASSWORD": "c"}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "a",
+    "AWS_SECRET_ACCESS_KEY": "b",
+    "PREFECT_DATABASE_PASSWORD": "c",
+    "PREFECT_API_AUTH_STRING": "d",
+}
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 ONCE = {"deploy"}
 

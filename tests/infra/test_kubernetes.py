@@ -73,8 +73,7 @@ def _job() -> Object:
         if isinstance(part, list):
             return [filled(value) for value in part]
         if isinstance(part, str) and (whole := re.fullmatch(r"\{\{ (\w+) \}\}", part)):
-            value = values[whole[1]]
-            return flags_of(value) if whole[1] == "command" else value
+            return values[whole[1]]
         return (
             re.sub(r"\{\{ (\$?\w+) \}\}", lambda m: str(values.get(m[1], "drdd")), str(part))
             if isinstance(part, str)
