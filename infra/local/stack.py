@@ -12,8 +12,7 @@ import httpx
 import psutil
 
 from drdd.errors import UserError
-from drdd.files import atomic_path
-from drdd.private_files import private_folder
+from drdd.private_files import private_folder, write_private
 from infra.local.remote import lend, take_back
 from infra.local.s3_security import delete_sockets
 from infra.local.services import Service, services, write_s3_files
@@ -289,9 +288,7 @@ def _write_prefect_toml(root: Path) -> None:
         '[logging]\nlevel = "WARNING"\n\n'
         "[cli]\ncolors = true\n"
     )
-    with atomic_path(root / "prefect.toml") as temporary:
-        temporary.touch(0o600)
-        temporary.write_text(text)
+    write_private(root / "prefect.toml", text.encode())
 
 
 def _said(ports: Ports) -> str:
