@@ -89,5 +89,5 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
 def _refusal(content: bytes, formats: tuple[str, ...]) -> str:
     for (mark, place), kind in _OTHERS.items():
         if content.startswith(mark, place):
-            return f"no image that is read, but {kind}; convert it to one of {', '.join(formats)}"
-    return f"no image that is read: none of {', '.join(formats)}"
+            return f"no image: {kind} is not read; convert it to one of {', '.join(formats)}"
+    return f"no image: none of {', '.join(formats)}"

@@ -73,7 +73,7 @@ def test_bad_files_are_said_and_stop_nothing(recipe: Recipe) -> None:
     Path("in/words.jpg").write_bytes(b"words")
     records = {record.input: record for record in _run(recipe)}
     assert "damaged or cut short" in records["broken.png"].problem
-    assert records["words.jpg"].problem.startswith("no image that is read: none of PNG, ")
+    assert records["words.jpg"].problem.startswith("no image: none of PNG, ")
     assert sum(not record.problem for record in records.values()) == 5
     assert not Path("out/broken.png").exists()
 

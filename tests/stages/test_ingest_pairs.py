@@ -13,6 +13,7 @@ from drdd.errors import UserError
 from drdd.intake.card import CARD, QUARANTINE
 from drdd.params import validate
 from drdd.pictures.files import png
+from drdd.pictures.opening import FORMATS
 from drdd.progress import Reporter
 from drdd.stages.ingest_pairs import ingest_pairs
 from drdd.stages.paths import CORPORA, MEMBERS
@@ -62,7 +63,7 @@ def test_what_is_no_pair_has_its_reason(source: Path) -> None:
     table = pd.read_csv(FOLDER / QUARANTINE)
     reasons = dict(zip(table["name"], table["reason"], strict=True))
     assert reasons == {
-        "input/d.png": "no image",
+        "input/d.png": f"no image: none of {', '.join(FORMATS)}",
         "pair d": "input/d.png set aside",
         "e.png": "input without target: none has key 'e'",
         "f.png": "target without input: none has key 'f'",
