@@ -6,7 +6,7 @@ again while the command goes on. Where Ray is on this machine already, or RAY_AD
 command runs as if it had been called itself.
 
 DRDD_NODE_IP: this machine's address in the cluster, where Ray would choose another. RAY_AUTH_MODE:
-disabled, unless it says token.
+token, unless it says disabled; the token is RAY_AUTH_TOKEN, or in the file RAY_AUTH_TOKEN_PATH.
 """
 
 import os
@@ -16,8 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-
-from drdd.cluster.session import OPEN
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 JOINED_S = 300.0  # within which there must be a node at first
@@ -29,7 +27,7 @@ STARTED = "Ray runtime started"
 
 def main(command: list[str]) -> int:
     """The exit code of the command, as a shell tells it: 128 and the signal that ended it."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in OPEN.items()})
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
     address = os.environ.get("RAY_ADDRESS", "")
     if not address or _is_here(address):
         os.execvp(command[0], command)

@@ -4,11 +4,13 @@ import copy
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import torch
 
+from drdd.cluster.token import write_token
 from drdd.params import read
 from infra.local import stack
 from infra.local.settings import Ports, environment, free_port
@@ -18,6 +20,11 @@ for name in ("COLUMNS", "LINES"):
     os.environ.pop(name, None)
 ROOT = Path(__file__).resolve().parent.parent
 Content = dict[str, Any]
+# Ray reads its token once in a process, so all clusters that these tests start or join have the same.
+_FOLDER = TemporaryDirectory(prefix="drdd-token-")
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": f"{_FOLDER.name}/token"}
+write_token(Path(TOKEN["RAY_AUTH_TOKEN_PATH"]))
+os.environ.update(TOKEN)
 
 
 @pytest.fixture(autouse=True, scope="session")

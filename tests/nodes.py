@@ -22,6 +22,7 @@ import psutil
 from drdd.private_files import private_folder
 from infra.local.services import services, write_s3_files
 from infra.local.settings import LOOPBACK, REGION, Ports, new_state, short_folder
+from tests.conftest import TOKEN
 from tests.project import BIN, environment
 
 SUBNET = "10.77.0"
@@ -43,7 +44,7 @@ RAY = {
     "RAY_health_check_failure_threshold": "3",
     # Ray Train knows of a lost node late, and waits so long for as many workers as there were.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "10",
-    "RAY_AUTH_MODE": "disabled",
+    **TOKEN,
     "RAY_USAGE_STATS_ENABLED": "0",
     # All nodes have the machine's host name, which is that of its loopback interface.
     "GLOO_SOCKET_IFNAME": "eth0",

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,7 +36,25 @@ def nobody_runs(
     )
 
 
-def writable_by_nobody(folder: Path) -> list[str]:
-    """What `nobody` can write to, or list, at and below a folder."""
-    found = nobody_runs("find", str(folder), "(", "-writable", "-o", "-readable", ")", "-print")
+def tokenless_python(code: str, *arguments: str, **environment: str) -> str:
+    """What a Python program prints that knows none of our settings, and no home where a token could be.
+
+    It runs as this user, since others need not be able to read this Python: on a network all are the same.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environment},
+        cwd="/",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout
+
+
+def reachable_by_nobody(folder: Path) -> list[str]:
+    """At and below a folder, all that `nobody` can read, write or connect to."""
+    test = ("(", "-writable", "-o", "-readable", ")")
+    found = nobody_runs("find", str(folder), "-mindepth", "0", *test, "-print")
     return [line for line in found.stdout.splitlines() if not line.startswith("find:")]

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 
 from drdd.cluster.sessions import delete_ended_sessions
+from drdd.cluster.token import private_cluster
 from drdd.progress import report_ray_job
 
 QUIET = {
@@ -27,8 +28,6 @@ QUIET = {
     # Wait for the previous number of workers; after a loss of nodes they may no longer fit.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "15",
 }
-# Unset, `ray start --head` turns token authentication on and clients without it are refused.
-OPEN = {"RAY_AUTH_MODE": "disabled"}
 PRIVATE = {
     # Its only node is that of this process, which is not preempted.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
@@ -53,7 +52,7 @@ def ray_cluster(cpus: int) -> Iterator[None]:
         if private:
             private.join()
         else:
-            _set(QUIET | OPEN)
+            _set(QUIET)
             address = os.environ["RAY_ADDRESS"]
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             report_ray_job(ray.get_runtime_context().get_job_id())
@@ -88,7 +87,7 @@ class _Private:
     ahead: "_Private | None" = None
 
     def __init__(self, cpus: int) -> None:
-        _set(QUIET | OPEN)
+        _set(QUIET | private_cluster())
         self._set = _set(PRIVATE)
         self._cpus = max(cpus, os.cpu_count() or 1)
         self._started: Future[None] = Future()

@@ -3,9 +3,10 @@
 import os
 import shutil
 import socket
-import sys
 import time
 from pathlib import Path
+
+from drdd.cluster.token import ray_tmpdir
 
 SCRATCH = "drdd-train-"  # begins the name of a training's temporary folder; its process follows
 KEPT_S = 24 * 3600.0  # the logs of a cluster that has ended are kept for so long
@@ -13,9 +14,7 @@ KEPT_S = 24 * 3600.0  # the logs of a cluster that has ended are kept for so lon
 
 def sessions_folder() -> Path:
     """Where Ray makes the sessions of private clusters."""
-    linux = sys.platform.startswith("linux")
-    given = os.environ.get("RAY_TMPDIR") or (os.environ.get("TMPDIR") if linux else None)
-    return Path(given or "/tmp") / "ray"
+    return ray_tmpdir() / "ray"
 
 
 def ended_sessions(folder: Path, kept_s: float = KEPT_S) -> list[Path]:

@@ -31,8 +31,9 @@ MOST_SKEW_S, MUCH_SKEW_S = 15 * 60, 60  # S3 refuses the first
 STARTING_S = 3 * ANSWER_S  # importing Ray takes seconds on a loaded machine
 # Asks a cluster's head without joining the cluster, which would start processes here.
 ASK_RAY = """
-import json, sys
-from urllib.request import urlopen
+import json, os, sys
+from pathlib import Path
+from urllib.request import Request, urlopen
 from ray.job_submission import JobSubmissionClient
 from ray.util.state import list_nodes
 address = sys.argv[1]
@@ -41,7 +42,11 @@ nodes = [
     for node in list_nodes(address, limit=10_000, timeout=4)
     if node.state == "ALIVE"
 ]
-with urlopen(JobSubmissionClient(address).get_address() + "/api/version", timeout=4) as answer:
+file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "/nonexistent"))
+token = os.environ.get("RAY_AUTH_TOKEN") or (file.read_text().strip() if file.exists() else "")
+url = JobSubmissionClient(address).get_address() + "/api/version"
+asked = Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+with urlopen(asked, timeout=4) as answer:
     print(json.dumps({"nodes": nodes, "version": json.load(answer)["ray_version"]}))
 """
 
@@ -184,14 +189,16 @@ def ray(site: Site) -> str:
         raise warning(f"{address} answers, but is Ray's client port", do)
     asked = _asked(address, site)
     if asked is None:
-        do = "see Ray's logs; is RAY_AUTH_MODE here as it is there, and the version the same?"
+        do = "see Ray's logs; are RAY_AUTH_MODE, the token and the version here those of there?"
         raise problem(f"{address} takes connections, but says nothing", do)
     return _cluster(address, asked, site.params)
 
 
 def _asked(address: str, site: Site) -> dict[str, Any] | None:
     settings = {**os.environ, **site.environment, "RAY_ADDRESS": address}
-    settings["RAY_AUTH_MODE"] = site.setting("RAY_AUTH_MODE") or "disabled"
+    settings["RAY_AUTH_MODE"] = site.setting("RAY_AUTH_MODE") or "token"
+    if path := site.setting("RAY_AUTH_TOKEN_PATH"):
+        settings["RAY_AUTH_TOKEN_PATH"] = path
     command = [sys.executable, "-c", ASK_RAY, address]
     try:
         done = subprocess.run(

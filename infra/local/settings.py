@@ -85,6 +85,11 @@ def ray_folder(root: Path) -> Path:
     return wanted if len(str(wanted)) <= 44 else short_folder(root) / "ray"
 
 
+def ray_token(root: Path) -> Path:
+    """Who reads this file runs code on the stack's Ray."""
+    return folder(root) / "ray-token"
+
+
 def short_folder(root: Path) -> Path:
     """For sockets. Raises UserError when others have, or may have, put something there."""
     name = sha256(str(root.resolve()).encode()).hexdigest()[:8]
@@ -192,7 +197,8 @@ def environment(root: Path) -> dict[str, str]:
         "PREFECT_API_AUTH_STRING": state.prefect_auth,
         "PREFECT_HOME": str(folder(root) / "prefect"),
         "RAY_ADDRESS": f"{LOOPBACK}:{ports.ray}",
-        "RAY_AUTH_MODE": "disabled",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(ray_token(root)),
         "DRDD_RAY_DASHBOARD": f"http://{LOOPBACK}:{ports.dashboard}",
         "DRDD_SERVE_PORT": str(ports.serve),
         "DRDD_PROJECT": str(root.resolve()),

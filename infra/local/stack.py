@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from drdd.cluster.token import write_token
 from drdd.errors import UserError
 from drdd.private_files import private_folder, write_private
 from infra.local.remote import lend, take_back
@@ -28,6 +29,7 @@ from infra.local.settings import (
     port_holder,
     port_is_free,
     ray_folder,
+    ray_token,
     save_state,
 )
 from infra.local.supervisor import Supervisor
@@ -185,6 +187,7 @@ def _begin(root: Path, supervisor: Supervisor, ports: Ports, components: Sequenc
     state = new_state(ports, old)
     save_state(root, state)
     write_s3_files(root, state)
+    write_token(ray_token(root))
     supervisor.launch(services(root, state).values(), environment(root))
 
 

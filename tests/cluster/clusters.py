@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.settings import free_port
+from tests.conftest import TOKEN
 from tests.project import BIN, environment
 
 OBJECT_STORE_BYTES = 100_000_000
-QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+QUIET = {**TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
 ANY_PORTS = ("--min-worker-port=0", "--max-worker-port=0")
 
 

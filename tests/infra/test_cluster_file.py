@@ -48,3 +48,10 @@ def test_its_commands_can_be_run(cluster: dict[str, Any], name: str) -> None:
         if "ray start" in line:
             words = shlex.split(line)
             demand_runnable(["ray", *words[words.index("start") :]])
+
+
+def test_every_machine_has_the_token_and_asks_for_it(cluster: dict[str, Any]) -> None:
+    assert list(cluster["file_mounts"]) == ["/home/ubuntu/.ray/auth_token"]
+    starts = [line for name in COMMANDS for line in cluster[name] if "ray start" in line]
+    assert len(starts) == 2
+    assert all("RAY_AUTH_MODE=token " in line for line in starts)

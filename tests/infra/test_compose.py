@@ -18,6 +18,7 @@ KEYS = {
     "AWS_SECRET_ACCESS_KEY": "b",
     "PREFECT_DATABASE_PASSWORD": "c",
     "PREFECT_API_AUTH_STRING": "d",
+    "RAY_AUTH_TOKEN": "d",
 }
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 ONCE = {"deploy"}
@@ -129,3 +130,13 @@ def test_the_image_holds_what_is_installed_and_run() -> None:
     assert {"drdd", "flows", "infra", "params.yaml", "prefect.yaml", "requirements.lock"} <= let_in
     assert listed[1] == "*"
     assert "**/.env" in listed
+
+
+def test_all_that_uses_ray_has_its_token(services: dict[str, Any]) -> None:
+    """A process without it is refused; one that does not need it is not given it."""
+    have = {
+        name for name, one in services.items() if "RAY_AUTH_TOKEN" in one.get("environment", {})
+    }
+    assert have == {"ray-head", "ray-worker", "worker"}
+    for name in have:
+        assert services[name]["environment"]["RAY_AUTH_MODE"] == "token"

@@ -77,7 +77,7 @@ def test_the_command_runs_beside_a_node_without_room_for_others(log: Path, head:
     with _joined(
         log, head, "sh", "-c", "echo $RAY_AUTH_MODE; exit 7", DRDD_NODE_IP="10.0.0.9"
     ) as one:
-        assert one.communicate(timeout=30)[0] == "disabled\n"
+        assert one.communicate(timeout=30)[0] == "token\n"
     assert one.returncode == 7
     said = log.read_text()
     assert said.startswith(f"start --address={head} --num-cpus=0 --num-gpus=0 ")

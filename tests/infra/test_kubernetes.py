@@ -275,6 +275,23 @@ def test_the_template_uses_all_its_variables() -> None:
     assert set(re.findall(r"\{\{ \$(\w+) \}\}", json.dumps(TEMPLATE))) == {"DRDD_IMAGE"}
 
 
+@needs_kustomize
+def test_ray_asks_for_a_token_that_only_those_who_use_it_have(objects: list[Object]) -> None:
+    clusters = [one["spec"] for one in _of(objects, "RayCluster")]
+    clusters += [one["spec"]["rayClusterConfig"] for one in _of(objects, "RayService")]
+    assert len(clusters) == 2
+    for cluster in clusters:
+        assert cluster["authOptions"] == {"mode": "token", "secretName": "drdd-ray"}
+    template = json.dumps(TEMPLATE["job_configuration"])
+    assert '"secretKeyRef": {"name": "drdd-ray", "key": "auth_token"}' in template
+    (settings,) = (
+        one["data"]
+        for one in _of(objects, "ConfigMap")
+        if one["metadata"]["name"] == "drdd-settings"
+    )
+    assert settings["RAY_AUTH_MODE"] == "token"
+
+
 def test_no_key_is_in_git() -> None:
     listed = subprocess.run(["git", "ls-files", "infra"], cwd=ROOT, capture_output=True, text=True)
     assert not [name for name in listed.stdout.split() if name.endswith(".env")]

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from infra.local import stack
-from infra.local.settings import Ports, free_port, load_state
+from infra.local.settings import Ports, free_port, load_state, ray_token
 from tests.project import make_project, must, run, tiny_params
 
 pytestmark = pytest.mark.slow
@@ -131,7 +131,8 @@ def test_the_run_left_its_artifacts(up: Stack, first: str) -> None:
     dashboard = f"http://127.0.0.1:{up.ports.dashboard}"
     assert f"{dashboard}/#/jobs/" in artifacts["ray-job"]
     job = artifacts["ray-job"].split("/#/jobs/")[1].split(")")[0]
-    listed = httpx.get(f"{dashboard}/api/jobs/", timeout=30).json()
+    known = {"Authorization": f"Bearer {ray_token(up.root).read_text()}"}
+    listed = httpx.get(f"{dashboard}/api/jobs/", headers=known, timeout=30).json()
     assert job in {one["job_id"] for one in listed}
 
 

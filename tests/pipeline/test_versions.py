@@ -16,6 +16,7 @@ from drdd.storage.filesystems import open_filesystem
 from infra.local import stack
 from infra.local.settings import Ports, free_port
 from infra.local.settings import environment as stack_environment
+from tests.conftest import TOKEN
 from tests.project import BIN, environment
 
 pytestmark = [
@@ -90,7 +91,7 @@ def cluster(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     installed, shards = tmp_path_factory.mktemp("installed"), tmp_path_factory.mktemp("shards")
     shutil.copytree(project / "drdd", installed / "drdd")
     aws = {k: v for k, v in stack_environment(project).items() if k.startswith("AWS_")}
-    ray = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = {**TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
     address = f"127.0.0.1:{free_port()}"
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # sockets' paths must be short
     common = ["--node-ip-address=127.0.0.1", "--object-store-memory=200000000", "--block"]
