@@ -93,12 +93,16 @@ def clock(site: Site) -> str:
 
 
 def prefect(site: Site) -> str:
-    """The server, and its version."""
+    """The server, its version, and whether it asks who is there."""
     if not site.setting("PREFECT_API_URL"):
         do = f"{UP}; `dvc repro` works without it"
         raise note("no server: the local stack is not running", do)
     with _prefect_client(site) as client:
         theirs, ours = _json(client.get("/admin/version")), version("prefect")
+        stranger = httpx.get(f"{client.base_url}admin/version", timeout=ANSWER_S)
+    if stranger.is_success:
+        do = "set PREFECT_API_AUTH_STRING there and here: docs/orchestration.md, who may use the server"
+        raise warning(f"{client.base_url} answers anybody, and whoever reaches it runs code", do)
     if theirs != ours:
         do = "let both be the version of requirements.lock: make setup, here and there"
         raise warning(f"{client.base_url} is {theirs}, the client {ours}", do)

@@ -388,8 +388,8 @@ def test_a_check_that_hangs_or_breaks_is_a_finding(site: Site) -> None:
     assert worst([hangs, broken, fine]) == "problem"
 
 
-def _prefect(worker: str | None, names: list[str], version: str) -> Answer:
-    """As the server's API answers. worker: its status, None for no worker."""
+def _prefect(worker: str | None, names: list[str], version: str, asks: bool = True) -> Answer:
+    """As the server's API answers. worker: its status, None for no worker; asks: for a string."""
     content = {
         "/api/health": True,
         "/api/admin/version": version,
@@ -399,9 +399,18 @@ def _prefect(worker: str | None, names: list[str], version: str) -> Answer:
     }
 
     def answer(request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        if asks and not request.headers["Authorization"] and request.path != "/api/health":
+            return 401, {}, b""
         return 200, {"Content-Type": "application/json"}, json.dumps(content[request.path]).encode()
 
     return answer
+
+
+def test_a_prefect_server_that_answers_anybody_is_said(site: Site) -> None:
+    with _server(_prefect("ONLINE", [], "3.8.8", asks=False)) as url:
+        found = _found(_with(site, PREFECT_API_URL=f"{url}/api"), services.prefect)
+    assert found.state == "warning"
+    assert "answers anybody" in found.found
 
 
 @pytest.mark.parametrize(
@@ -423,7 +432,7 @@ def test_what_prefect_lacks_is_said(
     assert {"full-pipeline", "nightly"} <= set(names)
     version = version or importlib.metadata.version("prefect")
     with _server(_prefect(worker, names, version)) as url:
-        asked = _with(site, PREFECT_API_URL=f"{url}/api")
+        asked = _with(site, PREFECT_API_URL=f"{url}/api", PREFECT_API_AUTH_STRING=f"drdd:{SECRET}")
         server, pool = (_found(asked, one) for one in (services.prefect, services.work_pool))
     found = pool if server.state == "ok" and state != "ok" else server
     assert worst([server, pool]) == found.state == state, found
