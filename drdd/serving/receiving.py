@@ -136,7 +136,8 @@ class Bodies:
             self._used, oldest.size, oldest.gave_way = self._used - oldest.size, 0, True
             if oldest is arrival:
                 raise TimeoutError
-            oldest.deadline.reschedule(0)
+            if not oldest.deadline.expired():
+                oldest.deadline.reschedule(0)
 
 
 def spread(seconds: float) -> float:

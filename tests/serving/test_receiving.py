@@ -147,6 +147,34 @@ def test_the_longest_wait_gives_way_when_the_memory_is_full(
     asyncio.run(run())
 
 
+def test_one_that_is_late_just_now_does_no_harm_to_the_one_that_needs_its_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one turn of the event loop, the first is late and the third arrives."""
+    monkeypatch.setattr(receiving, "PAUSE_S", 0.0)
+
+    async def run() -> None:
+        bodies = Bodies(0)
+        queues: list[asyncio.Queue[bytes]] = [asyncio.Queue() for _ in range(3)]
+        tasks = []
+        for queue, grace, size in zip(queues, (0.5, NEVER, NEVER), (90, 90, 0), strict=True):
+            monkeypatch.setattr(receiving, "GRACE_S", grace)
+            tasks.append(asyncio.create_task(_body(queue, bodies)))
+            queue.put_nowait(bytes(size))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(queues[2].put_nowait, bytes(90))
+        time.sleep(1)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        assert done == {tasks[0]}
+        assert isinstance(tasks[0].exception(), ProblemError)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+
+
 def test_bodies_that_are_there_are_kept_and_the_next_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
