@@ -54,8 +54,11 @@ def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
 
 def write_json(path: Path, content: Any, durable: bool = True) -> None:
     """Write indented JSON in the given key order. Raises ValueError for NaN, which is not valid JSON."""
-    encoded = (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
-    write_bytes(path, encoded, durable)
+    write_bytes(path, json_bytes(content), durable)
+
+
+def json_bytes(content: Any) -> bytes:
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
 @contextmanager

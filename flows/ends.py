@@ -42,7 +42,7 @@ def is_unpublished() -> bool:
     published = json.loads(PUBLISHED.read_text())
     with reachable(published["registry"]):
         registry = Registry.open(published["registry"])
-        version = registry.version(published["version"])
+        version = registry.listed(published["version"])
         if version is None:
             return True
         there = set(registry.store.names(f"versions/{version.id}"))

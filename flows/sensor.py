@@ -78,7 +78,7 @@ def look(root: Path, prefixes: list[str], branch: str) -> str:
     ]
     named = prefixes or [uri for uri in sources_of(load(root / FILE)) if uri.startswith("s3://")]
     objects = {uri: _objects(uri) for uri in named}
-    return sha256(json.dumps([versioned, objects], sort_keys=True).encode()).hexdigest()[:16]
+    return sha256(json.dumps([versioned, objects], sort_keys=True).encode()).hexdigest()
 
 
 def step(known: Mapping[str, Any] | None, digest: str) -> tuple[dict[str, Any], bool]:

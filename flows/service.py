@@ -9,6 +9,7 @@ from prefect import task
 
 from drdd.cluster.session import ray_cluster
 from drdd.params import FILE, load
+from drdd.shown import short
 from drdd.stages.paths import PUBLISHED
 from flows.stages import may_pass
 
@@ -23,11 +24,13 @@ def deploy_champion(root: Path, fresh: bool) -> str:
     published = json.loads(PUBLISHED.read_text())
     version = published["version"]
     if not published["promoted"]:
-        return f"version {version} was not promoted; the service is left as it is"
+        return f"version {short(version)} was not promoted; the service is left as it is"
     if elsewhere := os.environ.get("DRDD_SERVICE"):  # a separate service, which follows aliases too
         there = _serves(elsewhere, published["alias"], version)
         return (
-            f"{elsewhere} " + ("serves" if there else "does not serve yet") + f" version {version}"
+            f"{elsewhere} "
+            + ("serves" if there else "does not serve yet")
+            + f" version {short(version)}"
         )
     address = f"http://127.0.0.1:{os.environ['DRDD_SERVE_PORT']}"
     if fresh or not _serves(address, published["alias"], version):
@@ -35,7 +38,7 @@ def deploy_champion(root: Path, fresh: bool) -> str:
 
         with ray_cluster(cpus=1):
             deploy(load(FILE).serve, published["registry"], root)
-    return f"{address} serves version {version}"
+    return f"{address} serves version {short(version)}"
 
 
 def _serves(address: str, alias: str, version: str) -> bool:

@@ -24,6 +24,8 @@ DECIDE_NOTHING = {
     "drdd/degradations/deferred.py": "imports torch when it is first used",
     "drdd/progress.py": "shows how far a stage is",
     "drdd/errors.py": "two kinds of failure",
+    "drdd/bounded.py": "refuses JSON that is too large or too deep",
+    "drdd/shown.py": "shortens ids and escapes what steers a terminal, in sentences for people",
     "drdd/files.py": "writes given bytes so that they appear whole",
     "drdd/private_files.py": "keeps other users out of files and folders",
     "drdd/stages/paths.py": "names the deps and outs of dvc.yaml",

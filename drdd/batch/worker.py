@@ -39,7 +39,7 @@ class Recipe:
     @property
     def digest(self) -> str:
         decides = [self.weights, sorted(asdict(self.options).items()), self.suffix]
-        return sha256(repr(decides).encode()).hexdigest()[:16]
+        return sha256(repr(decides).encode()).hexdigest()
 
 
 def weights_of(folder: Path) -> str:

@@ -8,17 +8,22 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from drdd.bounded import read_json
 from drdd.checkpoints.reading import read_checkpoint
 from drdd.errors import UserError
 from drdd.nets.adm import AdmConfig
 
 UNET, SCHEDULER = "config.json", "scheduler_config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+LARGEST = 1024**2  # bytes of a JSON file
+_Number = Annotated[int, Field(ge=1, le=2**16)]
+_Word = Annotated[str, Field(max_length=60)]
 PREDICTIONS = {"epsilon": "vp_epsilon", "v_prediction": "vp_v", "sample": "vp_x0"}
 # Settings without a counterpart in AdmUNet. Settings that are not in the file have diffusers' defaults.
 _ONLY: dict[str, tuple[Any, ...]] = {
@@ -77,10 +82,37 @@ def read_unet2d(folder: Path) -> tuple[AdmConfig, dict[str, Tensor], str | None]
     return config, weights, _parameterization(named) if named else None
 
 
+class _Settings(BaseModel):
+    """The types and bounds of the settings that are read here."""
+
+    model_config = ConfigDict(strict=True)
+
+    block_out_channels: Annotated[list[_Number], Field(min_length=1, max_length=16)] = [224]
+    down_block_types: Annotated[list[_Word], Field(max_length=16)] = []
+    up_block_types: Annotated[list[_Word], Field(max_length=16)] = []
+    downsample_type: _Word = "conv"
+    upsample_type: _Word = "conv"
+    layers_per_block: Annotated[int, Field(ge=1, le=64)] = 2
+    out_channels: _Number = 3
+    add_attention: bool = True
+    attention_head_dim: _Number | None = None
+    downsample_padding: Annotated[int, Field(ge=0, le=16)] = 1
+    norm_num_groups: _Number = 32
+    norm_eps: Annotated[float, Field(gt=0, le=1)] = 1e-5
+    freq_shift: Annotated[float, Field(ge=0, le=1000)] = 0
+    flip_sin_to_cos: bool = True
+
+
 def unet2d_config(settings: Mapping[str, Any], origin: str) -> AdmConfig:
     """The configuration from the content of config.json. origin: the file, for error messages."""
+    try:
+        _Settings.model_validate_json(json.dumps(settings))
+    except ValidationError as error:
+        one = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in one["loc"])
+        raise UserError(f"{origin}: {where}: {one['msg']}; get the file again") from None
     wrong = [
-        f"{name} is {settings[name]!r}, not {' or '.join(map(repr, allowed))}"
+        f"{name} is {settings[name]!r:.60}, not {' or '.join(map(repr, allowed))}"
         for name, allowed in _ONLY.items()
         if name in settings and settings[name] not in allowed
     ]
@@ -198,10 +230,11 @@ def _parameterization(path: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        with path.open("rb") as file:
+            content = read_json(file.read(LARGEST + 1), LARGEST)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a UNet2DModel's folder has one") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); get the file again") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, not a mapping of settings")

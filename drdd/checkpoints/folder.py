@@ -1,16 +1,18 @@
 """The model folder: model.safetensors (the networks) and config.json (how to use them)."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from drdd.checkpoints.reading import check_weights, under
+from drdd.bounded import read_json
+from drdd.checkpoints.reading import check_shapes, check_weights, read_shapes, under
 from drdd.diffusion.keyed import Draw
 from drdd.diffusion.process import Net, in_context
 from drdd.errors import UserError
@@ -18,10 +20,13 @@ from drdd.files import write_bytes, write_json
 from drdd.methods import find
 from drdd.methods.method import Method, Sampling
 from drdd.nets.context import context_of
-from drdd.nets.families import NetworkConfig, build, described, for_inference, network_config
+from drdd.nets.families import NetworkConfig, build, described, for_inference, read_config
+from drdd.settings import Name
+from drdd.shown import printable
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "drdd-4"
+LARGEST_CONFIG = 1024**2  # bytes
 
 
 @dataclass(frozen=True)
@@ -113,28 +118,91 @@ class Saved:
     tasks: tuple[str, ...]
 
 
+class _Config(BaseModel):
+    """The content of config.json."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: str
+    networks: Annotated[dict[Name, dict[str, Any]], Field(max_length=8)]
+    sampling: Sampling
+    tasks: Annotated[list[Name], Field(max_length=1000)]
+
+
 def read_model(folder: Path) -> Saved:
     """Raises UserError when the folder is not a model or has another format."""
+    if missing := next((n for n in (CONFIG, WEIGHTS) if not (folder / n).is_file()), None):
+        raise UserError(f"{folder} is no model folder: {missing} is missing")
+    config = _config(folder)
+    networks = _networks(config, folder)
+    _check_claims(networks, config.sampling, read_shapes(folder / WEIGHTS), folder)
     try:
-        config = json.loads((folder / CONFIG).read_text())
         tensors = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
-    except FileNotFoundError:
-        missing = next(name for name in (CONFIG, WEIGHTS) if not (folder / name).exists())
-        raise UserError(f"{folder} is no model folder: {missing} is missing") from None
-    except (json.JSONDecodeError, SafetensorError) as error:
+    except SafetensorError as error:
         raise UserError(f"{folder}: damaged model file ({error}); pull or train it again") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else config
-        raise UserError(f"{folder}: format {found!r}, this version reads {FORMAT!r}")
-    try:
-        networks = {part: network_config(**fields) for part, fields in config["networks"].items()}
-        sampling, tasks = Sampling(**config["sampling"]), tuple(config["tasks"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{folder}: damaged {CONFIG} ({type(error).__name__}: {error}); pull or train it again"
-        ) from None
     weights = {part: under(f"{part}.", tensors) for part in networks}
-    return Saved(weights, networks, sampling, tasks)
+    return Saved(weights, networks, config.sampling, tuple(config.tasks))
+
+
+def _config(folder: Path) -> _Config:
+    try:
+        with (folder / CONFIG).open("rb") as file:
+            content = file.read(LARGEST_CONFIG + 1)
+        found = read_json(content, LARGEST_CONFIG)
+    except ValueError as error:
+        raise UserError(f"{folder}: damaged {CONFIG} ({error}); pull or train it again") from None
+    told = found.get("format") if isinstance(found, dict) else found
+    if told != FORMAT:
+        said = repr(told)[:40]
+        raise UserError(f"{folder}: format {said}, this version reads {FORMAT!r}")
+    try:
+        return _Config.model_validate_json(content)
+    except ValidationError as error:
+        raise UserError(_damaged(folder, error)) from None
+
+
+def _networks(config: _Config, folder: Path) -> dict[str, NetworkConfig]:
+    try:
+        return {part: read_config(fields) for part, fields in config.networks.items()}
+    except ValidationError as error:
+        raise UserError(_damaged(folder, error)) from None
+    except ValueError as error:
+        raise UserError(f"{folder}: damaged {CONFIG} ({error}); pull or train it again") from None
+
+
+def _damaged(folder: Path, error: ValidationError) -> str:
+    one = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part)[:40] for part in one["loc"])
+    return printable(f"{folder}: damaged {CONFIG} ({where}: {one['msg']}); pull or train it again")
+
+
+def _check_claims(
+    networks: Mapping[str, NetworkConfig],
+    sampling: Sampling,
+    shapes: Mapping[str, tuple[int, ...]],
+    folder: Path,
+) -> None:
+    """Compare what the configuration claims with what the file of weights has, before either takes memory.
+
+    Networks on the meta device have shapes, but no values.
+    """
+    try:
+        method = find(sampling.method)(sampling)
+    except ValueError:
+        return  # load_model says so, and nothing else builds a network of it
+    for part, config in networks.items():
+        try:
+            with torch.device("meta"):
+                net = method.adapt(part, build(config))
+        except (ValueError, RuntimeError, ArithmeticError, TypeError) as error:
+            said = str(error).splitlines()[0][:120]
+            raise UserError(
+                f"{folder}: {CONFIG} describes no network for {part} ({said}); get the model again"
+            ) from None
+        found = {
+            n.removeprefix(f"{part}."): s for n, s in shapes.items() if n.startswith(f"{part}.")
+        }
+        check_shapes(net, found, f"{folder}: the {part} network")
 
 
 def load_model(folder: Path) -> Model:

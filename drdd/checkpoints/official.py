@@ -75,7 +75,7 @@ def read_official(path: Path, noise_level: float = 1.0, head_channels: int = 64)
         residual_config, noise_config = rddm_config(residual), adm_config(noise, head_channels)
         with torch.device("meta"):
             nets = RddmUNet(residual_config), AdmUNet(noise_config)
-    except (KeyError, IndexError) as error:
+    except (KeyError, IndexError, ArithmeticError, RuntimeError) as error:
         raise UserError(f"{path}: the sizes cannot be read off the weights: no {error}") from None
     except ValueError as error:
         raise UserError(f"{path}: {error}; set the channels of a head") from None

@@ -68,8 +68,9 @@ def read_pretrained(
     try:
         with torch.device("meta"):
             theirs, ours = AdmUNet(config), AdmUNet(_ours(config, in_channels))
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; set train.noise.network.head_channels") from None
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        said = str(error).splitlines()[0][:120]
+        raise UserError(f"{path}: {said}; set train.noise.network.head_channels") from None
     check_weights(theirs, weights, f"{path}: the network")
     fitted = _fitted(weights, config, in_channels)
     check_weights(ours, fitted, f"{path}: the noise network")
@@ -95,7 +96,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 def _guided_config(path: Path, weights: Mapping[str, Tensor], head_channels: int) -> AdmConfig:
     try:
         return adm_config(weights, head_channels)
-    except (KeyError, IndexError, ValueError):
+    except (KeyError, IndexError, ValueError, ArithmeticError):
         raise UserError(
             f"{path}: expected guided diffusion's names, such as {STEM}, found "
             f"{', '.join(sorted(weights)[:3]) or 'nothing'}"

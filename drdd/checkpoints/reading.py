@@ -6,10 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from drdd.checkpoints.archives import CodeError, check_archive, check_tensors
 from drdd.errors import UserError
+
+LARGEST_HEADER = 4 * 1024**2  # bytes, of a .safetensors file
+FLOATS = {"F64", "F32", "F16", "BF16"}
+_DAMAGED = "{}: damaged, cut short, or no checkpoint ({}); get the file again"
+_CODE_SAID = (
+    "{}: holds code or objects besides tensors and plain data, which is refused ({}); save the state "
+    "dict alone"
+)
 
 # The names of refused objects in errors of torch's restricted unpickler.
 _CODE = re.compile(
@@ -25,19 +35,46 @@ def read_checkpoint(path: Path) -> Any:
     """
     try:
         if path.suffix == ".safetensors":
+            read_shapes(path)
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        check_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        check_tensors(content, path.stat().st_size)
+        return content
+    except UserError:
+        raise
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such file") from None
+    except CodeError as error:
+        raise UserError(_CODE_SAID.format(path, error)) from None
     except Exception as error:  # a file that is not a pickle can raise anything
         if found := _CODE.search(str(error)):
-            raise UserError(
-                f"{path}: holds code or objects besides tensors and plain data, which is refused "
-                f"({found[1]}); save the state dict alone"
-            ) from None
-        raise UserError(
-            f"{path}: damaged, cut short, or no checkpoint ({_last(error)}); get the file again"
-        ) from None
+            raise UserError(_CODE_SAID.format(path, found[1])) from None
+        raise UserError(_DAMAGED.format(path, _last(error))) from None
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors of a .safetensors file, by its header alone.
+
+    Raises UserError when the header is too large, lies of the file, or names other types than floating
+    point.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+        if size > LARGEST_HEADER:
+            raise UserError(_DAMAGED.format(path, f"its header claims {size:,} bytes"))
+        with safe_open(path, "pt") as opened:
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+            types = {one.get_dtype() for one in slices.values()}
+            shapes = {name: tuple(one.get_shape()) for name, one in slices.items()}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(_DAMAGED.format(path, _last(error))) from None
+    if strange := types - FLOATS:
+        raise UserError(f"{path}: holds values of type {', '.join(sorted(strange))}, no weights")
+    return shapes
 
 
 def check_weights(net: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
@@ -45,8 +82,12 @@ def check_weights(net: nn.Module, weights: Mapping[str, Tensor], what: str) -> N
 
     what: names the file and the network in the error message.
     """
+    check_shapes(net, {name: tuple(tensor.shape) for name, tensor in weights.items()}, what)
+
+
+def check_shapes(net: nn.Module, found: Mapping[str, tuple[int, ...]], what: str) -> None:
+    """As check_weights, by the shapes alone."""
     expected = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     reshaped = [
         f"{name} is {found[name]}, not {expected[name]}"

@@ -4,15 +4,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from drdd.checkpoints.reading import under
+from drdd.bounded import read_json
+from drdd.checkpoints.reading import LARGEST_HEADER, read_shapes, under
 from drdd.errors import UserError
 from drdd.files import write_bytes
-from drdd.nets.families import NetworkConfig, described, network_config
+from drdd.nets.families import NetworkConfig, described, read_config
+from drdd.settings import Name
 
 STAGE = "stage"  # the only key of the metadata: the order of several is not reproducible
 
@@ -50,20 +54,35 @@ def write_trained(
     write_bytes(path, save(tensors, metadata={STAGE: json.dumps(said)}))
 
 
+class _Said(BaseModel):
+    """The metadata of a stage's file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    networks: Annotated[dict[Name, dict[str, Any]], Field(max_length=8)]
+    method: Annotated[str, Field(max_length=40)]
+    parameterization: Annotated[str, Field(max_length=40)] | None
+
+
 def read_trained(path: Path) -> Trained:
     """Raises UserError when the file is damaged, or none of a stage."""
+    read_shapes(path)
     try:
         with safe_open(path, "pt") as file:
-            said = json.loads((file.metadata() or {})[STAGE])
+            content = (file.metadata() or {})[STAGE].encode()
+            read_json(content, LARGEST_HEADER)
+            said = _Said.model_validate_json(content)
+            configs = {part: read_config(fields) for part, fields in said.networks.items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except KeyError:
         raise UserError(f"{path}: it has not the metadata of a trained stage") from None
     except SafetensorError as error:
         raise UserError(f"{path}: damaged, or no file of safetensors ({error})") from None
-    configs = {part: network_config(**fields) for part, fields in said["networks"].items()}
+    except ValueError:
+        raise UserError(f"{path}: its metadata is not that of a trained stage") from None
     weights = (
         {part: under(f"{part}.", tensors) for part in configs}
         if len(configs) > 1
         else dict.fromkeys(configs, tensors)
     )
-    return Trained(weights, configs, said["method"], said["parameterization"])
+    return Trained(weights, configs, said.method, said.parameterization)

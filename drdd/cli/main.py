@@ -13,6 +13,7 @@ from drdd.cli import data, harmonize, presets, restore, tasks
 from drdd.errors import TransientError, UserError
 from drdd.extras import missing
 from drdd.registry import cli as models
+from drdd.shown import printable
 from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
 
 # Entry points: by a command's name, a function with Typer's annotations.
@@ -81,11 +82,11 @@ def main() -> None:
             raise missing(error) from error
     except UserError as error:
         err.print("[red]error:[/] ", end="")
-        err.print(str(error), markup=False)
+        err.print(printable(error, lines=True), markup=False)
         sys.exit(EXIT_USER)
     except TransientError as error:
         err.print("[red]error:[/] ", end="")
-        err.print(f"{error} (trying again may help)", markup=False)
+        err.print(f"{printable(error, lines=True)} (trying again may help)", markup=False)
         sys.exit(EXIT_TRANSIENT)
     except KeyboardInterrupt:
         err.print("interrupted")

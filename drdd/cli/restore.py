@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from drdd.errors import UserError
+from drdd.shown import short
 
 if TYPE_CHECKING:
     from drdd.inference.engine import Options
@@ -104,11 +105,11 @@ def _has_registry() -> bool:
 def _model(model: str, registry: str | None) -> tuple[Path, str]:
     """The model's folder, and a name by which other machines find the same version too."""
     from drdd.registry.location import cached, default_registry, folder_of
-    from drdd.registry.manifest import is_alias
+    from drdd.registry.manifest import is_ref
 
     if model == BASE:
         return folder_of(model), BASE
-    sought = is_alias(model) and (registry or _has_registry())
+    sought = is_ref(model) and (registry or _has_registry())
     if (Path(model) / "config.json").is_file() or not sought:
         folder = folder_of(model)
     else:
@@ -123,7 +124,7 @@ def _model(model: str, registry: str | None) -> tuple[Path, str]:
 
 
 def _last(named: str) -> str:
-    return named.rpartition("/")[2]
+    return short(named.rpartition("/")[2])
 
 
 def _is_file(output: str) -> bool:

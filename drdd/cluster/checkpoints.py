@@ -282,12 +282,12 @@ def _copied(value: Any, where: str) -> Any:
 
 
 def network_digest(net: nn.Module) -> str:
-    """16 hexadecimal digits of the SHA-256 over the names and shapes of the weights, in order.
+    """The SHA-256 over the names and shapes of the weights, in order.
 
     The order matters, because the optimiser's state depends on it. Pass the network itself, not a wrapper.
     """
     lines = [f"{name} {tuple(value.shape)}\n" for name, value in net.state_dict().items()]
-    return sha256("".join(lines).encode()).hexdigest()[:16]
+    return sha256("".join(lines).encode()).hexdigest()
 
 
 def _described(mark: Mark) -> bytes:

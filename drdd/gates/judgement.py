@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from drdd.settings import Name
+
 Scores = dict[str, float]
 """Values by metric; means over several pictures."""
 
@@ -102,7 +104,7 @@ class Judgement(_Part):
 
     protocol: dict[str, Any] = {}
     not_computed: dict[str, str] = {}
-    tasks: dict[str, TaskResult] = {}
+    tasks: dict[Name, TaskResult] = {}
     mean: Means = Means()
     against: str | None = None
     gates: list[GateResult] = []

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from drdd.gates.gate import TaskEvidence, TaskGate, Verdict, telling_digits
+from drdd.shown import short
 
 
 class MaxDropVsChampion(BaseModel):
@@ -31,7 +32,7 @@ def in_words(task: str, drop: float, version: str, bound: float) -> str:
         way = f"fell {drop:.{digits}f} dB below"
     else:
         way = f"is {-drop:.{digits}f} dB above"
-    return f"{task} {way} {version} (allowance {bound:.{digits}f})"
+    return f"{task} {way} {short(version)} (allowance {bound:.{digits}f})"
 
 
 GATE = TaskGate(

@@ -7,9 +7,10 @@ methods only through this interface.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from drdd.diffusion.keyed import Draw
@@ -24,20 +25,21 @@ class Sampling:
     """The settings for restoring with trained networks, saved in the config.json of a model.
 
     method: a name in `methods.names`; parameterization: what the noise net predicts, see
-    diffusion/parameterization.py. The levels are those of `Schedule.linear`.
+    diffusion/parameterization.py. Files of models are held to the ranges. The levels are those of
+    `Schedule.linear`.
     """
 
-    method: str
-    steps: int
-    beta_start: float
-    beta_end: float
+    method: Annotated[str, Field(max_length=40)]
+    steps: Annotated[int, Field(ge=2, le=10_000)]
+    beta_start: Annotated[float, Field(gt=0, le=1)]
+    beta_end: Annotated[float, Field(gt=0, le=1)]
     normalise_residual: bool
-    noise_level: float
-    residual_steps: int
-    noise_steps: int
-    eta: float
+    noise_level: Annotated[float, Field(gt=0, le=1)]
+    residual_steps: Annotated[int, Field(ge=1, le=1000)]
+    noise_steps: Annotated[int, Field(ge=1, le=1000)]
+    eta: Annotated[float, Field(ge=0, le=1)]
     conditioning: Conditioning
-    parameterization: str
+    parameterization: Annotated[str, Field(max_length=40)]
 
     def schedule(self) -> Schedule:
         return Schedule.linear(

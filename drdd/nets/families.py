@@ -11,6 +11,7 @@ from drdd.nets.family import (
     NetworkSettings,
     network_config,
     network_settings,
+    read_config,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "for_inference",
     "network_config",
     "network_settings",
+    "read_config",
     "training_format",
 ]
 

@@ -3,8 +3,12 @@
 Reading params.yaml imports the files of all families, so they import torch only where a network is made.
 """
 
+import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
+from dataclasses import fields as fields_of
+from functools import cache
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -18,7 +22,7 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import create_model
+from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.fields import FieldInfo
 
 from drdd.settings import Section
@@ -26,6 +30,7 @@ from drdd.settings import Section
 if TYPE_CHECKING:
     from torch import nn
 
+LEVELS, DEEPEST, WIDEST = 16, 64, 2**16  # levels, blocks of one, channels or any other number
 Config = TypeVar("Config", bound="type[NetworkConfig]")
 
 
@@ -109,6 +114,40 @@ def network_config(
     return FAMILIES[family](in_channels=in_channels, out_channels=out_channels, **plain)
 
 
+def read_config(fields: Mapping[str, Any]) -> NetworkConfig:
+    """The configuration in a file of a stranger.
+
+    Raises ValueError, with what is wrong, unless each field is known, of its type, and no larger than any
+    network's. Ranges of settings are narrower: checkpoints of others have what params.yaml does not offer.
+    """
+    named = dict(fields)
+    name = named.pop("family", None)
+    found = FAMILIES.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise ValueError(f"there is no family of networks {str(name)[:40]!r}")
+    _checked(found).model_validate_json(json.dumps(named))
+    config = network_config(found.family, **named)
+    for field in fields_of(config):
+        value = getattr(config, field.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        most = DEEPEST if field.name == "blocks" else WIDEST
+        if len(numbers) > LEVELS or not all(0 <= number <= most for number in numbers):
+            raise ValueError(f"{field.name} of a network is {str(value)[:40]}")
+    return config
+
+
+@cache
+def _checked(config: type[NetworkConfig]) -> type[BaseModel]:
+    """The types of a configuration's fields, which all must be there but those with a default."""
+    hints = get_type_hints(config)
+    given = {
+        field.name: (hints[field.name], ... if field.default is MISSING else field.default)
+        for field in fields_of(config)
+    }
+    strict = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return create_model(config.__name__, __config__=strict, **given)  # type: ignore[call-overload]
+
+
 def network_settings(family: str, **fields: Any) -> NetworkSettings:
     """Make the section of a network from settings; missing ones have their defaults."""
     return SETTINGS[family](family=family, **fields)
@@ -128,7 +167,7 @@ def _settings_of(config: type[NetworkConfig]) -> type[NetworkSettings]:
     """The schema of the fields with a `Field`; tuples are lists, as in YAML."""
     hints = get_type_hints(config, include_extras=True)
     chosen: dict[str, Any] = {"family": (Literal[config.family], config.family)}
-    for field in fields(config):
+    for field in fields_of(config):
         hint, default = hints[field.name], field.default
         if not any(isinstance(mark, FieldInfo) for mark in getattr(hint, "__metadata__", ())):
             continue

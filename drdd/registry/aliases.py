@@ -3,26 +3,34 @@
     aliases/<name>.json    {"version": <id>, "history": [{"version", "moved", "why", ...}, ...]}
 
 An alias moves by compare-and-swap of its object, which is written only if it is unchanged since it was
-read. So the history has all concurrent moves, in the order in which they took effect.
+read. So the history has all concurrent moves, in the order in which they took effect; the oldest of more
+than MOVES are left out.
 """
 
-import json
 import os
 import random
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Final, Self
 
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+from pydantic.dataclasses import dataclass
+
+from drdd.bounded import read_json
 from drdd.errors import TransientError, UserError
+from drdd.files import json_bytes
 from drdd.params import BASE, SCRATCH
-from drdd.registry.manifest import is_alias
+from drdd.registry.manifest import LARGEST, Id, Time, is_alias
+from drdd.shown import short
 from drdd.storage.objects import ChangedError, Store
 
+MOVES = 1000  # of a history, at most: a million bytes
+LONGEST = 500  # characters of a reason
 TRIES = 60  # retries of a move after moves by other writers
 LONGEST_WAIT_S = 0.25
 
@@ -34,19 +42,40 @@ class _Any(Enum):
 ANY: Final = _Any.ANY
 
 
-@dataclass(frozen=True)
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_Text = Annotated[str, Field(max_length=LONGEST)]
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Move:
     """moved:
 
     ISO 8601, UTC; by: the user, from the environment; mark: random, to distinguish equal moves.
     """
 
-    version: str
-    moved: str
-    why: str = ""
-    by: str = ""
+    version: Id
+    moved: Time
+    why: _Text = ""
+    by: _Text = ""
     rollback: bool = False
-    mark: str = ""
+    mark: _Text = ""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class _Stored:
+    """The content of an alias's object."""
+
+    version: Id
+    history: Annotated[list[Move], Field(min_length=1, max_length=MOVES)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.history[-1].version != self.version:
+            raise ValueError("the last move led elsewhere")
+        return self
+
+
+_STORED = TypeAdapter(_Stored)
 
 
 @dataclass(frozen=True)
@@ -66,9 +95,21 @@ class Aliases:
 
     def all(self) -> dict[str, str]:
         """The version id of each alias. Raises UserError when one is damaged."""
-        names = (Path(name).stem for name in self._store.names("aliases"))
-        found = {name: self.get(name) for name in names if is_alias(name)}
+        found = {name: self.get(name) for name in self._names() if is_alias(name)}
         return {name: alias.version for name, alias in found.items() if alias}
+
+    def readable(self) -> tuple[dict[str, Alias], dict[str, str]]:
+        """The aliases by name, and of the others why they cannot be read: for what shows what there is."""
+        found, problems = {}, {}
+        for name in self._names():
+            try:
+                if not is_alias(name):
+                    raise UserError(f"{self._store.uri}: {_refusal(name)}")
+                if alias := self.get(name):
+                    found[name] = alias
+            except UserError as error:
+                problems[name] = str(error)
+        return found, problems
 
     def get(self, name: str) -> Alias | None:
         return self._read(name)[0] if is_alias(name) else None
@@ -82,9 +123,9 @@ class Aliases:
         ChangedError when it points elsewhere, and UserError when the version does not exist.
         """
         if not is_alias(name):
-            raise UserError(
-                f"{self._store.uri}: {name!r} cannot be an alias (letters, digits, ._-)"
-            )
+            raise UserError(f"{self._store.uri}: {_refusal(name)}", "choose another")
+        if len(why) > LONGEST:
+            raise UserError(f"the reason has {len(why)} characters; say it in {LONGEST}")
         if name in (BASE, SCRATCH):
             raise UserError(
                 f"{self._store.uri}: {name!r} is a start of training, so no alias can have this name",
@@ -98,8 +139,8 @@ class Aliases:
                 return None
             if expected is not ANY and before != expected:
                 raise ChangedError(
-                    f"{self._store.uri}: {name} was moved to {before or 'nothing'} by someone else "
-                    f"and not to {version}; compare with that one, then move it again"
+                    f"{self._store.uri}: {name} was moved to {short(before or 'nothing')} by someone "
+                    f"else and not to {short(version)}; compare with that one, then move it again"
                 )
             return _move(version, why)
 
@@ -121,7 +162,9 @@ class Aliases:
                 except UserError:
                     continue
                 return _move(version, why, rollback=True)
-            raise UserError(f"{self._store.uri}: {name} was never anything before {alias.version}")
+            raise UserError(
+                f"{self._store.uri}: {name} was never anything before {short(alias.version)}"
+            )
 
         return self._swap(name, moved)
 
@@ -135,7 +178,8 @@ class Aliases:
             if (move := decide(alias)) is None and alias is not None:
                 return alias
             assert move is not None
-            changed = Alias(name, move.version, (*(alias.history if alias else ()), move))
+            history = (*(alias.history if alias else ()), move)[-MOVES:]
+            changed = Alias(name, move.version, history)
             try:
                 self._store.put_if(_path(name), _content(changed), tag)
             except ChangedError:
@@ -153,11 +197,22 @@ class Aliases:
         content, tag = found
         try:
             return _parsed(name, content), tag
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             raise UserError(
-                f"{self._store.uri}/{_path(name)} is damaged; delete this object, then set the alias "
-                f"again: drdd models promote VERSION --alias {name}"
+                f"{self._store.uri}/{_path(name)} is damaged",
+                "delete this object, then set the alias again: "
+                f"drdd models promote VERSION --alias {name}",
             ) from None
+
+    def _names(self) -> list[str]:
+        return [Path(name).stem for name in self._store.names("aliases")]
+
+
+def _refusal(name: str) -> str:
+    return (
+        f"{name!r} cannot be an alias: letters, digits and ._-, but neither a . first nor six or more "
+        "digits of an id (0-9, a-f) alone"
+    )
 
 
 def _path(name: str) -> str:
@@ -166,21 +221,20 @@ def _path(name: str) -> str:
 
 def _move(version: str, why: str, rollback: bool = False) -> Move:
     moved = datetime.now(UTC).isoformat(timespec="milliseconds")
-    by = os.environ.get("USER", "")
+    by = os.environ.get("USER", "")[:LONGEST]
     return Move(version, moved, why, by, rollback, secrets.token_hex(4))
 
 
 def _content(alias: Alias) -> bytes:
     moves = [{key: value for key, value in asdict(m).items() if value} for m in alias.history]
-    return json.dumps({"version": alias.version, "history": moves}, indent=2).encode()
+    return json_bytes({"version": alias.version, "history": moves})
 
 
 def _parsed(name: str, content: bytes) -> Alias:
-    said: dict[str, Any] = json.loads(content)
-    version, history = said["version"], tuple(Move(**move) for move in said["history"])
-    if not isinstance(version, str) or not history or history[-1].version != version:
-        raise ValueError
-    return Alias(name, version, history)
+    """Raises ValueError when `content` is no alias."""
+    read_json(content, LARGEST)
+    stored = _STORED.validate_json(content)  # JSON has no data classes, so strict takes a mapping
+    return Alias(name, stored.version, tuple(stored.history))
 
 
 def _earlier(alias: Alias) -> list[str]:

@@ -10,13 +10,15 @@ from rich.console import Console
 
 from drdd.errors import UserError
 from drdd.registry.import_command import import_model
+from drdd.shown import printable, short
 
 if TYPE_CHECKING:  # the command line starts without storage
     from drdd.registry.aliases import Alias
     from drdd.registry.registry import Registry
 
 app = typer.Typer(no_args_is_help=True)
-out = Console(highlight=False)
+out = Console(highlight=False, markup=False)  # strings of publishers are no markup
+warn = Console(stderr=True, highlight=False, markup=False)
 app.command("import")(import_model)
 
 RegistryOption = Annotated[
@@ -25,7 +27,7 @@ RegistryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 WhyOption = Annotated[str, typer.Option(help="Kept in the history of the alias.")]
-Ref = Annotated[str, typer.Argument(help="An alias, or a version's id.")]
+Ref = Annotated[str, typer.Argument(help="An alias, or the first digits of a version's id.")]
 
 
 @app.command("list")
@@ -34,15 +36,19 @@ def list_models(registry: RegistryOption = None, as_json: JsonOption = False) ->
     from drdd.registry.tables import version_list
 
     opened = _opened(registry)
-    versions, aliases = opened.versions(), opened.aliases.all()
+    versions, damaged = opened.survey()
+    aliases, problems = opened.aliases.readable()
     names = {
-        version.id: sorted(alias for alias, id_ in aliases.items() if id_ == version.id)
+        version.id: sorted(name for name, alias in aliases.items() if alias.version == version.id)
         for version in versions
     }
     if as_json:
-        _print_json([asdict(version) | {"aliases": names[version.id]} for version in versions])
+        found = [asdict(version) | {"aliases": names[version.id]} for version in versions]
+        _print_json([*found, *({"id": one.name, "damaged": one.why} for one in damaged)])
     else:
-        out.print(version_list(opened.uri, versions, names))
+        out.print(version_list(opened.uri, versions, names, damaged))
+    for said in problems.values():
+        warn.print(printable(said), soft_wrap=True)
 
 
 @app.command()
@@ -63,7 +69,7 @@ def show(
         return
     out.print(version_page(version, aliases))
     if "README.md" in version.files:
-        out.print(f"its card: {version.uri}/README.md", soft_wrap=True)
+        out.print(printable(f"its card: {version.uri}/README.md"), soft_wrap=True)
 
 
 @app.command()
@@ -124,7 +130,9 @@ def pull(
         _print_json({"version": version.id, "folder": str(folder)})
         return
     count, size = len(version.files), version.size / 1e6
-    said = f"{folder}: version {version.id}, {count} files, {size:.1f} MB, every hash verified"
+    said = (
+        f"{folder}: version {short(version.id)}, {count} files, {size:.1f} MB, every hash verified"
+    )
     out.print(said, soft_wrap=True)
 
 
@@ -164,6 +172,8 @@ def gc(
     from drdd.registry.tables import leftover_table
 
     opened = _opened(registry)
+    for one in opened.survey()[1]:
+        warn.print(f"left alone: {printable(one.why)}", soft_wrap=True)
     found = leftovers(opened, hours, keep)
     gone = remove(opened, found, hours) if yes else []
     if as_json:
@@ -185,8 +195,8 @@ def _opened(uri: str | None) -> "Registry":
 
 def _aliases_of(registry: "Registry", id_: str) -> "list[Alias]":
     """Those that point to the version or once did."""
-    found = [registry.aliases.get(name) for name in sorted(registry.aliases.all())]
-    return [alias for alias in found if alias and any(m.version == id_ for m in alias.history)]
+    found, _ = registry.aliases.readable()
+    return [one for _, one in sorted(found.items()) if any(m.version == id_ for m in one.history)]
 
 
 def _print_moved(alias: "Alias", as_json: bool) -> None:
@@ -194,8 +204,9 @@ def _print_moved(alias: "Alias", as_json: bool) -> None:
         _print_json(asdict(alias))
         return
     before = alias.history[-2].version if len(alias.history) > 1 else "nothing"
-    out.print(f"{alias.name}: {before} → {alias.version}")
+    out.print(f"{alias.name}: {short(before)} → {short(alias.version)}")
 
 
 def _print_json(content: Any) -> None:
-    out.print_json(json.dumps(content, default=str))
+    """In ASCII, so that no character of a publisher steers a terminal."""
+    typer.echo(json.dumps(content, indent=2, default=str))

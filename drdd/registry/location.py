@@ -12,14 +12,14 @@ from typing import Any
 from drdd.base.shipped import base_folder
 from drdd.errors import TransientError, UserError
 from drdd.params import BASE, FILE, load
-from drdd.registry.manifest import is_alias
+from drdd.registry.manifest import is_ref
 from drdd.registry.pruning import mark_used, prune
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
 
 CACHE = Path(".drdd/models")  # in a project
 LOCAL_STACK = "drdd.local_stack"
-_PUBLISHED = re.compile(r"(?P<registry>.+)/versions/(?P<id>[0-9a-f]{12})/?")
+_PUBLISHED = re.compile(r"(?P<registry>.+)/versions/(?P<id>[0-9a-f]{6,64})/?")
 
 
 def default_registry(root: Path = Path()) -> str:
@@ -106,12 +106,13 @@ def _local_stack(function: str) -> Any:
 def cached(ref: str, uri: str, root: Path = Path()) -> Path:
     """A verified local copy of a published model. A damaged copy is pulled again.
 
-    It is in the project at `root`, or in the user's cache folder if there is no project.
+    It is in the project at `root`, or in the user's cache folder if there is no project. The registry is
+    always asked: the copy is compared, byte by byte, with the manifest there, whose signature is checked.
     """
     registry = open_registry(uri, root)
     version = registry.resolve(ref)
     folder = cache_folder(root) / version.id
-    if check(folder, version.id):
+    if check(folder, version):
         shutil.rmtree(folder, ignore_errors=True)
         registry.pull(version.id, folder)
         prune(folder.parent, registry)
@@ -129,7 +130,8 @@ def folder_of(uri: str | Path) -> Path:
     """A local folder of the model at `uri`, one of:
 
     - base: the one that ships with drdd; a folder of this name is ./base
-    - REGISTRY/versions/ID, such as s3://bucket/models/versions/0123456789ab: a published version
+    - REGISTRY/versions/ID, such as s3://bucket/models/versions/0123456789ab: a published version, by its
+      id or the first digits of it, never by an alias
     - REGISTRY@REF, such as s3://bucket/models@champion: by alias, id, or the beginning of an id
     - a model folder
     - an alias or an id alone: in the registry of DRDD_REGISTRY, or of the project's params.yaml
@@ -145,9 +147,9 @@ def folder_of(uri: str | Path) -> Path:
     if (Path(text) / "config.json").is_file():
         return Path(text)
     registry, at, ref = text.rpartition("@")
-    if at and registry and is_alias(ref):
+    if at and registry and is_ref(ref):
         return cached(ref, registry)
-    if is_alias(text) and (os.environ.get("DRDD_REGISTRY") or is_project(Path())):
+    if is_ref(text) and (os.environ.get("DRDD_REGISTRY") or is_project(Path())):
         return cached(text, default_registry())
     raise UserError(
         f"{text} is no model: neither base, nor a model folder (config.json, model.safetensors), nor "

@@ -34,7 +34,7 @@ def prune(cache: Path, registry: Registry) -> list[str]:
     with suppress(UserError, TransientError, OSError):
         named = _named(registry) if old else set()
         for path in old:
-            if path.name not in named and registry.version(path.name) is not None:
+            if path.name not in named and registry.listed(path.name) is not None:
                 shutil.rmtree(path)
                 deleted.append(path.name)
     return deleted

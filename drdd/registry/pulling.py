@@ -5,25 +5,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drdd.errors import UserError
-from drdd.files import flush, flush_tree, make_folder, write_json
-from drdd.registry.manifest import MANIFEST, Version, file_of, parse, to_dict
+from drdd.files import flush, flush_tree, json_bytes, make_folder, write_json
+from drdd.registry.manifest import MANIFEST, Version, file_of, to_dict
 
 
-def check(folder: Path, id_: str) -> list[str]:
-    """Sentences on what is wrong with a pulled version in `folder`; [] when every hash is right."""
-    try:
-        version = parse((folder / MANIFEST).read_bytes(), id_, str(folder))
-    except OSError:
-        return [f"{MANIFEST} is missing"]
-    except ValueError as error:
-        return [f"{MANIFEST} {error}"]
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+def check(folder: Path, version: Version) -> list[str]:
+    """Sentences on what is wrong with a pulled version in `folder`; [] when every byte is right.
+
+    version: as the registry has it. What a folder says of itself vouches for nothing: whoever could
+    write the model could write its manifest too.
+    """
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     strange = sorted(found - {*version.files, MANIFEST})
     problems = [f"{name} does not belong to it" for name in strange]
+    if MANIFEST not in found:
+        problems.append(f"{MANIFEST} is missing")
+    elif (folder / MANIFEST).read_bytes() != json_bytes(to_dict(version)):
+        problems.append(f"{MANIFEST} is not the registry's")
     for name, file in version.files.items():
         if name not in found:
             problems.append(f"{name} is missing")
-        elif file_of(folder / name).sha256 != file.sha256:
+        elif file_of(folder / name) != file:
             problems.append(f"{name} does not have the manifest's SHA-256 {file.sha256}")
     return problems
 
@@ -44,7 +46,7 @@ def pull(version: Version, destination: Path, download: Callable[[str, Path], No
             for name in version.files:
                 download(name, folder / name)
             write_json(folder / MANIFEST, to_dict(version))
-            if problems := check(folder, version.id):
+            if problems := check(folder, version):
                 raise UserError(f"{version.uri} is damaged: {'; '.join(problems)}")
             _move(folder, destination, version)
     except OSError as error:
@@ -56,7 +58,7 @@ def _occupied(folder: Path) -> bool:
 
 
 def _refuse_other(folder: Path, version: Version) -> None:
-    if problems := check(folder, version.id):
+    if problems := check(folder, version):
         raise UserError(f"{folder} exists and holds something else: {problems[0]}; name another")
 
 

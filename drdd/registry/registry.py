@@ -9,6 +9,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,34 @@ from drdd.registry.manifest import (
     MEASURED,
     File,
     Version,
+    clash,
     file_of,
     is_file,
     is_id,
+    is_prefix,
     parse,
     to_dict,
     version_id,
 )
 from drdd.registry.signing import distrust, fingerprint, signed, signing_key
+from drdd.shown import short
 from drdd.storage.objects import ChangedError, Store
 
 ROUNDS = 3  # of rewriting files that a cleaning deleted
+CANDIDATES, LONGEST = (
+    5,
+    100,
+)  # shown of an ambiguous reference; characters compared of an unknown one
+DAMAGED = "delete this version and publish its files again"
+UNTRUSTED = "publish it again with a trusted key, or `drdd models promote` a version that is signed"
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A folder below versions/ whose manifest is none. name: of any characters; why: a sentence."""
+
+    name: str
+    why: str
 
 
 class Registry:
@@ -73,10 +91,12 @@ class Registry:
         for name in files:
             if not is_file(name):
                 raise UserError(f"{self.uri}: {name!r} cannot be the name of a published file")
+        if said := clash(files):
+            raise UserError(f"{self.uri}: {said}; rename one")
         key = key or signing_key()
         listed = {name: file_of(files[name]) for name in sorted(files)}
         id_ = version_id(listed)
-        if (existing := self.version(id_)) and _is_signed_by(existing, key):
+        if (existing := self.listed(id_)) and _is_signed_by(existing, key):
             named = {name: files[name] for name in files if name not in MEASURED}
             self._write_what_vanished(existing, named)
             return existing
@@ -89,61 +109,85 @@ class Registry:
         listed |= {name: self._settled(id_, name, measured[name]) for name in measured}
         manifest = to_dict(signed(version, key) if key else version)
         content = json.dumps(manifest, indent=2, allow_nan=False).encode()
+        try:
+            parse(content, id_, version.uri)
+        except ValueError as error:
+            raise UserError(f"{version.uri} cannot be published: its manifest {error}") from None
         self.store.put(f"versions/{id_}/{MANIFEST}", content)
         self._write_what_vanished(version, files)
-        if (published := self.version(id_)) is None:
+        if (published := self.listed(id_)) is None:
             raise UserError(f"{self.uri}: the store does not give back the manifest of {id_}")
         return published
 
     def version(self, id_: str) -> Version | None:
-        """The version of a full id, trusted or not; None without a manifest.
+        """The version of a full id, to be used; None without a manifest.
 
-        Raises UserError when it is damaged.
+        Whatever uses, serves, compares with or points to a version gets it here. Raises UserError when it
+        is damaged, or has no signature by a key of DRDD_TRUSTED_KEY, if that is set.
         """
+        version = self.listed(id_)
+        if version and (why := distrust(version)):
+            raise UserError(f"{version.uri} {why}", UNTRUSTED)
+        return version
+
+    def listed(self, id_: str) -> Version | None:
+        """As `version`, trusted or not: to be listed, cleaned up or published again, and nothing else."""
         if not is_id(id_):
             return None
-        content = self.store.get(f"versions/{id_}/{MANIFEST}")
+        path = f"versions/{id_}/{MANIFEST}"
         try:
-            return None if content is None else parse(content, id_, self._uri(id_))
+            found = self.store.tagged(path)
+            return None if found is None else parse(found[0], id_, self._uri(id_))
         except ValueError as error:
-            raise UserError(
-                f"{self._uri(id_)}/{MANIFEST} {error}; "
-                "delete this version and publish its files again"
-            ) from None
+            raise UserError(f"{self.uri}/{path} {error}", DAMAGED) from None
 
     def pointed(self, alias: str) -> Version | None:
-        """The version of `alias`; None when the alias or its version does not exist."""
+        """The version of `alias`, as `version` gives it; None when it or the alias does not exist."""
         found = self.aliases.get(alias)
         return self.version(found.version) if found else None
 
     def versions(self) -> list[Version]:
-        """All versions, newest first."""
-        found = []
-        for name in self.store.names("versions"):
-            folder, _, file = name.removeprefix("versions/").partition("/")
-            if file == MANIFEST and (version := self.version(folder)):
+        """All versions, trusted or not, newest first, without those that are damaged."""
+        return self.survey()[0]
+
+    def survey(self) -> tuple[list[Version], list[Damaged]]:
+        """All versions, trusted or not, newest first; and what is damaged."""
+        found, damaged = [], []
+        for folder in self._folders():
+            try:
+                version = self.listed(folder)
+            except UserError as error:
+                damaged.append(Damaged(folder, error.sentence))
+                continue
+            if version:
                 found.append(version)
-        return sorted(found, key=lambda version: (version.created, version.id), reverse=True)
+            elif not is_id(folder):
+                damaged.append(Damaged(folder, f"{self._uri(folder)} is not named by a whole id"))
+        found.sort(key=lambda version: (version.created, version.id), reverse=True)
+        return found, damaged
 
     def resolve(self, ref: str) -> Version:
-        """The version of an alias, an id, or an unambiguous prefix of an id.
+        """The version of an alias, of an id, or of the first digits of an id, if these are of one alone.
 
-        Raises UserError for any other, and for a version without a signature by a key of
-        DRDD_TRUSTED_KEY, if that is set.
+        Digits are never the name of an alias. Raises UserError for any other, and as `version` does.
         """
-        alias = self.aliases.get(ref)
-        if version := self.version(alias.version if alias else ref):
-            return self._trusted(version)
-        if alias:
+        if alias := self.aliases.get(ref):
+            if version := self.version(alias.version):
+                return version
             raise UserError(f"{self.uri}: {ref!r} points to {alias.version!r}, which is not there")
-        versions = self.versions()
-        ids = [version.id for version in versions]
-        begins = [id_ for id_ in ids if ref and id_.startswith(ref)]
-        if len(begins) == 1:
-            return self._trusted(versions[ids.index(begins[0])])
-        if begins:
-            raise UserError(f"{self.uri}: {ref!r} may be any of {', '.join(begins)}")
-        near = difflib.get_close_matches(ref, [*self.aliases.all(), *ids], n=3, cutoff=0.3)
+        if version := self.version(ref):
+            return version
+        ids = [id_ for id_ in self._folders() if is_id(id_)]
+        begins = [id_ for id_ in ids if is_prefix(ref) and id_.startswith(ref)]
+        if len(begins) > 1:
+            raise UserError(
+                f"{self.uri}: {ref!r} may be any of {', '.join(begins[:CANDIDATES])}",
+                "say more digits",
+            )
+        if begins and (version := self.version(begins[0])):
+            return version
+        names = {**self.aliases.readable()[0], **{short(id_): id_ for id_ in ids}}
+        near = difflib.get_close_matches(ref[:LONGEST], names, n=3, cutoff=0.3)
         said = f"nearest: {', '.join(near)}" if near else f"there are {len(ids)} versions"
         raise UserError(f"{self.uri}: no model {ref!r}; {said} (`drdd models list`)")
 
@@ -172,6 +216,11 @@ class Registry:
 
         pulling.pull(version, destination, download)
         return version
+
+    def _folders(self) -> list[str]:
+        """The folders below versions/ that hold a manifest, sorted."""
+        names = (name.split("/") for name in self.store.names("versions"))
+        return [parts[1] for parts in names if len(parts) == 3 and parts[2] == MANIFEST]
 
     def _uri(self, id_: str) -> str:
         return f"{self.uri}/versions/{id_}"
@@ -206,15 +255,9 @@ class Registry:
             self._write(version, files, lost)
         raise UserError(f"{version.uri}: its files vanish as they are written; who deletes there?")
 
-    def _trusted(self, version: Version) -> Version:
-        if why := distrust(version):
-            raise UserError(f"{version.uri} {why}")
-        return version
-
     def _demand_usable(self, id_: str, alias: str) -> None:
-        if (version := self.version(id_)) is None:
+        if self.version(id_) is None:
             raise UserError(f"{self.uri}: no version {id_!r} to call {alias!r}")
-        self._trusted(version)
 
 
 def _is_signed_by(version: Version, key: Ed25519PrivateKey | None) -> bool:

@@ -1,7 +1,7 @@
 """Signatures of published versions: Ed25519 over the manifest, whose hashes cover every file.
 
 DRDD_SIGNING_KEY signs published versions; only versions signed by a key of DRDD_TRUSTED_KEY are used.
-Each is the path of a PEM file, or PEM text; DRDD_TRUSTED_KEY may hold several public keys. Keys are never
+Each is the path of a PEM file, or PEM text, with line breaks or "\\n" for them; DRDD_TRUSTED_KEY may hold several public keys. Keys are never
 written to logs or error messages.
 """
 
@@ -52,6 +52,11 @@ def trusted_keys() -> dict[str, Ed25519PublicKey]:
     return found
 
 
+def trusted_text() -> str:
+    """DRDD_TRUSTED_KEY as PEM text, to be given to a process on another machine; "" when it is not set."""
+    return b"\n".join(_blocks(TRUSTED)).decode()
+
+
 def fingerprint(key: Ed25519PublicKey) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of the key's 32 bytes."""
     return sha256(key.public_bytes_raw()).hexdigest()[:16]
@@ -91,7 +96,7 @@ def _blocks(variable: str) -> list[bytes]:
     if not value:
         return []
     if "-----BEGIN" in value:
-        content = value.encode()
+        content = value.replace("\\n", "\n").encode()  # files of settings have no line breaks
     else:
         try:
             content = Path(value).expanduser().read_bytes()

@@ -1,11 +1,11 @@
-"""The tables of `drdd models`."""
+"""The tables of `drdd models`. What they show was written by publishers: no string of it is markup."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from drdd.gates.judgement import Judgement, published
 from drdd.metrics.catalogue import PSNR, metric_of
@@ -13,16 +13,22 @@ from drdd.registry.aliases import Alias
 from drdd.registry.cleaning import Leftover
 from drdd.registry.differences import Change, flat
 from drdd.registry.manifest import Version
+from drdd.registry.registry import Damaged
 from drdd.registry.signing import signer
+from drdd.shown import printable, short
 
-PASSED = {True: "[green]passed[/]", False: "[red]missed[/]", None: ""}
+PASSED = {True: Text("passed", "green"), False: Text("missed", "red"), None: Text()}
 DIGITS = 16  # shown of a SHA-256
+SHOWN, LONG = 20, 300  # characters of the name of a damaged version, and of what is wrong with it
 
 
 def version_list(
-    uri: str, versions: Sequence[Version], names: Mapping[str, Sequence[str]]
+    uri: str,
+    versions: Sequence[Version],
+    names: Mapping[str, Sequence[str]],
+    damaged: Sequence[Damaged],
 ) -> Table:
-    """names: the aliases of each version's id."""
+    """names: the aliases of each version's id. damaged: a row each, with the reason."""
     signed = ["signed by"] if any(version.signature for version in versions) else []
     headings = ("version", "alias", "created (UTC)", "PSNR gain", "gate", "size", *signed)
     table = _table(uri, *headings)
@@ -30,7 +36,7 @@ def version_list(
         judged = published(version.about)
         gain = judged.mean.gain.get("psnr_rgb") if judged else None
         row = (
-            version.id,
+            short(version.id),
             ", ".join(names[version.id]),
             _when(version.created),
             "" if gain is None else f"{PSNR.change(gain)} {PSNR.unit}",
@@ -38,7 +44,9 @@ def version_list(
             _size(version.size),
             version.signature.key[:8] if version.signature else "",
         )
-        table.add_row(*row[: len(headings)])
+        _add(table, *row[: len(headings)])
+    for one in damaged:
+        _add(table, short(one.name)[:SHOWN], Text(f"damaged: {printable(one.why)[:LONG]}", "red"))
     return table
 
 
@@ -57,7 +65,7 @@ def difference_tables(found: Mapping[str, Sequence[Change]]) -> Group:
             old, new = _value(change.old), _value(change.new)
             if section == "files":
                 old, new = old[:DIGITS], new[:DIGITS]
-            table.add_row(change.key, old, new)
+            _add(table, change.key, old, new)
         tables.append(table)
     return Group(*tables) if tables else Group("no difference")
 
@@ -66,7 +74,7 @@ def leftover_table(uri: str, found: Sequence[Leftover]) -> Table:
     table = _table(uri, "left over", "why", "last written (UTC)", "objects")
     for one in found:
         count = len(one.objects) + (one.version is not None)
-        table.add_row(one.name, one.why, _when(one.since.isoformat()), str(count))
+        _add(table, _short_name(one.name), one.why, _when(one.since.isoformat()), str(count))
     return table
 
 
@@ -82,14 +90,14 @@ def _parts(version: Version, aliases: Sequence[Alias]) -> Iterator[RenderableTyp
     yield _pairs("data", version.about.get("data", {}))
     files = _table("files", "file", "size", "SHA-256")
     for name, file in version.files.items():
-        files.add_row(name, _size(file.size), file.sha256)
+        _add(files, name, _size(file.size), file.sha256)
     yield files
 
 
 def _facts(version: Version, aliases: Sequence[Alias], judged: Judgement | None) -> Table:
     about = version.about
-    table = Table(box=None, title=version.uri, title_justify="left", show_header=False)
-    for key, value in {
+    table = _table(version.uri)
+    facts: dict[str, str | Text] = {
         "created (UTC)": _when(version.created),
         "aliases": ", ".join(alias.name for alias in aliases if alias.version == version.id),
         "gates": PASSED[judged.passed if judged else None],
@@ -97,12 +105,13 @@ def _facts(version: Version, aliases: Sequence[Alias], judged: Judgement | None)
         "git": about.get("git") or "",
         "dvc.lock": about.get("dvc_lock") or "",
         "began from": ", ".join(
-            f"{stage}: {start}" for stage, start in about.get("start", {}).items()
+            f"{stage}: {short(start)}" for stage, start in about.get("start", {}).items()
         ),
         "tasks": ", ".join(judged.tasks if judged else ()),
         "size": _size(version.size),
-    }.items():
-        table.add_row(key, value)
+    }
+    for key, value in facts.items():
+        _add(table, key, value)
     return table
 
 
@@ -113,7 +122,8 @@ def _metrics(judged: Judgement) -> Table:
     for task, result in judged.tasks.items():
         for name in result.output:
             metric = metric_of(name)
-            table.add_row(
+            _add(
+                table,
                 task,
                 str(result.images),
                 metric.heading,
@@ -129,7 +139,7 @@ def _metrics(judged: Judgement) -> Table:
 def _gates(judged: Judgement) -> Table:
     table = _table("gates", "gate", "task", "verdict", "said")
     for gate in judged.gates:
-        table.add_row(gate.gate, gate.task or "", PASSED[gate.passed], escape(gate.said))
+        _add(table, gate.gate, gate.task or "", PASSED[gate.passed], gate.said)
     return table
 
 
@@ -139,26 +149,33 @@ def _history(version: Version, aliases: Sequence[Alias]) -> Table | None:
     table = _table("history of its aliases", "alias", "moved (UTC)", "to", "why", "by")
     for alias in aliases:
         for move in alias.history:
-            to = f"[bold]{move.version}[/]" if move.version == version.id else move.version
-            why = escape(move.why) or ("rolled back" if move.rollback else "")
-            table.add_row(alias.name, _when(move.moved), to, why, escape(move.by))
+            to = Text(short(move.version), "bold" if move.version == version.id else "")
+            why = move.why or ("rolled back" if move.rollback else "")
+            _add(table, alias.name, _when(move.moved), to, why, move.by)
     return table
 
 
 def _pairs(title: str, content: Mapping[str, Any]) -> Table | None:
     if not content:
         return None
-    table = Table(box=None, title=title, title_justify="left", show_header=False)
+    table = _table(title)
     for key, value in flat(content).items():
-        table.add_row(key, _value(value))
+        _add(table, key, _value(value))
     return table
 
 
 def _table(title: str, *headings: str) -> Table:
-    table = Table(box=None, title=title, title_justify="left")
-    for heading in headings:
+    """A table; without headings it has two columns and no head."""
+    shown = Text(printable(title))
+    table = Table(box=None, title=shown, title_justify="left", show_header=bool(headings))
+    for heading in headings or ("", ""):
         table.add_column(heading, overflow="fold")
     return table
+
+
+def _add(table: Table, *cells: str | Text) -> None:
+    """Every row passes here: a string is shown as it is written, with what steers a terminal escaped."""
+    table.add_row(*(Text(printable(one)) if isinstance(one, str) else one for one in cells))
 
 
 def _when(text: str) -> str:
@@ -172,4 +189,10 @@ def _size(count: int) -> str:
 def _value(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _short_name(name: str) -> str:
+    """Of a leftover: versions/<id>, or an object."""
+    top, slash, rest = name.partition("/")
+    return f"{top}{slash}{short(rest)}"

@@ -12,6 +12,7 @@ from drdd.gates.judgement import Judgement, TaskResult
 from drdd.metrics.catalogue import listed, metric_of
 from drdd.metrics.quantity import LOWER, Quantity
 from drdd.params import Params
+from drdd.shown import short
 
 LICENCE = "apache-2.0"  # of the weights
 
@@ -77,7 +78,10 @@ def model_card(
 
 def _began(starts: Mapping[str, str]) -> str:
     words = {"base": "the base that ships with drdd", "scratch": "random weights"}
-    said = [f"the {stage} stage from {words.get(one, f'`{one}`')}" for stage, one in starts.items()]
+    said = [
+        f"the {stage} stage from {words.get(one, f'`{short(one)}`')}"
+        for stage, one in starts.items()
+    ]
     return f"Training began: {', '.join(said)}."
 
 

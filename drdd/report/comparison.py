@@ -9,6 +9,7 @@ import pandas as pd
 
 from drdd.gates.judgement import Comparison, Judgement, TaskResult
 from drdd.report.means import MAIN, interval_of, rounded
+from drdd.shown import short
 
 PAIR = ["input_id", "target_id"]
 # The parts of a protocol that PSNR depends on.
@@ -84,4 +85,4 @@ def notes(tasks: Mapping[str, TaskResult], champion: ChampionRecord) -> list[str
                 f"{task}: compared on {one.images} of {result.images} pictures, which both restored"
             )
     gone = sorted(set(champion.metrics.tasks) - set(tasks)) if champion.metrics else []
-    return [*said, *(f"{task} of {champion.version} is gone" for task in gone)]
+    return [*said, *(f"{task} of {short(champion.version)} is gone" for task in gone)]

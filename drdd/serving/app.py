@@ -20,6 +20,7 @@ from ray.serve.schema import ApplicationStatus
 from drdd.errors import TransientError, UserError
 from drdd.params import Serve
 from drdd.registry.registry import Registry
+from drdd.registry.signing import TRUSTED, trusted_text
 from drdd.serving.proxy import environment
 from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.replica import Report, Setup, deployment, keys_of, models_of
@@ -30,9 +31,6 @@ PATIENCE_S = 180.0  # timeout for replicas to load a version
 ANSWER_S = 60.0  # timeout for a replica to answer while it loads a version
 POLL_S = 0.2
 SERVING = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
-LENT = (
-    "DRDD_TRUSTED_KEY",
-)  # variables besides AWS_* that replicas get from the deployer's environment
 
 
 def start_serve() -> None:
@@ -183,7 +181,6 @@ def _run(setup: Setup, route: str | None) -> DeploymentHandle:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of the replicas: access to S3, and trusted keys."""
-    return {
-        name: value for name, value in os.environ.items() if name.startswith("AWS_") or name in LENT
-    }
+    """The environment of the replicas: access to S3, and the text of the trusted keys: no file is there."""
+    s3 = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return s3 | ({TRUSTED: text} if (text := trusted_text()) else {})

@@ -23,6 +23,7 @@ from drdd.gates.judgement import Judgement
 from drdd.inference.engine import Restorer
 from drdd.serving.published import Source
 from drdd.serving.service import ServedModel, UnknownModelError
+from drdd.shown import short
 
 AGAIN_S = 600.0  # before loading a failed version is retried
 PROBE = 64  # side in pixels of the picture that a model must restore before it serves
@@ -61,7 +62,9 @@ class _Slot:
     def problem(self) -> str | None:
         if self.failure is None:
             return None
-        rest = f"{self.loaded.version} serves" if self.loaded else "nothing is served instead"
+        rest = (
+            f"{short(self.loaded.version)} serves" if self.loaded else "nothing is served instead"
+        )
         return f"{self.failure.said}; {rest}"
 
 
@@ -163,7 +166,7 @@ class Models:
             raise
         except Exception as error:
             self.failures += 1
-            return self._failure(version, f"version {version} does not load: {error}")
+            return self._failure(version, f"version {short(version)} does not load: {error}")
 
     def _failure(self, version: str, said: str) -> _Failure:
         return _Failure(version, said, time.monotonic())
@@ -183,7 +186,7 @@ class Models:
         before = self._slots[alias]
         self._slots = {**self._slots, alias: slot}
         if slot.loaded and slot.loaded is not before.loaded:
-            log.info("%s is version %s now", alias, slot.loaded.version)
+            log.info("%s is version %s now", alias, short(slot.loaded.version))
         if slot.problem and slot.problem != before.problem:
             log.error("%s: %s", alias, slot.problem)
 

@@ -18,6 +18,7 @@ from drdd.registry.location import reachable
 from drdd.registry.registry import Registry
 from drdd.report.card import model_card
 from drdd.report.wording import outcome
+from drdd.shown import short
 from drdd.stages.champion import is_candidate
 from drdd.stages.paths import (
     CANDIDATE,
@@ -92,7 +93,7 @@ def _moved(registry: Registry, alias: str, version: str, metrics: Judgement) -> 
         now, then = registry.aliases.get(alias), metrics.against or "no version"
         there = now.version if now else "no version"
         return [
-            f"{alias} points to {there} since this candidate was compared with {then}; "
+            f"{alias} points to {short(there)} since this candidate was compared with {short(then)}; "
             "`dvc repro -f -s judge`, then `dvc repro`, compares it anew"
         ]
     return []
@@ -113,7 +114,7 @@ def _expected(registry: Registry, alias: str, against: str | None) -> str | None
 
 def _why(metrics: Judgement) -> str:
     against = metrics.against
-    return f"gates passed against {against}" if against else "gates passed"
+    return f"gates passed against {short(against)}" if against else "gates passed"
 
 
 def _files(params: Params, metrics: Judgement, lock: bytes) -> dict[str, Path | bytes]:

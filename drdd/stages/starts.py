@@ -22,6 +22,7 @@ from drdd.params import BASE, PRETRAINED, SCRATCH, Params, is_path
 from drdd.params.errors import nearest
 from drdd.registry.location import cached, reachable
 from drdd.registry.registry import Registry
+from drdd.shown import short
 from drdd.training.job import Job, initial_weights_of
 from drdd.training.settings import method_of, networks_of, stage_settings
 
@@ -66,7 +67,7 @@ def find_start(job: Job, kept: Path) -> Start:
     with reachable(uri):
         if kept.exists():
             origin = json.loads(kept.read_text())["from"]
-            said = f"goes on with {WORDS.get(origin, origin)}, from which this run began"
+            said = f"goes on with {WORDS.get(origin, short(origin))}, from which this run began"
         else:
             origin, said = _resolved(start, job)
             write_json(kept, {"from": origin})
@@ -116,7 +117,10 @@ def _resolved(start: str, job: Job) -> tuple[str, str]:
             f"train.{job.stage}.start = {start!r}{nearest(start, [BASE, SCRATCH])}: {error}",
             f"name one of these, {BASE} or {SCRATCH}",
         ) from None
-    return version, f"begins from the {job.stage} network of {version} ({start} in {registry.uri})"
+    return (
+        version,
+        f"begins from the {job.stage} network of {short(version)} ({start} in {registry.uri})",
+    )
 
 
 def _before_the_first(why: str, job: Job) -> tuple[str, str]:
@@ -142,7 +146,7 @@ def digest(path: Path) -> str | dict[str, Any]:
 
 def account_table(start: Start, stage: str, account: Sequence[AccountRow]) -> Table:
     """A table of all values of another program's checkpoint: loaded, skipped and new."""
-    title = f"the {stage} stage begins from {start.origin}"
+    title = f"the {stage} stage begins from {short(start.origin)}"
     table = Table(box=None, title=title, title_justify="left")
     for heading in ("what", "which", "tensors", "values"):
         table.add_column(heading, justify="left" if heading.startswith("wh") else "right")

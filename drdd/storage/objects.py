@@ -6,6 +6,7 @@ lock in a folder.
 """
 
 import fcntl
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from drdd.files import atomic_path, delete, make_folder, write_bytes
 from drdd.storage.filesystems import FULL, explained, open_filesystem
 
 CHUNK = 4 * 1024**2
+SMALL = 4 * 1024**2  # bytes of an object that is read whole before anything of it is known
 # After this time an endpoint counts as dead. The timeouts of botocore do not bound a PUT, which waits
 # for "100 Continue" forever.
 PATIENCE_S = 20
@@ -85,13 +87,18 @@ class Store:
                 return None
 
     def tagged(self, name: str) -> tuple[bytes, str] | None:
-        """A small object and the tag of its present state; None when it does not exist."""
+        """A small object and the tag of its present state; None when it does not exist.
+
+        Raises UserError when it has more than SMALL bytes: it is not read then.
+        """
         with explained(self.uri):
             try:
-                if self._local:
-                    content = Path(self._path(name)).read_bytes()
-                    return content, sha256(content).hexdigest()
-                return sync(self._fs.loop, self._get_object, name, timeout=PATIENCE_S)
+                if not self._local:
+                    return sync(self._fs.loop, self._get_object, name, timeout=PATIENCE_S)
+                with Path(self._path(name)).open("rb") as file:
+                    self._demand_small(name, os.fstat(file.fileno()).st_size)
+                    content = file.read(SMALL)
+                return content, sha256(content).hexdigest()
             except FileNotFoundError:
                 return None
 
@@ -186,8 +193,15 @@ class Store:
 
     async def _read_object(self, name: str) -> tuple[bytes, str]:
         answer = await self._fs._call_s3("get_object", **self._address(name))
+        self._demand_small(name, answer["ContentLength"])
         async with answer["Body"] as body:
             return await body.read(), answer["ETag"]
+
+    def _demand_small(self, name: str, size: int) -> None:
+        if size > SMALL:
+            raise UserError(
+                f"{self.uri}/{name} has {size:,} bytes, more than the {SMALL:,} it may have"
+            )
 
     def _put_object(self, name: str, content: bytes, tag: str | None) -> bool:
         """A conditional PUT on S3. False when the condition did not hold."""

@@ -16,6 +16,7 @@ import httpx
 
 from drdd.errors import TransientError, UserError
 from drdd.files import write_json
+from drdd.shown import short
 from infra.local.settings import folder
 
 DEPLOY = "deploy"  # the argument with which this module deploys once
@@ -55,7 +56,7 @@ def served(address: str) -> str | None:
         if answer.status_code == 401:
             return "versions are told with an API key only"
         models = answer.raise_for_status().json()["models"]
-        return ", ".join(f"{one['alias']} {one['version']}" for one in models)
+        return ", ".join(f"{one['alias']} {short(one['version'])}" for one in models)
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return None
 

@@ -88,7 +88,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ("[]", r"format \[\], this version reads"),
-        ('{"format": "FORMAT"}', r"damaged config\.json \(KeyError: 'networks'\)"),
+        ('{"format": "FORMAT"}', r"damaged config\.json \(networks: Field required\)"),
         ('{"format": "FORMAT", "networks": {"noise": {}}}', r"damaged config\.json"),
         ('{"format": "FORMAT", "networks": [1]}', r"damaged config\.json"),
         ('{"format": "FORMAT", "networks": {}, "sampling": {"s": 1}}', r"damaged config\.json"),

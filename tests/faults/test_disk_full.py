@@ -120,7 +120,7 @@ def test_a_pull_that_fills_the_disk_leaves_nothing(
         assert [path.name for path in disk.root.iterdir()] == ["filler"]
     disk.make_room()
     registry.pull(version.id, disk.root / "pulled")
-    assert check(disk.root / "pulled", version.id) == []
+    assert check(disk.root / "pulled", version) == []
 
 
 def _save(checkpoints: Checkpoints, step: int) -> Mark:

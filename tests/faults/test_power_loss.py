@@ -187,13 +187,14 @@ def test_a_training_resumes_from_the_last_checkpoint_that_was_saved(
 def test_a_pulled_version_is_there_whole_or_not_at_all(place: Callable[[], Path]) -> None:
     store, root = place(), place()
     registry = Registry.open(str(store))
-    id_ = registry.publish({"config.json": b"{}", "model.safetensors": bytes(999)}, {}).id
+    version = registry.publish({"config.json": b"{}", "model.safetensors": bytes(999)}, {})
+    id_ = version.id
     with recording(root) as disk:
         registry.pull(id_, root / "cache" / id_)
         disk.reached("pulled")
     for left, reached in losses(disk, place()):
         if reached or (left / "cache" / id_).exists():
-            assert check(left / "cache" / id_, id_) == []
+            assert check(left / "cache" / id_, version) == []
 
 
 def test_the_disk_of_these_tests_loses_what_is_not_flushed(place: Callable[[], Path]) -> None:

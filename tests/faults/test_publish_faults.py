@@ -104,11 +104,11 @@ def test_a_fault_at_any_request_of_a_pull_leaves_nothing_or_the_whole(
             assert proxy.has_struck
             assert not folder.exists()
         else:
-            assert check(folder, version.id) == []
+            assert check(folder, version) == []
         if not proxy.has_struck:
             break
         direct.pull(version.id, folder)
-        assert check(folder, version.id) == []
+        assert check(folder, version) == []
     assert at > len(FILES)
     assert all(path.name.startswith("pull-") for path in tmp_path.iterdir())
 

@@ -56,7 +56,7 @@ def test_a_move_from_what_was_compared_with_fails_when_someone_else_moved(
     registry.aliases.move("champion", first, expected=None)
     registry.aliases.move("champion", second, expected=first)
     for stale in (first, None):
-        with pytest.raises(ChangedError, match=f"moved to {second} by someone else"):
+        with pytest.raises(ChangedError, match=f"moved to {second[:12]} by someone else"):
             registry.aliases.move("champion", third, expected=stale)
     assert _history(registry) == [first, second]
 
@@ -111,7 +111,7 @@ def test_of_racers_that_expect_the_same_one_wins(registry: Registry) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "put_if", late)
-        with pytest.raises(ChangedError, match=f"moved to {second}"):
+        with pytest.raises(ChangedError, match=f"moved to {second[:12]}"):
             registry.aliases.move("champion", third, expected=first)
     assert _history(registry) == [first, second]
 
@@ -173,7 +173,7 @@ def test_rolling_back_leads_further_back_each_time(registry: Registry) -> None:
     alias = registry.aliases.get("champion")
     assert alias is not None
     assert alias.history[3].why == "seams"
-    with pytest.raises(UserError, match=f"never anything before {first}"):
+    with pytest.raises(UserError, match=f"never anything before {first[:12]}"):
         registry.aliases.rollback("champion")
     registry.aliases.move("champion", third)
     assert registry.aliases.rollback("champion").version == first  # where it was before

@@ -13,6 +13,7 @@ from drdd.registry.cli import app
 from drdd.registry.manifest import Version
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
+from drdd.shown import short
 from drdd.storage.objects import Store
 from tests.checkpoints.test_official import official_checkpoint
 
@@ -37,15 +38,15 @@ def version(registry: Registry, workspace: Path) -> Version:
 def test_list_shows_the_gain_and_the_gate(registry: Registry, version: Version) -> None:
     unmeasured = registry.publish({"model.safetensors": b""}, {})
     output = _run("list", "--registry", registry.uri)
-    row = next(line for line in output.splitlines() if version.id in line)
+    row = next(line for line in output.splitlines() if short(version.id) in line)
     for shown in ("champion", version.created[:10], "+4.26 dB", "passed", "2.0 MB"):
         assert shown in row
-    assert unmeasured.id in output
+    assert short(unmeasured.id) in output
     assert "signed by" not in output
     signed = registry.publish({"a": b""}, {}, Ed25519PrivateKey.generate())
     assert signed.signature is not None
     output = _run("list", "--registry", registry.uri)
-    row = next(line for line in output.splitlines() if signed.id in line)
+    row = next(line for line in output.splitlines() if short(signed.id) in line)
     assert row.split()[-1] == signed.signature.key[:8]
 
 
@@ -53,7 +54,7 @@ def test_list_shows_a_gate_that_was_missed(registry: Registry) -> None:
     about = {"metrics": METRICS | {"passed": False}}
     fallen = registry.publish({"model.safetensors": b""}, about)
     output = _run("list", "--registry", registry.uri)
-    (row,) = [line for line in output.splitlines() if fallen.id in line]
+    (row,) = [line for line in output.splitlines() if short(fallen.id) in line]
     assert "missed" in row
 
 
@@ -67,9 +68,9 @@ def test_list_for_programs_is_json(registry: Registry, version: Version) -> None
 
 def test_pull_and_verify(registry: Registry, version: Version) -> None:
     assert "every hash verified" in _run("pull", "champion", "here", "--registry", registry.uri)
-    assert check(Path("here"), version.id) == []
+    assert check(Path("here"), version) == []
     _run("pull", version.id[:6], "--registry", registry.uri)
-    assert check(Path(version.id), version.id) == []
+    assert check(Path(version.id), version) == []
     assert "every hash verified" in _run("verify", "champion", "--registry", registry.uri)
     Store(registry.uri).put(f"versions/{version.id}/model.safetensors", b"other")
     for command in ("verify", "pull"):
@@ -136,7 +137,7 @@ def test_show_says_all_of_a_version(registry: Registry, version: Version) -> Non
             "0a1b.dir",
             "not signed",
         ),
-        *("better at [rain]", version.id, shown.id, "README.md", "its card"),
+        *("better at [rain]", short(version.id), short(shown.id), "README.md", "its card"),
     ]
     for part in parts:
         assert part in output
@@ -165,7 +166,7 @@ def test_promote_and_rollback(registry: Registry, version: Version) -> None:
     better = registry.publish({"model.safetensors": b""}, {})
     where = ("--registry", registry.uri)
     output = _run("promote", better.id[:6], "--why", "looks better", *where)
-    assert output.strip() == f"champion: {version.id} → {better.id}"
+    assert output.strip() == f"champion: {short(version.id)} → {short(better.id)}"
     moved = json.loads(_run("rollback", "--json", *where))
     assert moved["version"] == version.id
     assert [move.get("why") for move in moved["history"]] == ["", "looks better", ""]
@@ -180,7 +181,7 @@ def test_gc_shows_first_and_deletes_when_told(registry: Registry, version: Versi
     where = ("--hours", "0", "--registry", registry.uri)
     assert "nothing is left over" in _run("gc", *where)
     output = _run("gc", "--keep", "0", *where)
-    assert f"versions/{old.id}" in output
+    assert f"versions/{short(old.id)}" in output
     assert "1 found; --yes deletes them" in output
     assert len(registry.versions()) == 2
     told = json.loads(_run("gc", "--keep", "0", "--yes", "--json", *where))

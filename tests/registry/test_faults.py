@@ -99,7 +99,7 @@ def test_a_pull_cut_at_any_operation_leaves_nothing(
         if not line.was_cut:
             break
     assert cut_at > len(FILES)
-    assert check(pulls / "model", version.id) == []
+    assert check(pulls / "model", version) == []
 
 
 def test_a_killed_publisher_leaves_nothing_visible(registry: Registry) -> None:
@@ -274,7 +274,7 @@ def test_racing_pulls_into_one_folder_agree(
     with ThreadPoolExecutor(2) as pool:
         pulled = list(pool.map(lambda _: registry.pull(version.id, folder), range(2)))
     assert pulled == [version, version]
-    assert check(folder, version.id) == []
+    assert check(folder, version) == []
     assert list(folder.parent.iterdir()) == [folder]
 
 

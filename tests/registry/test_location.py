@@ -67,9 +67,9 @@ def test_the_local_stack_runs_within_a_block_and_leaves_the_environment_as_it_wa
         registry = Registry.open("s3://drdd/models")
         registry.aliases.move("champion", registry.publish(FILES, {}).id)
         folder = cached("champion", "s3://drdd/models")
+        assert check(folder, registry.resolve("champion")) == []
         assert "RAY_ADDRESS" not in os.environ.keys() - before.keys()
     assert os.environ == before
-    assert check(folder, folder.name) == []
     with reachable("published"):  # a folder needs no server
         assert os.environ == before
 
@@ -105,7 +105,7 @@ def test_a_damaged_copy_is_pulled_again(
     assert callable(damage)
     damage(folder)
     assert cached("champion", registry.uri) == folder
-    assert check(folder, version.id) == []
+    assert check(folder, version) == []
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_model_is_found_by_each_of_its_addresses(
     addresses += [model.uri, f"{model.uri}/"]
     for address in addresses:
         assert folder_of(address) == cache
-    assert check(cache, model.id) == []
+    assert check(cache, model) == []
     assert folder_of(workspace / "made") == workspace / "made"
     with pytest.raises(UserError, match="champion is no model"):
         folder_of("champion")

@@ -199,7 +199,9 @@ def test_an_unfinished_run_keeps_the_start_it_began_with(workspace: Path, stage:
     first = _publish(job.params, 1)
     began = find_start(job, KEPT)
     assert began.origin == first.id
-    assert f"begins from the {stage} network of {first.id} (champion in published)" in began.said
+    assert (
+        f"begins from the {stage} network of {first.id[:12]} (champion in published)" in began.said
+    )
     second = _publish(job.params, 2)
     again = find_start(job, KEPT)
     assert (again.origin, again.path) == (began.origin, began.path)
@@ -260,7 +262,7 @@ def test_scratch_asks_no_registry(workspace: Path) -> None:
 
 def test_a_version_is_named_by_its_id_or_its_beginning(workspace: Path) -> None:
     version = _publish(_params(), 1, alias=None)
-    for ref in (version.id, version.id[:4]):
+    for ref in (version.id, version.id[:6]):
         assert find_start(_cold("noise", _params(ref)), Path(ref)).origin == version.id
 
 

@@ -1,6 +1,6 @@
 /** What is known of a served model: its version, its tasks, its metrics. */
 
-import { make, part } from "./elements.js";
+import { make, part, short } from "./elements.js";
 
 export const spaced = (name) => name.replaceAll("_", " ");
 
@@ -13,7 +13,7 @@ export function showModel(model, metrics) {
   const verdict = passed === undefined ? [] : [make("span", {
     className: `verdict ${passed ? "pass" : "fail"}`, textContent: passed ? "every gate is met" : "a gate is missed" })];
   part("about-what").replaceChildren(
-    make("b", { textContent: model.alias }), ", version ", make("code", { textContent: model.version }),
+    make("b", { textContent: model.alias }), ", version ", make("code", { textContent: short(model.version) }),
     `, for ${model.tasks.map(spaced).join(", ")}; here since ${loaded}. `, ...verdict);
   part("about-problem").hidden = !model.problem;
   part("about-problem").textContent = model.problem ? `A newer version is not served: ${model.problem}` : "";

@@ -1,5 +1,5 @@
 import { Problem, ask, hasKey, keepKey, sendPicture } from "./api.js";
-import { make, part } from "./elements.js";
+import { make, part, short } from "./elements.js";
 import { showModel } from "./model.js";
 
 const PIXELS_WITH_STATES = 2e6; // every state is a PNG of noise, about 3 bytes a pixel
@@ -37,7 +37,7 @@ async function loadService() {
   }
   const before = select.value;
   select.replaceChildren(...service.models.map(({ alias, version }) =>
-    make("option", { value: alias, textContent: `${alias} (${version})` })));
+    make("option", { value: alias, textContent: `${alias} (${short(version)})` })));
   select.value = service.models.some(({ alias }) => alias === before) ? before : service.default;
   select.disabled = false;
   const { max_megabytes: megabytes, max_pixels: pixels } = service.limits;
@@ -159,7 +159,7 @@ async function show(answer, { name, url: input }, signal) {
   part("key-form").hidden = true;
   part("result").hidden = false;
   const { alias, version } = answer.model;
-  part("status").textContent = `${name} is restored by ${alias}, version ${version}, in ${answer.seconds.toFixed(2)} seconds.`;
+  part("status").textContent = `${name} is restored by ${alias}, version ${short(version)}, in ${answer.seconds.toFixed(2)} seconds.`;
   // The model was swapped since the page asked.
   if (!service.models.some((model) => model.version === version)) loadService();
   if ([starter, document.body, part("cancel")].includes(document.activeElement)) part("slider").focus();
@@ -172,7 +172,7 @@ function showNumbers({ model, seconds, waited, total }, width, height) {
     ...(Number.isFinite(waited) ? [["waiting for it", second(waited)]] : []),
     ["from here and back", second(total)],
     ["pixels", `${width} \u00d7 ${height}`],
-    [`version of ${model.alias}`, make("code", { textContent: model.version })],
+    [`version of ${model.alias}`, make("code", { textContent: short(model.version) })],
   ];
   part("numbers").replaceChildren(...numbers.map(([name, value]) =>
     make("div", { className: "number" }, make("dt", { textContent: name }), make("dd", {}, value))));

@@ -1,0 +1,28 @@
+"""What people read: short ids, and strings of strangers that steer no terminal."""
+
+import unicodedata
+
+DIGITS = 12  # of an id
+# Control characters, format characters such as those that reorder a line, surrogates, line separators.
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def short(id_: str) -> str:
+    """The first digits of a version's id, for tables and sentences; programs take the whole id."""
+    is_hash = len(id_) == 64 and set(id_) <= set("0123456789abcdef")
+    return id_[:DIGITS] if is_hash else id_
+
+
+def printable(text: object, lines: bool = False) -> str:
+    """`text` with a visible escape, such as \\x1b, for each character that steers. lines: keep "\\n"."""
+    return "".join(
+        one if (one == "\n" and lines) or _is_harmless(one) else _escaped(one) for one in str(text)
+    )
+
+
+def _is_harmless(character: str) -> bool:
+    return unicodedata.category(character) not in _STEERING
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
