@@ -1,8 +1,8 @@
 """Signatures of published versions: Ed25519 over the manifest, whose hashes cover every file.
 
 DRDD_SIGNING_KEY signs published versions; only versions signed by a key of DRDD_TRUSTED_KEY are used.
-Each is the path of a PEM file, or PEM text, with line breaks or "\\n" for them; DRDD_TRUSTED_KEY may hold several public keys. Keys are never
-written to logs or error messages.
+Each is the path of a PEM file, or PEM text, with line breaks or "\\n" for them; DRDD_TRUSTED_KEY may hold
+several public keys. Keys are never written to logs or error messages.
 """
 
 import os

@@ -213,6 +213,21 @@ def test_flow_runs_know_the_cluster_and_the_service(objects: list[Object]) -> No
 
 
 @needs_kustomize
+def test_whoever_uses_models_knows_the_trusted_keys(objects: list[Object]) -> None:
+    """Service, training and flow runs have the settings, in which the keys are."""
+    (settings,) = [
+        one for one in _of(objects, "ConfigMap") if one["metadata"]["name"] == "drdd-settings"
+    ]
+    assert "DRDD_TRUSTED_KEY" in settings["data"]
+    pods = [_job()["spec"]["template"], *(pod for _, pod in _pods(objects))]
+    for pod in pods:
+        for one in _containers(pod):
+            asks = [part.get("secretRef", {}).get("name") for part in one.get("envFrom", [])]
+            if "drdd-s3" in asks:
+                assert {"configMapRef": {"name": "drdd-settings"}} in one["envFrom"]
+
+
+@needs_kustomize
 def test_serve_takes_the_application(objects: list[Object]) -> None:
     (service,) = _of(objects, "RayService")
     config = ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"]))
