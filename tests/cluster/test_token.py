@@ -25,13 +25,13 @@ with ray_cluster(1):
     sys.stdin.readline()
 """
 JOIN = """
-import os, sys, ray
+import sys, ray
 try:
     ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
 except (ray.exceptions.RaySystemError, ConnectionError, RuntimeError) as error:
     print("refused", type(error).__name__)
 else:
-    print("joined", ray.get(ray.remote(os.getuid).remote()), "of", ray.cluster_resources())
+    print("joined", ray.get(ray.remote(lambda: 7).remote()), "of", ray.cluster_resources())
 """
 ASK = """
 import sys, grpc
