@@ -152,7 +152,7 @@ def test_a_network_that_is_not_there_is_said(tmp_path: Path) -> None:
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     _saved(tmp_path)
     (tmp_path / WEIGHTS).write_bytes((tmp_path / WEIGHTS).read_bytes()[:1000])
-    with pytest.raises(UserError, match="damaged model file"):
+    with pytest.raises(UserError, match="damaged, cut short, or no checkpoint"):
         _read(tmp_path, configs()["residual"])
 
 
