@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo base test test-gate test-slow fault-test cluster-test lint bench-learning bench-method bench-noise-stage bench-model bench-data bench-degradations bench-train bench-serve bench-flow up down lock
+.PHONY: help setup demo base test test-gate test-slow fault-test cluster-test lint bench-learning bench-method bench-noise-stage bench-model bench-data bench-degradations bench-train bench-serve bench-flow up down fuzz sbom audit lock
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -71,5 +71,16 @@ up: setup ## the local stack: S3, Prefect, Ray, a worker for the flows
 down: setup ## stop it
 	@drdd down
 
-lock: setup ## write requirements.lock anew from pyproject.toml
+fuzz: setup ## strangers' files and requests at every door; FUZZ_SECONDS=600 each, TARGET=name for one
+	@python -m tests.fuzz $(TARGET)
+
+sbom: setup ## what is installed, as sbom.json (CycloneDX)
+	@infra/setup/tools.sh
+	@.venv/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json .venv/bin/python
+
+audit: setup ## known faults of what the locks pin; needs api.osv.dev
+	@infra/setup/tools.sh
+	@python -m infra.setup.audit
+
+lock: setup ## write the locks anew from pyproject.toml
 	@infra/setup/lock.sh

@@ -5,6 +5,7 @@
 #   infra/setup/torch.cpu.lock    torch's CPU builds, which need none: one of the two is installed
 #   infra/setup/kubernetes.lock   what the image has beside these
 #   infra/setup/bootstrap.lock    uv, which installs the others
+#   infra/setup/tools.lock        what `make sbom` and `make audit` run, in an environment of its own
 # Arguments go to uv: --upgrade takes new releases, --upgrade-package NAME one; without, pins are kept.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,6 +32,8 @@ sed -i '/^# The following packages were excluded/,$d' "$work/kubernetes"
 
 cp infra/setup/bootstrap.lock "$work/bootstrap"
 compile --output-file "$work/bootstrap" <(echo uv) "$@"
+cp infra/setup/tools.lock "$work/tools"
+compile --output-file "$work/tools" <(printf '%s\n' "cyclonedx-bom==7.*" "pip-audit==2.10.*") "$@"
 .venv/bin/python infra/setup/cpu_builds.py "$work/cuda" infra/setup/torch.cpu.lock >"$work/cpu"
 
 mv "$work/base" requirements.lock
@@ -38,3 +41,4 @@ mv "$work/cuda" infra/setup/torch.cuda.lock
 mv "$work/cpu" infra/setup/torch.cpu.lock
 mv "$work/kubernetes" infra/setup/kubernetes.lock
 mv "$work/bootstrap" infra/setup/bootstrap.lock
+mv "$work/tools" infra/setup/tools.lock

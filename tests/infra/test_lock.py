@@ -25,6 +25,7 @@ BLOCK = re.compile(
 )
 INSTALLS = (
     SETUP / "install.sh",
+    SETUP / "tools.sh",
     ROOT / "infra/containers/Dockerfile",
     ROOT / "infra/ray/cluster-aws.yaml",
 )
@@ -40,6 +41,7 @@ def test_there_are_the_locks_that_are_installed() -> None:
     assert {lock.name for lock in LOCKS[1:]} == {
         "bootstrap.lock",
         "kubernetes.lock",
+        "tools.lock",
         "torch.cpu.lock",
         "torch.cuda.lock",
     }
