@@ -319,7 +319,9 @@ def api(folder: Path) -> Attempt:
     def attempt(content: bytes) -> bool:
         try:
             asked = json.loads(content)
-            query = [(_text(name), _text(value)) for name, value in dict(asked["query"]).items()]
+            query: dict[str, str] = {
+                _text(name): _text(value) for name, value in dict(asked["query"]).items()
+            }
             headers = [
                 (_token(name), _text(value).encode("latin-1", "replace"))
                 for name, value in dict(asked["headers"]).items()
