@@ -134,3 +134,26 @@ def test_a_few_aliases_are_read(tmp_path: Path) -> None:
     path.write_text("a: &a {x: [1, 2]}\nb: {<<: *a, y: 3}\nc: *a\n")
     assert load_yaml(path) == yaml.safe_load(path.read_text())
     assert load_yaml(path)["b"] == {"x": [1, 2], "y": 3}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed: !!bool x",
+        "seed: 2026-99-99",
+        "seed: !!timestamp x",
+        "seed: !!int ''",
+        "seed: !!float",
+    ],
+)
+def test_a_value_that_is_not_of_its_tag_is_said(text: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match="put it in quotes"):
+        load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("text", ["true", "- a", "text", "7"])
+def test_what_is_no_mapping_is_said(text: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match="must hold a mapping of sections"):
+        load(tmp_path / "params.yaml")

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
@@ -21,7 +20,13 @@ from drdd.params.errors import Tagged, explain, nearest
 from drdd.params.presets import applied
 from drdd.params.schema import Params
 from drdd.params.training import NETWORKS
-from drdd.params.yaml_text import read_text, refuse_references, refuse_unbounded
+from drdd.params.yaml_text import (
+    constructing,
+    plain,
+    read_text,
+    refuse_references,
+    refuse_unbounded,
+)
 
 FILE = "params.yaml"
 
@@ -47,8 +52,8 @@ def read(
     try:
         config = parsed(read_text(path), str(path))
         if presets and OmegaConf.is_dict(config):
-            plain = cast(dict[str, Any], OmegaConf.to_container(config))
-            config = OmegaConf.create(applied(plain, presets))
+            without = cast(dict[str, Any], OmegaConf.to_container(config))
+            config = OmegaConf.create(applied(without, presets))
         keys = _leaf_keys(OmegaConf.to_container(config))
         for override in overrides:
             key = override.partition("=")[0].strip()
@@ -58,25 +63,30 @@ def read(
                 raise UserError(f"override {override!r}: {path} has no {key!r}{nearest(key, keys)}")
             value = override.partition("=")[2]
             refuse_unbounded(value, f"override of {key!r}")
-            refuse_references(yaml.safe_load(value), f"override of {key!r}")
-        merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
+            refuse_references(plain(value, f"override of {key!r}"), f"override of {key!r}")
+        with constructing("overrides"):
+            merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
         content = OmegaConf.to_container(merged)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run this in the project's folder") from None
     except (OmegaConfBaseException, YAMLError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a mapping of sections, not {type(content).__name__}")
+    assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
 
 def parsed(text: str, origin: str) -> DictConfig | ListConfig:
     """The content of bounded YAML, in which nothing is to be resolved.
 
-    Raises UserError for `${...}`, OmegaConfBaseException and YAMLError for what cannot be read.
+    Raises UserError for `${...}` and what is no mapping, OmegaConfBaseException and YAMLError for what
+    cannot be read.
     """
-    refuse_references(yaml.safe_load(text), origin)
-    return OmegaConf.load(io.StringIO(text))
+    content = plain(text, origin)
+    if content is not None and not isinstance(content, dict):
+        raise UserError(f"{origin} must hold a mapping of sections, not {type(content).__name__}")
+    refuse_references(content, origin)
+    with constructing(origin):
+        return OmegaConf.load(io.StringIO(text))
 
 
 def overridden(path: Path | str, overrides: Sequence[str], presets: Sequence[str] = ()) -> str:

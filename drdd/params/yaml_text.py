@@ -5,6 +5,7 @@ environment. What is read here holds the values that its text shows, and no othe
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,26 @@ def read_text(path: Path | str) -> str:
 
 def load_yaml(path: Path | str) -> Any:
     """The plain content of a YAML file. Raises UserError, YAMLError and FileNotFoundError."""
-    return yaml.load(read_text(path), Loader=_LOADER)
+    return plain(read_text(path), str(path))
+
+
+def plain(text: str, origin: str) -> Any:
+    """The plain content of bounded YAML. Raises UserError and YAMLError."""
+    with constructing(origin):
+        return yaml.load(text, Loader=_LOADER)
+
+
+@contextmanager
+def constructing(origin: str) -> Iterator[None]:
+    """Make a UserError of what PyYAML raises for a value not of its tag, such as !!bool x or 2026-99-99."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if type(error).__module__ != "builtins":
+            raise  # of a library, which words it
+        raise UserError(
+            f"{origin}: a value is not what YAML takes it for ({error}); put it in quotes"
+        ) from None
 
 
 def refuse_unbounded(text: str, origin: str) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from drdd.errors import UserError
 from drdd.registry import pulling
@@ -60,14 +60,15 @@ class Registry:
     Every method raises UserError when the store refuses, TransientError when it does not answer.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, trusted: Mapping[str, Ed25519PublicKey] | None = None) -> None:
+        """trusted: keys by fingerprint; those of DRDD_TRUSTED_KEY by default, asked at each use."""
+        self.store, self._trusted = store, trusted
         self.aliases = Aliases(store, self._demand_usable)
 
     @classmethod
-    def open(cls, uri: str) -> "Registry":
+    def open(cls, uri: str, trusted: Mapping[str, Ed25519PublicKey] | None = None) -> "Registry":
         """S3 endpoint, keys and region come from the standard AWS_* environment."""
-        return cls(Store(uri))
+        return cls(Store(uri), trusted)
 
     @property
     def uri(self) -> str:
@@ -126,7 +127,7 @@ class Registry:
         is damaged, or has no signature by a key of DRDD_TRUSTED_KEY, if that is set.
         """
         version = self.listed(id_)
-        if version and (why := distrust(version)):
+        if version and (why := distrust(version, self._trusted)):
             raise UserError(f"{version.uri} {why}", UNTRUSTED)
         return version
 

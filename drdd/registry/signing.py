@@ -9,13 +9,19 @@ import os
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from drdd.errors import UserError
 from drdd.registry.manifest import Signature, Version, signed_bytes
@@ -57,6 +63,11 @@ def trusted_text() -> str:
     return b"\n".join(_blocks(TRUSTED)).decode()
 
 
+def public_text(key: Ed25519PublicKey) -> str:
+    """A public key as PEM text."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
 def fingerprint(key: Ed25519PublicKey) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of the key's 32 bytes."""
     return sha256(key.public_bytes_raw()).hexdigest()[:16]
@@ -67,9 +78,13 @@ def signed(version: Version, key: Ed25519PrivateKey) -> Version:
     return replace(version, signature=Signature(fingerprint(key.public_key()), value))
 
 
-def distrust(version: Version) -> str | None:
-    """The reason not to use the version; None if it may be used, or no trusted key is set."""
-    if not (trusted := trusted_keys()):
+def distrust(version: Version, trusted: Mapping[str, Ed25519PublicKey] | None = None) -> str | None:
+    """The reason not to use the version; None if it may be used, or no key is trusted.
+
+    trusted: by fingerprint; those of DRDD_TRUSTED_KEY by default.
+    """
+    trusted = trusted_keys() if trusted is None else trusted
+    if not trusted:
         return None
     if version.signature is None:
         return f"is not signed, and {TRUSTED} asks for a signature"

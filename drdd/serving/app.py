@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import gettempdir
 from uuid import uuid4
 
 import ray
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import ControllerOptions, HTTPOptions, ProxyLocation
@@ -20,13 +20,14 @@ from ray.serve.schema import ApplicationStatus
 from drdd.errors import TransientError, UserError
 from drdd.params import Serve
 from drdd.registry.registry import Registry
-from drdd.registry.signing import TRUSTED, trusted_text
+from drdd.registry.signing import TRUSTED, fingerprint, public_text, trusted_text
 from drdd.serving.proxy import environment
 from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.replica import Report, Setup, deployment, keys_of, models_of
 
 SERVICE, CANDIDATE = "drdd", "candidate"
 DEFAULT_PORT = 8000
+NO_PROJECT = Path("/")  # replicas that know of no project keep models in the user's cache folder
 PATIENCE_S = 180.0  # timeout for replicas to load a version
 ANSWER_S = 60.0  # timeout for a replica to answer while it loads a version
 POLL_S = 0.2
@@ -68,8 +69,8 @@ def candidate(
         update={"models": [CANDIDATE], "replicas": 1, "max_replicas": None, "api_keys": None}
     )
     models_of(Setup(CANDIDATE, one, FromFolder(folder.absolute()))).start()
-    with _reached_by_all(folder, shared) as source:
-        setup = Setup(CANDIDATE, one, source)
+    with _reached_by_all(folder, shared) as (source, environment):
+        setup = Setup(CANDIDATE, one, source, environment)
         start_serve()
         try:
             yield _run(setup, None)
@@ -78,16 +79,24 @@ def candidate(
 
 
 @contextmanager
-def _reached_by_all(folder: Path, shared: Callable[[], str]) -> Iterator[FromFolder | FromRegistry]:
-    """The folder; on several nodes a registry with one version, deleted after the block."""
+def _reached_by_all(
+    folder: Path, shared: Callable[[], str]
+) -> Iterator[tuple[FromFolder | FromRegistry, dict[str, str]]]:
+    """The folder; on several nodes a registry with one version, deleted after the block.
+
+    The version is signed by a key of its own, which its replicas alone trust: DRDD_TRUSTED_KEY is about
+    published versions, and others may write where nodes share files. Yields the replicas' environment too.
+    """
     if sum(node["Alive"] for node in ray.nodes()) == 1:
-        yield FromFolder(folder.absolute())
+        yield FromFolder(folder.absolute()), {}
         return
-    registry = Registry.open(f"{shared()}/{uuid4().hex}")
-    version = registry.publish({path.name: path for path in folder.iterdir()}, {})
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key()
+    registry = Registry.open(f"{shared()}/{uuid4().hex}", {fingerprint(public): public})
+    version = registry.publish({path.name: path for path in folder.iterdir()}, {}, key)
     registry.aliases.move(CANDIDATE, version.id, "to be evaluated")
     try:
-        yield FromRegistry(registry.uri, Path(gettempdir()) / "drdd-candidates")
+        yield FromRegistry(registry.uri, NO_PROJECT), {TRUSTED: public_text(public)}
     finally:
         for name in registry.store.names(""):
             registry.store.delete(name)

@@ -132,7 +132,12 @@ def _texts(column: "pa.ChunkedArray", source: str, name: str) -> list[str]:
             raise UserError(
                 f"{source}: column {name!r} holds a text of {longest} bytes, which is no path"
             )
-    return [(text or "").strip() for text in column.to_pylist()]
+    try:
+        return [(text or "").strip() for text in column.to_pylist()]
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{source}: column {name!r} is not UTF-8 text; write the table anew"
+        ) from None
 
 
 def _refuse_missing(columns: Sequence[str], known: Sequence[str], source: str) -> None:

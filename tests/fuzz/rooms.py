@@ -145,8 +145,8 @@ def lists(folder: Path) -> Attempt:
 ABOUT: dict[str, Any] = {
     "metrics": judged(ROWS).content(),
     "params": {"train": {"noise": {"images": 100}}},
-    "data": {"corpora": {"a": {"license": "CC0", "images": 3}}},
-    "code": {"commit": "0" * 40},
+    "data": {"data/split": "0" * 32},
+    "git": "0" * 40,
 }
 
 

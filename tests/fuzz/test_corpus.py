@@ -11,13 +11,6 @@ from tests.fuzz.rooms import TARGETS, packed, pictures
 from tests.fuzz.target import Attempt, Target
 
 KEPT = sorted(path for path in run.CORPUS.glob("*/*") if path.is_file())
-# An input that is still a fault, by its folder and name, and what it does.
-FAULTS: dict[str, str] = {
-    "params/b5bea41b6c62": "a params.yaml that holds one truth value ends in an OSError",
-    "manifests/43faa3b7babc": "`models list` ends with a manifest that is no UTF-8",
-    "manifests/dfc702c4eb11": "`models list` ends with a date that is a list",
-    "lists/e50a8c2a1a43": "a damaged table of Parquet ends in an error that is no refusal",
-}
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +27,7 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Attempt]:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(
-            path,
-            id=(name := f"{path.parent.name}/{path.name}"),
-            marks=[pytest.mark.xfail(strict=True, reason=FAULTS[name])] if name in FAULTS else [],
-        )
-        for path in KEPT
-    ],
+    [pytest.param(path, id=f"{path.parent.name}/{path.name}") for path in KEPT],
 )
 def test_what_once_failed_is_taken_or_refused(path: Path, attempts: dict[str, Attempt]) -> None:
     with run.bounded():

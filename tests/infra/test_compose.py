@@ -68,7 +68,7 @@ def test_without_a_key_it_says_what_to_do(name: str) -> None:
 def test_the_example_names_every_key_and_tells_none() -> None:
     lines = (FOLDER / "env.example").read_text().splitlines()
     assert {line for line in lines if not line.startswith("#")} == {
-        f"{name}=" for name in (*KEYS, "DRDD_TRUSTED_KEY")
+        f"{name}=" for name in (*KEYS, "DRDD_TRUSTED_KEY", "DRDD_SIGNING_KEY")
     }
     ignored = ["git", "check-ignore", "--quiet", "infra/containers/.env"]
     assert subprocess.run(ignored, cwd=ROOT).returncode == 0
@@ -82,6 +82,12 @@ def test_whoever_uses_models_knows_the_trusted_keys() -> None:
         if "DRDD_PROJECT" in environment:
             assert environment["DRDD_TRUSTED_KEY"] == key, name
     assert sum("DRDD_TRUSTED_KEY" in (one.get("environment") or {}) for one in loaded.values()) >= 3
+
+
+def test_runs_alone_have_the_key_that_signs() -> None:
+    loaded = yaml.safe_load(_text("compose.yaml", {**KEYS, "DRDD_SIGNING_KEY": "private"}))
+    has = {name for name, one in loaded["services"].items() if "private" in str(one)}
+    assert has == {"worker"}
 
 
 def test_all_ports_are_on_loopback(services: dict[str, Any]) -> None:

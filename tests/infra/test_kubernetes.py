@@ -223,8 +223,18 @@ def test_whoever_uses_models_knows_the_trusted_keys(objects: list[Object]) -> No
     for pod in pods:
         for one in _containers(pod):
             asks = [part.get("secretRef", {}).get("name") for part in one.get("envFrom", [])]
-            if "drdd-s3" in asks:
+            if "drdd-s3" in asks and "infra.containers.store" not in str(
+                one
+            ):  # the store uses none
                 assert {"configMapRef": {"name": "drdd-settings"}} in one["envFrom"]
+
+
+@needs_kustomize
+def test_runs_alone_have_the_key_that_signs(objects: list[Object]) -> None:
+    checkout, run = _containers(_job()["spec"]["template"])
+    assert {"secretRef": {"name": "drdd-signing", "optional": True}} in run["envFrom"]
+    assert "drdd-signing" not in str(checkout)
+    assert {name for name, pod in _pods(objects) if "drdd-signing" in str(pod)} == {"flow-run"}
 
 
 @needs_kustomize

@@ -20,6 +20,7 @@ from drdd.errors import UserError
 from drdd.registry.manifest import MANIFEST, Version
 from drdd.registry.registry import Registry
 from drdd.registry.signing import SIGNING, TRUSTED, fingerprint, signer, signing_key, trusted_keys
+from drdd.serving.app import CANDIDATE, _reached_by_all
 
 FILES: dict[str, Path | bytes] = {"config.json": b"{}", "model.safetensors": bytes(100)}
 
@@ -190,3 +191,25 @@ def test_what_is_no_key_is_said_without_being_shown(
         assert "hush" not in str(error.value)
     monkeypatch.setenv(variable, "")
     assert not read()
+
+
+def test_a_candidate_is_evaluated_on_several_nodes_whatever_key_is_trusted(
+    tmp_path: Path, key: Ed25519PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its replicas trust the key that signed it and no other; the user's trusted key stays out of it."""
+    monkeypatch.setenv(TRUSTED, _public(key))
+    monkeypatch.delenv(SIGNING, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True}] * 2)
+    (tmp_path / "model").mkdir()
+    for name, content in FILES.items():
+        assert isinstance(content, bytes)
+        (tmp_path / "model" / name).write_bytes(content)
+    shared = str(tmp_path / "shared")
+    with _reached_by_all(tmp_path / "model", lambda: shared) as (source, environment):
+        (version,) = source.versions(CANDIDATE)
+        with pytest.raises(UserError, match="is signed by"):
+            source.folder(version)
+        monkeypatch.setenv(TRUSTED, environment[TRUSTED])
+        folder = source.folder(version)
+        assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
