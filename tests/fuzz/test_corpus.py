@@ -7,7 +7,8 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.fuzz import run
-from tests.fuzz.rooms import TARGETS, packed, pictures
+from tests.fuzz.data import packed, pictures
+from tests.fuzz.rooms import TARGETS
 from tests.fuzz.target import Attempt, Target
 
 KEPT = sorted(path for path in run.CORPUS.glob("*/*") if path.is_file())
