@@ -14,8 +14,6 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from drdd.errors import UserError
 from drdd.files import atomic_path
 from drdd.storage.filesystems import explained, open_filesystem
@@ -64,6 +62,8 @@ class Address:
 
 def addresses(folders: Iterable[Path], wanted: frozenset[str] | None = None) -> list[Address]:
     """The addresses of the shards in `folders` that hold any of the wanted ids; by default of all."""
+    import pyarrow.parquet as pq
+
     found = []
     for folder in folders:
         for shard in listed(folder):

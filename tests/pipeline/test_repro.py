@@ -88,7 +88,7 @@ def test_a_killed_stage_is_resumed_to_the_same_bytes(finished: Path, copy: Path)
 def test_the_model_is_published_and_works(copy: Path) -> None:
     published = json.loads((copy / "results/published.json").read_text())
     assert published["promoted"] is True
-    assert published["version"] in must(copy, "drdd", "models", "list")
+    assert published["version"][:12] in must(copy, "drdd", "models", "list")
     assert "every hash verified" in must(copy, "drdd", "models", "pull", "champion", "pulled")
     names = {path.name for path in (copy / "pulled").iterdir()}
     assert {
