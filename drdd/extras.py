@@ -22,7 +22,9 @@ def missing(error: ModuleNotFoundError) -> Exception:
     for requirement in requires("drdd") or []:
         found = _OF_AN_EXTRA.match(requirement)
         if found and _normal(found[1]) == wanted:
-            return UserError(f"{module} is not installed; pip install 'drdd[{found[2]}]'")
+            return UserError(
+                f"{module} is not installed; where drdd is: pip install '.[{found[2]}]'"
+            )
     return error
 
 

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from drdd.errors import Failure, failure_of
 from drdd.files import write_json
+from drdd.shown import printable
 
 FOLDER = Path(".drdd/progress")
 LINE_EVERY_S = 10.0
@@ -80,7 +81,7 @@ class Reporter:
 
     def say(self, sentence: str) -> None:
         """Print a message for the user, above the bar."""
-        line = f"{self._status.stage}: {sentence}"
+        line = printable(f"{self._status.stage}: {sentence}", lines=True)
         self._console.print(line, markup=False, soft_wrap=True, highlight=False)
         said = (*self._status.said, sentence)[-KEPT_SENTENCES:]
         self._status = replace(self._status, said=said)
@@ -132,10 +133,13 @@ class Reporter:
                 )
                 self._bar.add_task(status.stage, total=status.total, unit=status.unit, note="")
                 self._bar.start()
-            self._bar.update(self._bar.task_ids[0], completed=status.done, note=status.note)
+            self._bar.update(
+                self._bar.task_ids[0], completed=status.done, note=printable(status.note)
+            )
         elif now - self._last_line >= LINE_EVERY_S or status.done == status.total:
             self._last_line = now
-            self._console.print(describe(status), soft_wrap=True, highlight=False)
+            line = printable(describe(status))
+            self._console.print(line, markup=False, soft_wrap=True, highlight=False)
 
 
 class _Bar(Progress):

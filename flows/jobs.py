@@ -10,21 +10,24 @@ import asyncio
 import json
 import os
 import re
+import signal
+import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.utilities.templating import apply_values
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
+from drdd.cluster.sessions import JOBS
 from drdd.errors import UserError
 
 POOL = "drdd"
@@ -127,12 +130,23 @@ def main() -> None:
     parser.add_argument("--with-healthcheck", action="store_true", help="GET /health, port 8080")
     given = parser.parse_args()
     template = template_of(given.base_job_template)
-    setup_signal_handlers_worker(os.getpid(), "the worker", print)
-    worker = worker_class(given.type, template)(
-        work_pool_name=POOL, limit=given.limit, base_job_template=template
-    )
-    with suppress(KeyboardInterrupt):  # what SIGTERM becomes
-        asyncio.run(worker.start(with_healthcheck=given.with_healthcheck))
+    # Prefect keeps files of runs in a folder of the temporary one, by a name that anybody may take first.
+    with TemporaryDirectory(prefix=f"{JOBS}{os.getpid()}-", ignore_cleanup_errors=True) as own:
+        os.environ["TMPDIR"] = tempfile.tempdir = own
+        worker = worker_class(given.type, template)(
+            work_pool_name=POOL, limit=given.limit, base_job_template=template
+        )
+        with suppress(asyncio.CancelledError):
+            asyncio.run(_until_told(worker.start(with_healthcheck=given.with_healthcheck)))
+
+
+async def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`, until SIGTERM or SIGINT: a KeyboardInterrupt may be lost in what runs just then."""
+    task = asyncio.current_task()
+    assert task is not None
+    for told in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(told, task.cancel)
+    await work
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ _FOLDER = TemporaryDirectory(prefix="drdd-token-")
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": f"{_FOLDER.name}/token"}
 write_token(Path(TOKEN["RAY_AUTH_TOKEN_PATH"]))
 os.environ.update(TOKEN)
+os.environ["DVC_SITE_CACHE_DIR"] = f"{_FOLDER.name}/dvc"
 
 
 @pytest.fixture(autouse=True, scope="session")

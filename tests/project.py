@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 
 BIN = Path(sys.executable).parent
 OUTSIDE = ("AWS_", "PREFECT_", "RAY_", "DRDD_", "DVC_")
+KEPT = "DVC_SITE_CACHE_DIR"  # a folder of these tests
 
 
 def tiny_params() -> dict[str, Any]:
@@ -72,7 +73,11 @@ def make_project(root: Path, content: Mapping[str, Any] | None = None) -> Path:
 
 def environment(**extra: str) -> dict[str, str]:
     """This process's, without what points to services, and with the virtual environment first."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == KEPT or not name.startswith(OUTSIDE)
+    }
     return {**kept, "PATH": f"{BIN}{os.pathsep}{kept['PATH']}", **extra}
 
 

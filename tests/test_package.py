@@ -44,7 +44,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
 def test_a_missing_module_is_answered_by_its_extra(module: str, extra: str) -> None:
     found = missing(ModuleNotFoundError(name=module))
     assert isinstance(found, UserError)
-    assert str(found).endswith(f"is not installed; pip install 'drdd[{extra}]'")
+    assert str(found).endswith(f"is not installed; where drdd is: pip install '.[{extra}]'")
 
 
 @pytest.mark.parametrize("module", ["nowhere", "torch", "drdd.nothing", None])

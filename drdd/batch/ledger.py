@@ -6,13 +6,16 @@ since then; these files are restored again, with the same bytes.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
+from drdd.bounded import read_json
+from drdd.errors import UserError
 from drdd.storage.objects import Store
 
 FILE = "restored.jsonl"
 EVERY_S = 5.0
+LONGEST = 64 * 1024  # bytes of a line
 SHARE = 20  # writing takes at most a twentieth of the time
 
 
@@ -33,8 +36,14 @@ class RestoreLedger:
     """The records of an output root, by input. Unreadable lines are ignored."""
 
     def __init__(self, store: Store) -> None:
+        """Raises UserError when the output root holds another file by this name, which is kept."""
         self._store = store
-        self.records = dict(_read(store.get(FILE) or b""))
+        content = store.get(FILE) or b""
+        self.records = dict(_read(content))
+        if content.strip() and not self.records:
+            raise UserError(
+                f"{store.uri}/{FILE} is not a list of restored files; move it away, or name another output"
+            )
         self._written, self._pause = time.monotonic(), EVERY_S
 
     @property
@@ -58,11 +67,12 @@ class RestoreLedger:
 
 def _read(content: bytes) -> Iterator[tuple[str, Record]]:
     names = {field.name for field in fields(Record)}
-    for line in content.decode(errors="replace").splitlines():
+    for line in content.split(b"\n"):
         try:
-            found = json.loads(line)
-        except json.JSONDecodeError:
+            found = read_json(line, LONGEST)
+        except ValueError:
             continue
-        if isinstance(found, Mapping) and set(found) == names:
+        strings = isinstance(found, dict) and all(isinstance(one, str) for one in found.values())
+        if strings and set(found) == names:
             record = Record(**found)
             yield record.input, record

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from os.path import commonpath, normpath
 from pathlib import Path, PurePosixPath
 
+from drdd.batch.ledger import FILE
 from drdd.errors import UserError
 from drdd.sources.archives import is_archive
 from drdd.sources.entry import Entry, entries
+from drdd.sources.folders import printable
 from drdd.sources.lists import is_list
 from drdd.sources.overwriting import ignores_case, refuse_outside, refuse_overwriting
 
@@ -45,12 +47,18 @@ def plan(inputs: Sequence[str], output: str, suffix: str) -> list[PlannedFile]:
     if local:
         written = [Path(root, file.output) for file in files if not file.entry.refusal]
         refuse_outside(dict.fromkeys(path.parent for path in written), Path(root))
+        written.append(Path(root, FILE))
         refuse_overwriting(written, [*inputs, *(file.entry.where for file in files)])
     return files
 
 
 def _planned(entry: Entry, suffix: str) -> PlannedFile:
     path = PurePosixPath(entry.name.lstrip("/"))
+    if "\0" in entry.name:
+        entry = replace(
+            entry, refusal=entry.refusal or "its name holds a zero byte; name it otherwise"
+        )
+        return PlannedFile(entry, f"refused{suffix}")
     if ".." in path.parts or not path.name:
         entry = replace(entry, refusal=entry.refusal or CLIMBS)
         return PlannedFile(entry, f"refused{suffix}")
@@ -62,7 +70,7 @@ def _source(source: str) -> list[Entry]:
     if WILD.search(source) and not Path(source).exists():
         return _matching(source)
     if is_picture(source):
-        return [Entry(Path(source).name, _absolute(source))]
+        return [Entry(printable(Path(source).name), _absolute(source))]
     return entries(source)
 
 
@@ -75,7 +83,7 @@ def _files(inputs: Sequence[str]) -> list[Entry]:
             f"{missing[0]}: no such file; several inputs must be files, or name one folder or pattern"
         )
     above = commonpath([str(Path(path).parent) for path in whole])
-    return [Entry(str(Path(path).relative_to(above)), path) for path in whole]
+    return [Entry(printable(str(Path(path).relative_to(above))), path) for path in whole]
 
 
 def _matching(pattern: str) -> list[Entry]:
@@ -83,7 +91,10 @@ def _matching(pattern: str) -> list[Entry]:
     fixed = pattern[: WILD.search(pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
     rest = pattern.removeprefix(fixed).lstrip("/")
     source = fixed or ("/" if pattern.startswith("/") else ".")
-    matches = re.compile(_expression(rest)).fullmatch
+    try:
+        matches = re.compile(_expression(rest)).fullmatch
+    except re.error as error:
+        raise UserError(f"{pattern}: no pattern of names ({error}); escape [ as [[]") from None
     found = [entry for entry in entries(source) if matches(entry.name)]
     if not found:
         raise UserError(f"{pattern}: matches no picture below {source}")
@@ -95,10 +106,15 @@ def _expression(pattern: str) -> str:
     pieces = re.split(r"(\*\*/|\*|\?|\[[^\]]*\])", pattern)
     meaning = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     return "".join(
-        meaning.get(piece) or (piece if n % 2 and piece[0] == "[" else re.escape(piece))
+        meaning.get(piece) or (_class(piece) if n % 2 and piece[0] == "[" else re.escape(piece))
         for n, piece in enumerate(pieces)
         if piece
     )
+
+
+def _class(piece: str) -> str:
+    """[!a] of a pattern is [^a] of an expression."""
+    return f"[^{piece[2:]}" if piece.startswith("[!") else piece
 
 
 def is_picture(source: str) -> bool:
@@ -115,7 +131,7 @@ def _absolute(name: str) -> str:
 def _refuse_doubles(files: Sequence[PlannedFile], ignoring_case: bool) -> None:
     taken: dict[str, str] = {}
     for file in files:
-        if file.entry.refusal == CLIMBS:
+        if file.entry.refusal:
             continue
         key = file.output
         if ignoring_case:

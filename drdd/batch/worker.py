@@ -1,5 +1,6 @@
 """A worker of a batch: prefetch files, restore them in batches, and write in the background."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from drdd.registry.location import folder_of
 from drdd.sources.entry import Fetcher, Rejected
 from drdd.storage.objects import Store
 
+BATCH_PIXELS = 64 * 1024**2  # large pictures are restored by themselves
 ANY = Limits(min_side=1, max_side=10**9, max_pixels=10**9)
 
 
@@ -85,7 +87,10 @@ class BatchRestorer:
                 bucket = self._restorer.bucket(read.pixels)
                 gathered = waiting.setdefault(bucket, [])
                 gathered.append(read)
-                if len(gathered) == self._batch:
+                if (
+                    len(gathered) == self._batch
+                    or len(gathered) * math.prod(bucket) >= BATCH_PIXELS
+                ):
                     yield from _done(writing)
                     writing = self._restored(waiting.pop(bucket), writers)
             for gathered in waiting.values():

@@ -140,6 +140,10 @@ def read_model(folder: Path) -> Saved:
         tensors = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
     except SafetensorError as error:
         raise UserError(f"{folder}: damaged model file ({error}); pull or train it again") from None
+    if broken := [name for name, value in tensors.items() if not torch.isfinite(value).all()]:
+        raise UserError(
+            f"{folder}: damaged {WEIGHTS} ({printable(broken[0])} is not finite); pull or train it again"
+        )
     weights = {part: under(f"{part}.", tensors) for part in networks}
     return Saved(weights, networks, config.sampling, tuple(config.tasks))
 
@@ -194,8 +198,8 @@ def _check_claims(
         try:
             with torch.device("meta"):
                 net = method.adapt(part, build(config))
-        except (ValueError, RuntimeError, ArithmeticError, TypeError) as error:
-            said = str(error).splitlines()[0][:120]
+        except (ValueError, RuntimeError, ArithmeticError, TypeError, LookupError) as error:
+            said = (str(error).splitlines() or [""])[0][:120]
             raise UserError(
                 f"{folder}: {CONFIG} describes no network for {part} ({said}); get the model again"
             ) from None

@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 
 from drdd.errors import UserError
-from drdd.shown import short
+from drdd.shown import printable, short
 
 if TYPE_CHECKING:
     from drdd.inference.engine import Options
 
-out = Console(highlight=False)
+out = Console(highlight=False, markup=False)
 CHAMPION, BASE = "champion", "base"
 LISTED = 5  # files that could not be restored, at the end
 
@@ -142,7 +142,8 @@ def _one(picture: Path, output: Path, folder: Path, named: str, options: "Option
     restored = Restorer.from_folder(folder).restore(pixels, options)
     write_picture(output, restored.output)
     height, width = restored.output.shape[:2]
-    out.print(f"{output}  {width} x {height}  by model {_last(named)}", soft_wrap=True)
+    said = f"{output}  {width} x {height}  by model {_last(named)}"
+    out.print(printable(said), soft_wrap=True)
 
 
 def _many(
@@ -177,7 +178,7 @@ def _many(
     kept = sum(before.get(record.input) == record for record in records if not record.problem)
     done = len(records) - len(failed) - kept
     said = f"{output}: {done} restored, {kept} were there already, by model {_last(named)}"
-    out.print(said, soft_wrap=True)
+    out.print(printable(said), soft_wrap=True)
     if failed:
         listed = "; ".join(f"{record.input}: {record.problem}" for record in failed[:LISTED])
         more = f"; and {len(failed) - LISTED} more" if len(failed) > LISTED else ""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from drdd.cluster.token import ray_tmpdir
 
-SCRATCH = "drdd-train-"  # begins the name of a training's temporary folder; its process follows
+# Begin the names of the temporary folders of a training and of the worker; a process id follows.
+SCRATCH, JOBS = "drdd-train-", "drdd-jobs-"
 KEPT_S = 24 * 3600.0  # the logs of a cluster that has ended are kept for so long
 
 

@@ -29,6 +29,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# A file of a few kilobytes may claim gigabytes; a white PNG of two colours has 8,000 pixels a byte.
+ORDINARY, PIXELS_A_BYTE = 50_000_000, 10_000
 KNOWN_PROFILES = 256
 _FOREIGN: dict[bytes, bool] = {}  # whether a profile is of other colours than sRGB, by its digest
 
@@ -76,6 +78,10 @@ def _load(blob: Blob, limits: Limits) -> Image.Image:
     image = open_picture(blob.content)
     if image.width * image.height > limits.max_pixels:
         raise PictureError(f"claims {image.width} x {image.height} pixels, over the limit")
+    if image.width * image.height > max(ORDINARY, PIXELS_A_BYTE * len(blob.content)):
+        raise PictureError(
+            f"claims {image.width} x {image.height} pixels in {len(blob.content)} bytes; no photograph does"
+        )
     image.load()
     return image
 

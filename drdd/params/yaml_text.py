@@ -21,6 +21,8 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYA
 
 def read_text(path: Path | str) -> str:
     """The text of a YAML file within the bounds. Raises UserError, and FileNotFoundError."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise UserError(f"{path}: no regular file")
     with Path(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:

@@ -20,14 +20,21 @@ def check(folder: Path, version: Version) -> list[str]:
     problems = [f"{name} does not belong to it" for name in strange]
     if MANIFEST not in found:
         problems.append(f"{MANIFEST} is missing")
+    elif not _is_plain(folder / MANIFEST):
+        problems.append(f"{MANIFEST} is no file")
     elif (folder / MANIFEST).read_bytes() != json_bytes(to_dict(version)):
         problems.append(f"{MANIFEST} is not the registry's")
     for name, file in version.files.items():
         if name not in found:
             problems.append(f"{name} is missing")
-        elif file_of(folder / name) != file:
+        elif not _is_plain(folder / name) or file_of(folder / name) != file:
             problems.append(f"{name} does not have the manifest's SHA-256 {file.sha256}")
     return problems
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether it is a file of its own: a pipe would be waited for, a device read for ever."""
+    return path.is_file() and not path.is_symlink()
 
 
 def pull(version: Version, destination: Path, download: Callable[[str, Path], None]) -> None:

@@ -197,7 +197,15 @@ class Registry:
         version = self.resolve(ref)
         problems = []
         for name, file in version.files.items():
-            actual = self.store.sha256(f"versions/{version.id}/{name}")
+            path = f"versions/{version.id}/{name}"
+            size = self.store.size(path)
+            if size is None:
+                problems.append(f"{name} is missing")
+                continue
+            if size != file.size:
+                problems.append(f"{name} has {size:,} bytes, the manifest says {file.size:,}")
+                continue
+            actual = self.store.sha256(path)
             if actual is None:
                 problems.append(f"{name} is missing")
             elif actual != file.sha256:
@@ -213,7 +221,8 @@ class Registry:
         version = self.resolve(ref)
 
         def download(name: str, path: Path) -> None:
-            self.store.fetch(f"versions/{version.id}/{name}", path)
+            size = version.files[name].size
+            self.store.fetch(f"versions/{version.id}/{name}", path, size)
 
         pulling.pull(version, destination, download)
         return version

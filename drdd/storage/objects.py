@@ -81,6 +81,7 @@ class Store:
         """Read an object, or None when it does not exist. size: in bytes if known, to set the timeout."""
         with explained(self.uri):
             try:
+                self._demand_regular(name)
                 content: bytes = self._fs.cat_file(self._path(name), **self._patience(size))
                 return content
             except FileNotFoundError:
@@ -95,6 +96,7 @@ class Store:
             try:
                 if not self._local:
                     return sync(self._fs.loop, self._get_object, name, timeout=PATIENCE_S)
+                self._demand_regular(name)
                 with Path(self._path(name)).open("rb") as file:
                     self._demand_small(name, os.fstat(file.fileno()).st_size)
                     content = file.read(SMALL)
@@ -135,11 +137,17 @@ class Store:
             except FileNotFoundError:
                 return None
 
-    def fetch(self, name: str, path: Path) -> None:
-        """Download to a local file. Raises UserError when the object does not exist."""
+    def fetch(self, name: str, path: Path, size: int | None = None) -> None:
+        """Download to a local file. Raises UserError when the object does not exist.
+
+        size: how many bytes it must have, or it is not read.
+        """
+        if size is not None and (now := self.size(name)) not in (size, None):
+            raise UserError(f"{self.uri}/{name} has {now:,} bytes, and must have {size:,}")
         path.parent.mkdir(parents=True, exist_ok=True)
         with explained(self.uri):
             try:
+                self._demand_regular(name)
                 self._fs.get_file(self._path(name), str(path))
             except FileNotFoundError:
                 raise UserError(f"{self.uri}/{name} is missing") from None
@@ -148,6 +156,7 @@ class Store:
         """The SHA-256 of the bytes as read from the store; None when the object does not exist."""
         with explained(self.uri):
             try:
+                self._demand_regular(name)
                 with self._fs.open(self._path(name), "rb") as file:
                     digest = sha256()
                     while chunk := file.read(CHUNK):
@@ -196,6 +205,20 @@ class Store:
         self._demand_small(name, answer["ContentLength"])
         async with answer["Body"] as body:
             return await body.read(), answer["ETag"]
+
+    def size(self, name: str) -> int | None:
+        """In bytes; None when the object does not exist."""
+        with explained(self.uri), suppress(FileNotFoundError):
+            self._demand_regular(name)
+            self._fs.invalidate_cache()
+            return int(self._fs.info(self._path(name), **self._patience())["size"])
+        return None
+
+    def _demand_regular(self, name: str) -> None:
+        """In a folder, a pipe would be waited for, and a device read for ever."""
+        path = Path(self._path(name))
+        if self._local and path.exists() and not path.is_file():
+            raise UserError(f"{self.uri}/{name} is no file; remove it")
 
     def _demand_small(self, name: str, size: int) -> None:
         if size > SMALL:
@@ -256,10 +279,9 @@ class Store:
             raise
 
     def _full(self, size: int) -> UserError:
-        needed, free = _mib(size * SPARE), _mib(self._free())
-        return UserError(
-            f"{self.uri}: its disk is full: {needed} needed, {free} free; make room there"
-        )
+        needed, free = size * SPARE / 1024**2, self._free() / 1024**2
+        said = f"{needed:,.1f} MiB needed, {free:,.1f} MiB free"
+        return UserError(f"{self.uri}: its disk is full: {said}; make room there")
 
     def _free(self) -> int:
         """Free bytes on the disk of the folder, which may not exist yet."""
@@ -295,7 +317,3 @@ def _is_unmet(error: BaseException) -> bool:
     answer: dict[str, Any] = dict(cause.response)
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status in (409, 412) or answer.get("Error", {}).get("Code") == "NoSuchKey"
-
-
-def _mib(size: float) -> str:
-    return f"{size / 1024**2:,.1f} MiB"

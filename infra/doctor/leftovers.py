@@ -16,7 +16,7 @@ from tempfile import gettempdir
 
 import psutil
 
-from drdd.cluster.sessions import SCRATCH, answers, ended_sessions, sessions_folder
+from drdd.cluster.sessions import JOBS, SCRATCH, answers, ended_sessions, sessions_folder
 from drdd.storage.versions import node_cache
 from infra.doctor.finding import Site, note
 from infra.local.settings import ray_folder, short_folder
@@ -48,7 +48,8 @@ def leftovers(root: Path) -> list[Leftover]:
         "session of a Ray cluster that has ended": _sessions(root),
         "socket of a store that has ended": _store_sockets(),
         "temporary folder of a stack that does not run": _stacks(temporary),
-        "temporary folder of a training that has ended": _trainings(temporary),
+        "temporary folder of a training that has ended": _of_ended(temporary, SCRATCH),
+        "temporary folder of a worker that has ended": _of_ended(temporary, JOBS),
         "socket folder of a Python process that has ended": _listeners(temporary),
         "log of a process of Ray that has ended": _worker_logs(root),
         "shard not used for a month, which can be fetched again": _shards(),
@@ -140,9 +141,9 @@ def _stacks(temporary: Path) -> Iterator[Path]:
             yield path
 
 
-def _trainings(temporary: Path) -> Iterator[Path]:
-    for path in temporary.glob(f"{SCRATCH}*"):
-        pid = path.name.removeprefix(SCRATCH).partition("-")[0]
+def _of_ended(temporary: Path, prefix: str) -> Iterator[Path]:
+    for path in temporary.glob(f"{prefix}*"):
+        pid = path.name.removeprefix(prefix).partition("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)) and _is_old(path):
             yield path
 

@@ -57,6 +57,12 @@ def dvc(site: Site) -> str:
     except (ConfigObjError, OSError) as error:
         do = f"put it right: {' or '.join(CONFIGS)}; `dvc config --list` shows the rest"
         raise problem(f"its configuration cannot be read: {said(error)}", do) from None
+    site_cache = settings.get("core", {}).get("site_cache_dir")
+    if not (site.environment.get("DVC_SITE_CACHE_DIR") or site_cache):
+        raise warning(
+            "it keeps pickled indexes in a folder of all users, who may put programs there",
+            "make setup (or: dvc config --local core.site_cache_dir FOLDER, of mode 0700)",
+        )
     return f"its configuration can be read: {len(settings)} section(s)"
 
 

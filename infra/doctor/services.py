@@ -19,6 +19,7 @@ from drdd.errors import UserError
 from drdd.params import Params
 from drdd.params.yaml_text import load_yaml
 from drdd.registry.location import default_registry
+from drdd.registry.signing import TRUSTED, trusted_text
 from infra.doctor.finding import ANSWER_S, NotOk, Site, note, problem, said, warning
 from infra.doctor.places import bucket, endpoint, writable
 from infra.local.serving import now, served
@@ -245,6 +246,8 @@ def service(site: Site) -> str | None:
     if (state := site.stack) is None:
         return None
     address = f"http://{LOOPBACK}:{state.ports.serve}"
+    if state.trusted != trusted_text():
+        raise problem(f"{address} was started with another {TRUSTED}", "drdd down, then drdd up")
     found = now(site.root, address)
     if found.state == "idle":
         raise note(f"{found.said}, so {address} serves nothing", "drdd run, or drdd models promote")

@@ -44,9 +44,10 @@ def start(
     serve_port: ServePort = None,
     dashboard_port: DashboardPort = None,
 ) -> None:
-    """Start the local stack: S3, Prefect, Ray, a worker for the flows and the service, all on loopback.
+    """Start the local stack: S3, Prefect, Ray, a worker for the flows and the service.
 
-    The service serves the champion as soon as one is published.
+    All listen on loopback but Ray's inner ports, which need its token. A run that publishes the first
+    champion deploys it; one that was published by hand is served within minutes, or at the next `drdd up`.
 
     DRDD_S3_PORT, DRDD_PREFECT_PORT and so on set the ports, too.
     """

@@ -18,6 +18,7 @@ from infra.local.settings import (
     REGION,
     STORE_PORTS,
     StackState,
+    environment,
     folder,
     ray_folder,
     short_folder,
@@ -112,6 +113,22 @@ def _prefect(root: Path, state: StackState) -> Service:
         return httpx.get(f"{address}/api/health", timeout=5).status_code == 200
 
     return Service("prefect", command, address, folder(root) / "prefect", healthy)
+
+
+def write_prefect_toml(root: Path) -> None:
+    """So that `prefect ...` in this folder, from any shell, talks to this stack's server.
+
+    Readable by the user alone, for the server's string.
+    """
+    settings = environment(root)
+    text = (
+        f'home = "{settings["PREFECT_HOME"]}"\n\n'
+        f'[api]\nurl = "{settings["PREFECT_API_URL"]}"\n'
+        f'auth_string = "{settings["PREFECT_API_AUTH_STRING"]}"\n\n'
+        '[logging]\nlevel = "WARNING"\n\n'
+        "[cli]\ncolors = true\n"
+    )
+    write_private(root / "prefect.toml", text.encode())
 
 
 def _ray(root: Path, state: StackState) -> Service:

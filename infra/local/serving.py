@@ -24,8 +24,8 @@ EXIT_IDLE = 3  # nothing is published
 ANSWER_S = 5.0
 LOOK_EVERY_S = 5.0
 SILENT_LOOKS = 6  # in a row, after which a service that answered is deployed again
-# Between attempts that fail, each twice the one before; the longest while nothing is published.
-WAIT_S, LONGEST_WAIT_S = 10.0, 600.0
+# Between attempts that fail, each twice the one before; and while nothing is published.
+WAIT_S, LONGEST_WAIT_S, IDLE_WAIT_S = 10.0, 600.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def watch(root: Path, address: str) -> None:
         if silent >= SILENT_LOOKS and time.monotonic() >= next_try:
             outcome = _deployed(root)
             _note(root, outcome)
-            wait = LONGEST_WAIT_S if outcome.state == "idle" else min(2 * wait, LONGEST_WAIT_S)
+            wait = IDLE_WAIT_S if outcome.state == "idle" else min(2 * wait, LONGEST_WAIT_S)
             next_try = time.monotonic() + wait
         time.sleep(LOOK_EVERY_S)
 

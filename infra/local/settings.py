@@ -21,6 +21,7 @@ REGION = "us-east-1"
 LOOPBACK = "127.0.0.1"
 STORE_PORTS = ("master", "volume", "filer", "admin")  # the S3 server's own
 RAY_PORTS = ("ray_agent", "ray_client", "ray_metrics")
+RAY_WORKERS = range(10_002, 20_000)  # the ports that Ray gives its workers
 GRPC_OFFSET = 10_000  # SeaweedFS puts each server's gRPC port this far above its HTTP port
 
 
@@ -46,6 +47,11 @@ class Ports:
             value = flags.get(name) or os.environ.get(variable)
             if value is None:
                 continue
+            if name in ("ray", "serve", "dashboard") and str(value) in map(str, RAY_WORKERS):
+                raise UserError(
+                    f"--{name}-port ({variable}) = {value}: Ray's workers take {RAY_WORKERS[0]} to "
+                    f"{RAY_WORKERS[-1]}; choose another"
+                )
             highest = 65_535 - (GRPC_OFFSET if name == "s3" else 0)
             if not str(value).isdigit() or not 1024 <= int(value) <= highest:
                 raise UserError(
@@ -60,7 +66,7 @@ class StackState:
     """What is kept between commands, in a file that only the user can read.
 
     hidden: ports that no client needs, chosen free at each start; prefect_auth: USER:PASSWORD, what the
-    Prefect server asks of its clients.
+    Prefect server asks of its clients; trusted: the public keys with which the service was started.
     """
 
     ports: Ports
@@ -68,6 +74,7 @@ class StackState:
     access_key: str
     secret_key: str
     prefect_auth: str = ""
+    trusted: str = ""
 
 
 def folder(root: Path) -> Path:

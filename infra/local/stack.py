@@ -13,14 +13,16 @@ import psutil
 
 from drdd.cluster.token import write_token
 from drdd.errors import UserError
-from drdd.private_files import private_folder, write_private
+from drdd.private_files import private_folder
+from drdd.registry.signing import TRUSTED, trusted_text
 from infra.local.remote import lend, take_back
 from infra.local.s3_security import delete_sockets
-from infra.local.services import Service, services, write_s3_files
+from infra.local.services import Service, services, write_prefect_toml, write_s3_files
 from infra.local.serving import Serving, forget
 from infra.local.settings import (
     GRPC_OFFSET,
     Ports,
+    StackState,
     environment,
     folder,
     free_port,
@@ -77,14 +79,15 @@ def up(
 ) -> StackStatus:
     """Start what does not run; returns when every component works.
 
-    ports: None takes those of the stack that is up, else the defaults. Raises UserError when a
-    port is taken, when the stack is up on other ports, or when a service does not come up.
+    ports: None takes those of the stack that is up, or was until it was killed, else the defaults. Raises
+    UserError when a port is taken, when the stack is up on other ports or with other trusted keys, or
+    when a service does not come up.
     """
     with _locked(root):
         supervisor = Supervisor(root)
         processes = supervisor.processes()
         if processes is None:
-            _begin(root, supervisor, ports or Ports(), components)
+            _begin(root, supervisor, ports or _ports_of_a_killed_one(root), components)
             processes = {}
         state = load_state(root)
         assert state is not None
@@ -93,7 +96,13 @@ def up(
                 f"the stack is up on other ports ({_said(state.ports)}); "
                 "run `drdd down` before changing them"
             )
+        if "service" in components:
+            _refuse_other_keys(state)
         known = services(root, state)
+        watching = processes.get("service") if "service" in components else None
+        if watching and watching.state == "RUNNING" and _serves_nothing(known["service"]):
+            forget(root)
+            supervisor.restart("service")  # which looks again at once for what it may serve
         stopped = [
             name
             for name in components
@@ -101,7 +110,7 @@ def up(
         ]
         _refuse_taken(state.ports, stopped)
         _start(supervisor, [known[name] for name in components], stopped, report)
-        _write_prefect_toml(root)
+        write_prefect_toml(root)
         if "s3" in components:
             lend(root, state)
     return replace(status(root, components), changed=bool(stopped))
@@ -167,6 +176,20 @@ def ensure_s3(root: Path) -> Iterator[dict[str, str]]:
     finally:
         if before is None:
             down(root)
+
+
+def _ports_of_a_killed_one(root: Path) -> Ports:
+    """`drdd down` deletes prefect.toml; where it is left, clients use the ports of the state."""
+    state = load_state(root)
+    return state.ports if state and (root / "prefect.toml").exists() else Ports()
+
+
+def _refuse_other_keys(state: StackState) -> None:
+    if state.trusted != trusted_text():
+        raise UserError(
+            f"the stack was started with another {TRUSTED}, so its service trusts other models",
+            "run `drdd down`, then `drdd up`",
+        )
 
 
 def _ports_of_a_passing_s3() -> Ports:
@@ -263,6 +286,10 @@ def _healthy(service: Service) -> bool:
         return False
 
 
+def _serves_nothing(service: Service) -> bool:
+    return _now(service).state in ("idle", "failed")
+
+
 def _now(service: Service) -> Serving:
     if service.serving is not None:
         return service.serving()
@@ -276,22 +303,6 @@ def _memory(pid: int) -> int | None:
         return sum(member.memory_info().rss for member in tree)
     except psutil.NoSuchProcess:
         return None
-
-
-def _write_prefect_toml(root: Path) -> None:
-    """So that `prefect ...` in this folder, from any shell, talks to this stack's server.
-
-    Readable by the user alone, for the server's string.
-    """
-    settings = environment(root)
-    text = (
-        f'home = "{settings["PREFECT_HOME"]}"\n\n'
-        f'[api]\nurl = "{settings["PREFECT_API_URL"]}"\n'
-        f'auth_string = "{settings["PREFECT_API_AUTH_STRING"]}"\n\n'
-        '[logging]\nlevel = "WARNING"\n\n'
-        "[cli]\ncolors = true\n"
-    )
-    write_private(root / "prefect.toml", text.encode())
 
 
 def _said(ports: Ports) -> str:

@@ -10,7 +10,14 @@ python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/it" >&2; exit 1; }
 stamp=.venv/installed
-if [ -f $stamp ] && [ -z "$(find pyproject.toml requirements.lock infra/setup -newer $stamp -type f)" ]; then exit 0; fi
+# DVC keeps pickled indexes below /var/tmp, in folders of all users: whoever writes there runs code as whoever
+# reads. Here they are in a folder that is closed to others.
+close_dvc() {
+  local place="$PWD/.dvc/tmp/site"
+  mkdir -p .dvc/tmp "$place" && chmod 700 "$place"
+  grep -qsF "site_cache_dir = $place" .dvc/config.local || .venv/bin/dvc config --local core.site_cache_dir "$place"
+}
+if [ -f $stamp ] && [ -z "$(find pyproject.toml requirements.lock infra/setup -newer $stamp -type f)" ]; then close_dvc; exit 0; fi
 echo "installing the pinned dependencies into .venv"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 bootstrap=(.venv/bin/python -m pip install --disable-pip-version-check --require-hashes
@@ -36,4 +43,5 @@ if [ "$torch" = cpu ] && [ ${#builds[@]} = 0 ]; then links+=(--torch-backend cpu
   exit 1
 }
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
+close_dvc
 touch $stamp

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from drdd.batch.ledger import FILE
@@ -161,3 +162,63 @@ def test_no_object_of_a_store_is_outside_of_it(tmp_path: Path, name: str) -> Non
         with pytest.raises(UserError, match="is no name of an object"):
             call()
     assert (tmp_path / "x").read_bytes() == b"kept"
+
+
+def test_the_ledger_replaces_no_input_and_no_file_of_others(home: Path) -> None:
+    (home / "real").mkdir()
+    shutil.copyfile("album/x.png", "real/restored.jsonl")
+    (home / "lnk").symlink_to("real")
+    with pytest.raises(UserError, match="would replace an input"):
+        restore(["lnk/restored.jsonl"], "real", model="model", threads=1)
+    (home / "real/restored.jsonl").write_text("my own notes\n")
+    with pytest.raises(UserError, match="is not a list of restored files"):
+        restore(["album"], "real", model="model", threads=1)
+    assert (home / "real/restored.jsonl").read_text() == "my own notes\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"input": ["x"]}', '{"input": 5}', "[" * 20_000, "9" * 5000, '"\\ud800"', "\u2028"],
+    ids=["list", "number", "deep", "long", "surrogate", "separator"],
+)
+def test_a_strange_line_of_the_ledger_is_passed_over(home: Path, line: str) -> None:
+    restore(["album"], "out", model="model", threads=1)
+    with (home / "out" / FILE).open("a") as file:
+        file.write(f"{line}\n")
+    restore(["album"], "out", model="model", threads=1)
+    assert _records(home / "out") == {"x.png": ""}
+
+
+def test_a_pipe_is_waited_for_nowhere(home: Path) -> None:
+    (home / "out").mkdir()
+    os.mkfifo(home / "out" / FILE)
+    with pytest.raises(UserError, match="is no file; remove it"):
+        restore(["album"], "out", model="model", threads=1)
+
+
+def test_names_are_shown_as_they_are_and_steer_no_terminal(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "album/[").mkdir()
+    for name in ("[/x].png", "[red]hi[bold].png", "\x1b]0;pwn\x07.png"):
+        shutil.copyfile("album/x.png", f"album/{name}" if "/" not in name else "album/[/x].png")
+    restore(["album"], "[/out]", model="model", threads=1)
+    restore(["album/[red]hi[bold].png"], "[red]o[bold].png", model="model", threads=1)
+    said = "".join(capsys.readouterr())
+    assert "[/out]: 4 restored" in said
+    assert "[red]o[bold].png" in said
+    assert "\x1b]0" not in said
+
+
+def test_a_name_with_a_zero_byte_has_its_line(home: Path) -> None:
+    pd.DataFrame({"image": ["a\0b/x.png", "album/x.png"]}).to_parquet("all.parquet")
+    with pytest.raises(UserError, match=r"1 of 2 files .*zero byte"):
+        restore(["all.parquet"], "out", model="model", threads=1)
+    assert (home / "out/album/x.png").is_file()
+
+
+def test_a_pattern_that_is_none_is_said(home: Path) -> None:
+    with pytest.raises(UserError, match="no pattern of names"):
+        plan(["album/[z-a]*.png"], "out", ".png")
+    (home / "album/_x.png").write_bytes(b"")
+    assert [one.entry.name for one in plan(["album/[!_]*.png"], "out", ".png")] == ["x.png"]

@@ -267,3 +267,25 @@ def _refused(use: Callable[[], Any]) -> None:
     said = str(refused.value)
     assert said == printable(said)
     assert len(said) < 600
+
+
+def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
+    """They would make a grey picture."""
+    tensors = load_file(folder / WEIGHTS)
+    name = next(iter(tensors))
+    tensors[name] = torch.full_like(tensors[name], torch.nan)
+    (folder / WEIGHTS).write_bytes(save(tensors))
+    with pytest.raises(UserError, match="is not finite"):
+        read_model(folder)
+
+
+def test_no_channels_are_no_network(folder: Path) -> None:
+    _changed(folder, lambda content: content["networks"]["residual"].update(channels=[]))
+    with pytest.raises(UserError, match="residual"):
+        read_model(folder)
+
+
+def test_a_device_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "one.pt").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="no regular file"):
+        read_checkpoint(tmp_path / "one.pt")

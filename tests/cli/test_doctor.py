@@ -44,7 +44,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     (tmp_path / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc/config", tmp_path / ".dvc/config")
     monkeypatch.chdir(tmp_path)
-    return Site(tmp_path, {"PATH": os.environ["PATH"]})
+    own = {"DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
+    return Site(tmp_path, {"PATH": os.environ["PATH"], **own})
 
 
 def _with(site: Site, **settings: str) -> Site:

@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from drdd.cli.main import app
 from drdd.errors import UserError
+from infra.doctor import services
+from infra.doctor.finding import NotOk, Site
 from infra.local import stack
 from infra.local.settings import (
     Ports,
@@ -59,6 +61,8 @@ def test_ports_come_from_flags_then_the_environment(monkeypatch: pytest.MonkeyPa
     assert Ports.chosen(ray=7001, s3=9000) == Ports(ray=7001, s3=9000)
     with pytest.raises(UserError, match="--s3-port"):
         Ports.chosen(s3=60_000)
+    with pytest.raises(UserError, match="Ray's workers take 10002 to 19999"):
+        Ports.chosen(dashboard=18_265)
     monkeypatch.setenv("DRDD_RAY_PORT", "seven")
     with pytest.raises(UserError, match="DRDD_RAY_PORT"):
         Ports.chosen()
@@ -144,9 +148,23 @@ def test_the_stack_recovers_from_a_killed_supervisor(root: Path) -> None:
     supervisor = int((folder(root) / "supervisord.pid").read_text())
     os.kill(supervisor, signal.SIGKILL)
     psutil.Process(supervisor).wait(5) if psutil.pid_exists(supervisor) else None
-    assert stack.up(root, ports, ("s3",)).running
+    assert stack.up(root, None, ("s3",)).running
+    state = load_state(root)
+    assert state is not None
+    assert state.ports == ports  # where its clients look for it
     assert old is not None
     assert not psutil.pid_exists(old)
+
+
+def test_other_trusted_keys_do_not_pass_unseen(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.up(root, _ports(), ("s3",))
+    monkeypatch.setenv("DRDD_TRUSTED_KEY", "-----BEGIN PUBLIC KEY-----x-----END PUBLIC KEY-----")
+    with pytest.raises(UserError, match=r"another DRDD_TRUSTED_KEY.*drdd down"):
+        stack.up(root, None, ("service",))
+    with pytest.raises(NotOk) as told:
+        services.service(Site(root, {}))
+    assert told.value.state == "problem"
+    assert "DRDD_TRUSTED_KEY" in told.value.found
 
 
 def test_keys_are_the_users_alone_and_kept(root: Path) -> None:

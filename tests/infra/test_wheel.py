@@ -155,7 +155,7 @@ def test_it_says_what_it_lacks(plain: Path, folder: Path, command: str, extra: s
     shutil.copy(ROOT / "params.yaml", folder)
     done = _run(plain, "drdd", *command.split())
     assert done.returncode == 2, done.stdout
-    assert f"is not installed; pip install 'drdd[{extra}]'" in done.stdout
+    assert f"is not installed; where drdd is: pip install '.[{extra}]'" in done.stdout
     assert "Traceback" not in done.stdout
 
 
@@ -163,4 +163,4 @@ def test_it_has_none_of_what_the_pipeline_needs(plain: Path, folder: Path) -> No
     code = f"import importlib.util as u; print([n for n in {ABSENT!r} if u.find_spec(n)])"
     assert _run(plain, "python", "-c", code).stdout == "[]\n"
     assert "champion" not in (shown := _run(plain, "drdd", "--help").stdout)
-    assert "pip install 'drdd[pipeline]'" in " ".join(shown.replace("│", "").split())
+    assert "pip install '.[pipeline]'" in " ".join(shown.replace("│", "").split())

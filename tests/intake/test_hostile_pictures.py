@@ -199,3 +199,11 @@ def test_profiles_of_many_requests_are_not_kept(size: int, count: int) -> None:
     assert grown < 100, ran.stdout
     refused = ran.stdout.count("its colour profile has 32 MiB, 8 at most; convert it to sRGB")
     assert refused == (count if size > MAX_PROFILE else 0)
+
+
+def test_a_small_file_that_claims_a_huge_picture_is_refused_before_it_is_decoded() -> None:
+    out = io.BytesIO()
+    Image.new("1", (13_000, 13_000)).save(out, "TIFF", compression="group4")
+    assert len(out.getvalue()) < 10_000
+    with pytest.raises(PictureError, match="claims 13000 x 13000 pixels in"):
+        decode(Blob("one.tif", out.getvalue()), Limits(1, 10**9, 10**9))

@@ -1,6 +1,7 @@
 """Attacks by who can write to the registry, or to the folder of pulled models: nothing wrong is used."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -308,3 +309,21 @@ def _run(*arguments: str) -> str:
 
 def _json(*arguments: str) -> Any:
     return json.loads(CliRunner().invoke(app, list(arguments), catch_exceptions=False).stdout)
+
+
+def test_a_file_that_grew_is_not_read(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path / "bucket"))
+    version = registry.publish({"note.txt": b"abc"}, {})
+    note = tmp_path / "bucket/versions" / version.id / "note.txt"
+    with note.open("r+b") as file:
+        file.truncate(2**40)  # a hole: it takes no disk
+    with pytest.raises(UserError, match="must have 3"):
+        registry.pull(version.id, tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
+    assert "bytes" in registry.verify(version.id)[0]
+    note.unlink()
+    os.mkfifo(note)
+    with pytest.raises(UserError, match="is no file"):
+        registry.pull(version.id, tmp_path / "pulled")
+    with pytest.raises(UserError, match="is no file"):
+        registry.verify(version.id)
