@@ -105,9 +105,10 @@ def _of_parquet(content: bytes, source: str, columns: Sequence[str]) -> list[tup
         plain = [column for column in wanted if column in paths]
         file = ParquetFile(pa.BufferReader(content), read_dictionary=plain)
         table = file.read(columns=wanted)
-    except (OSError, MemoryError, pa.ArrowException) as error:
-        raise UserError(f"{source}: no Parquet table ({error})") from error
-    return list(zip(*(_texts(table[column], source, column) for column in columns), strict=True))
+        texts = [_texts(table[column], source, column) for column in columns]
+    except (OSError, MemoryError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"{source}: no Parquet table ({error}); write it anew") from error
+    return list(zip(*texts, strict=True))
 
 
 def _refuse_large(about: "FileMetaData", source: str) -> None:
@@ -132,12 +133,7 @@ def _texts(column: "pa.ChunkedArray", source: str, name: str) -> list[str]:
             raise UserError(
                 f"{source}: column {name!r} holds a text of {longest} bytes, which is no path"
             )
-    try:
-        return [(text or "").strip() for text in column.to_pylist()]
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{source}: column {name!r} is not UTF-8 text; write the table anew"
-        ) from None
+    return [(text or "").strip() for text in column.to_pylist()]
 
 
 def _refuse_missing(columns: Sequence[str], known: Sequence[str], source: str) -> None:

@@ -21,12 +21,13 @@ from typing import Any
 
 import psutil
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis.errors import FlakyStrategyDefinition
 
 from tests.conftest import ROOT
 from tests.fuzz.rooms import TARGETS
 from tests.fuzz.target import Attempt, Target
 
-OURS = (str(ROOT / "drdd"), str(ROOT / "tests/fuzz/rooms.py"))
+OURS = tuple(str(ROOT / one) for one in ("drdd", "tests/fuzz/rooms.py", "tests/fuzz/data.py"))
 CORPUS = Path(__file__).parent / "corpus"
 PER_ROUND = 100
 LONGEST_S, MEMORY = 20, 3 * 1024**3  # of one input; above what the process has at the start
@@ -63,6 +64,7 @@ class Run:
         self.counts: Counter[str] = Counter()
         self.failures: dict[str, str] = {}
         self.smallest: tuple[str, bytes] | None = None
+        self.unstable = 0  # rounds that Hypothesis gave up
 
     def one(self, attempt: Attempt, content: bytes) -> None:
         if time.monotonic() > self.until:
@@ -98,6 +100,10 @@ class Run:
             inputs()
         except (KeyboardInterrupt, SystemExit):
             raise
+        except (
+            FlakyStrategyDefinition
+        ):  # of Hypothesis, about how it drew; the next round draws anew
+            self.unstable += 1
         except BaseException:
             if self.smallest is None:
                 raise  # of the strategy, not of an attempt
@@ -139,6 +145,7 @@ def main(name: str, seconds: float) -> dict[str, Any]:
         "target": name,
         "seconds": round(time.monotonic() - started),
         "rounds": number,
+        "unstable": run.unstable,
         "tried": tried,
         **{kind: run.counts[kind] for kind in ("accepted", "refused", "failed")},
         "peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
