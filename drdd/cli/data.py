@@ -12,6 +12,7 @@ from rich.text import Text
 
 from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
+from drdd.shown import printable
 from drdd.stages.paths import PHOTOGRAPHS
 from drdd.stages.run import EXIT_USER
 
@@ -128,10 +129,12 @@ def _table(results: Iterable[Checked]) -> Table:
     for heading in ("", "corpus", "found", "first, or what is wrong"):
         table.add_column(heading, overflow="fold")
     for result in results:
-        said = Text(result.missing or result.first)
+        said = Text(printable(result.missing or result.first))
         if result.alone:
             some = "".join(f"\n{file.name}: {file.reason}" for file in result.alone[:SHOWN])
-            said.append(f"\n{len(result.alone)} without partner{some}", "yellow")
+            said.append(
+                printable(f"\n{len(result.alone)} without partner{some}", lines=True), "yellow"
+            )
         mark = "[red]✗[/]" if result.missing else "[green]✓[/]"
         table.add_row(mark, result.key, result.found, said)
     return table

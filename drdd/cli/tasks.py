@@ -10,6 +10,7 @@ from rich.table import Table
 
 from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
+from drdd.shown import printable
 
 if TYPE_CHECKING:  # the command line starts without torch and pydantic
     from drdd.gates.gate import TaskGate
@@ -165,7 +166,9 @@ def preview(
     out.print(f"{output}  {len(found.examples)} of {name}{variants}", soft_wrap=True, markup=False)
     if found.rejected:
         said = some(found.rejected)
-        out.print(f"set aside on the way: {said}", style="yellow", soft_wrap=True, markup=False)
+        out.print(
+            printable(f"set aside on the way: {said}"), style="yellow", soft_wrap=True, markup=False
+        )
 
 
 def _asked(chosen: dict[str, Any]) -> dict[str, Any]:

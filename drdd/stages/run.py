@@ -10,6 +10,7 @@ from rich.console import Console
 from drdd.errors import failure_of
 from drdd.params import Params, load
 from drdd.progress import Reporter, reporting
+from drdd.shown import printable
 
 EXIT_USER, EXIT_TRANSIENT, EXIT_INTERRUPTED = 2, 75, 130
 EXITS = {"user": EXIT_USER, "transient": EXIT_TRANSIENT, "interrupted": EXIT_INTERRUPTED}
@@ -36,5 +37,5 @@ def run_stage(stage: str, body: Callable[[Params, Reporter], None]) -> None:
         console = Console(stderr=True, soft_wrap=True, highlight=False)
         console.print(f"[red]{stage}:[/] ", end="")
         passing = " (trying again may help)" if failure.kind == "transient" else ""
-        console.print(f"{failure}{passing}", markup=False)
+        console.print(printable(f"{failure}{passing}", lines=True), markup=False)
         sys.exit(EXITS[failure.kind])

@@ -11,6 +11,7 @@ import pytest
 
 from drdd.batch.ledger import FILE
 from drdd.batch.plan import plan
+from drdd.cli.data import check
 from drdd.cli.restore import restore
 from drdd.cli.tasks import show
 from drdd.errors import UserError
@@ -18,6 +19,7 @@ from drdd.pictures.files import png
 from drdd.storage.objects import Store
 from tests.corpora import scene
 from tests.inference.test_engine import make_model
+from tests.project import tiny_params, write_params
 
 
 @pytest.fixture
@@ -222,3 +224,16 @@ def test_a_pattern_that_is_none_is_said(home: Path) -> None:
         plan(["album/[z-a]*.png"], "out", ".png")
     (home / "album/_x.png").write_bytes(b"")
     assert [one.entry.name for one in plan(["album/[!_]*.png"], "out", ".png")] == ["x.png"]
+
+
+def test_names_of_files_steer_no_terminal_where_data_are_checked(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = tiny_params()
+    content["corpora"]["nature"]["source"] = "album"
+    shutil.move("album/x.png", "album/\x1b]0;pwn\x07.png")
+    write_params(home, content)
+    check()
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\\x1b]0;pwn" in said
