@@ -19,7 +19,17 @@ from tests.fuzz.rooms import TARGETS
 from tests.fuzz.run import CORPUS, keep
 
 RESULTS = ROOT / "benchmarks/results/fuzz.json"
-COLUMNS = ("target", "seconds", "tried", "accepted", "refused", "failed", "peak_MiB")
+COLUMNS = (
+    "target",
+    "seconds",
+    "rounds",
+    "unstable",
+    "tried",
+    "accepted",
+    "refused",
+    "failed",
+    "peak_MiB",
+)
 
 
 def fuzzed(name: str) -> dict[str, Any]:
