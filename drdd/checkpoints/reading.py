@@ -33,7 +33,7 @@ def read_checkpoint(path: Path) -> Any:
     Raises UserError when the file is missing, truncated, or holds anything but plain data: code in a
     checkpoint is never run.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if path.exists() and not path.is_file():
         raise UserError(f"{path}: no regular file")
     try:
         if path.suffix == ".safetensors":

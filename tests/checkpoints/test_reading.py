@@ -70,7 +70,7 @@ def test_a_file_that_is_something_else_is_refused(
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_checkpoint(tmp_path / "none.pt")
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="no regular file"):
         read_checkpoint(tmp_path)
 
 
