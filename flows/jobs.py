@@ -19,7 +19,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
@@ -29,6 +28,7 @@ from prefect.workers.process import ProcessWorker
 
 from drdd.cluster.sessions import JOBS
 from drdd.errors import UserError
+from drdd.params.yaml_text import load_yaml
 
 POOL = "drdd"
 KINDS = ("process", "kubernetes")
@@ -90,7 +90,7 @@ def worker_class(kind: str, template: Mapping[str, Any]) -> type[BaseWorker[Any,
 
 def demand_ours(deployment: DeploymentResponse) -> None:
     """Raises UserError unless the deployment runs what prefect.yaml says, by its steps."""
-    content = yaml.safe_load(FILE.read_text())
+    content = load_yaml(FILE)
     known = {(one["name"], one["entrypoint"]) for one in content["deployments"]}
     named = (deployment.name, deployment.entrypoint)
     if named not in known or deployment.storage_document_id:

@@ -18,6 +18,7 @@ from drdd.sources.overwriting import ignores_case, refuse_outside, refuse_overwr
 CLIMBS = (
     "its name climbs with '..', so its output would be outside the output folder; name it otherwise"
 )
+ZERO = "its name holds a zero byte; name it otherwise"
 WILD = re.compile(r"[*?\[]")
 
 
@@ -54,13 +55,9 @@ def plan(inputs: Sequence[str], output: str, suffix: str) -> list[PlannedFile]:
 
 def _planned(entry: Entry, suffix: str) -> PlannedFile:
     path = PurePosixPath(entry.name.lstrip("/"))
-    if "\0" in entry.name:
-        entry = replace(
-            entry, refusal=entry.refusal or "its name holds a zero byte; name it otherwise"
-        )
-        return PlannedFile(entry, f"refused{suffix}")
-    if ".." in path.parts or not path.name:
-        entry = replace(entry, refusal=entry.refusal or CLIMBS)
+    climbs = ".." in path.parts or not path.name
+    if refusal := ZERO if "\0" in entry.name else CLIMBS if climbs else "":
+        entry = replace(entry, refusal=entry.refusal or refusal)
         return PlannedFile(entry, f"refused{suffix}")
     return PlannedFile(entry, str(path.with_suffix(suffix)))
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from drdd.registry.cli import app
 from drdd.registry.registry import Registry
 
 
@@ -20,3 +22,12 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
         return Registry.open(str(tmp_path / "bucket"))
     opened: Registry = request.getfixturevalue("s3_registry")
     return opened
+
+
+def run(*arguments: str) -> str:
+    """What `drdd models ...` prints. Raises what the command raises."""
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    if isinstance(result.exception, Exception):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output

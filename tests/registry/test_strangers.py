@@ -22,6 +22,7 @@ from drdd.serving.published import FromRegistry
 from drdd.shown import printable, short
 from drdd.storage.objects import SMALL
 from tests.project import tiny_params, write_params
+from tests.registry.conftest import run
 
 GOOD: dict[str, Path | bytes] = {
     "config.json": b"{}",
@@ -131,7 +132,7 @@ def test_no_alias_looks_like_an_id_and_no_id_asks_an_alias(registry: Registry) -
     assert (found / "model.safetensors").read_bytes() == b"good"
     with pytest.raises(UserError, match="is no model"):
         folder_of(f"{registry.uri}/versions/champion")
-    assert "cannot be an alias" in _run("list", "--registry", registry.uri)
+    assert "cannot be an alias" in run("list", "--registry", registry.uri)
 
 
 def test_a_service_keeps_the_last_good_version_when_its_alias_moves_to_an_unsigned_one(
@@ -237,7 +238,7 @@ def test_one_bad_version_is_a_row_and_the_rest_is_shown(
         bad = registry.publish({**EVIL, "n": str(number).encode()}, {})
         content = content.replace(good.id.encode(), bad.id.encode())
         Path(registry.uri, "versions", bad.id, MANIFEST).write_bytes(content)
-        listed = _run("list", "--registry", registry.uri)
+        listed = run("list", "--registry", registry.uri)
         assert short(good.id) in listed, name
         assert "damaged" in listed, name
         told = {one["id"]: one for one in _json("list", "--json", "--registry", registry.uri)}
@@ -245,11 +246,11 @@ def test_one_bad_version_is_a_row_and_the_rest_is_shown(
         assert "manifest.json" in told[bad.id]["damaged"], name
         for command in (["show", bad.id], ["diff", "champion", bad.id], ["promote", bad.id]):
             with pytest.raises(UserError) as refused:
-                _run(*command, "--registry", registry.uri)
+                run(*command, "--registry", registry.uri)
             said = str(refused.value)
             assert len(said.splitlines()) == 1, name
             assert said == printable(said), name
-        cleaned = _run("gc", "--keep", "0", "--hours", "0", "--registry", registry.uri)
+        cleaned = run("gc", "--keep", "0", "--hours", "0", "--registry", registry.uri)
         assert "left alone" in cleaned, name
         shutil.rmtree(Path(registry.uri, "versions", bad.id))
     assert registry.resolve("champion") == good
@@ -269,7 +270,7 @@ def test_strings_of_a_publisher_steer_no_terminal_and_are_no_markup(registry: Re
     uri = registry.uri
     for command in (["list"], ["show", "champion"], ["diff", good.id, "champion"]):
         for shape in ([], ["--json"]):
-            said = _run(*command, *shape, "--registry", uri)
+            said = run(*command, *shape, "--registry", uri)
             assert said == printable(said, lines=True), command
             if not shape and command != ["list"]:
                 assert "[red]bold" in said.replace("\n", "").replace(" ", "")
@@ -289,22 +290,14 @@ def test_a_bad_alias_is_said_and_the_rest_is_shown(registry: Registry, content: 
     good = registry.publish(GOOD, {})
     registry.aliases.move("champion", good.id)
     registry.store.put("aliases/bad.json", content)
-    said = _run("list", "--registry", registry.uri)
+    said = run("list", "--registry", registry.uri)
     assert short(good.id) in said
     assert "champion" in said
     assert "bad.json" in said
     assert registry.resolve(good.id[:12]) == good
-    _run("show", "champion", "--registry", registry.uri)
+    run("show", "champion", "--registry", registry.uri)
     with pytest.raises(UserError, match=r"bad\.json"):
         registry.resolve("bad")
-
-
-def _run(*arguments: str) -> str:
-    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
-    if isinstance(result.exception, Exception):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def _json(*arguments: str) -> Any:

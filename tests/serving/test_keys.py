@@ -22,11 +22,6 @@ def chromium() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture
-def service() -> FakeService:
-    return FakeService()
-
-
 CLOSED = ("/metrics", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
 OPEN = ("/", "/static/page.js", "/samples", "/v1/health", "/v1/ready")
 

@@ -25,17 +25,6 @@ KEY = "a-long-random-key"
 PATHS = ("/", "/v1/health", "/v1/ready", "/v1/models", "/metrics", "/docs", "/-/routes", "/no")
 
 
-@pytest.fixture
-def service() -> FakeService:
-    return FakeService()
-
-
-@pytest.fixture
-def url(service: FakeService) -> Iterator[str]:
-    with proxied(make_api(service, LIMITS, {})) as address:
-        yield address
-
-
 # --- the Host
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import httpx
@@ -15,17 +15,6 @@ from drdd.serving.problems import ProblemError
 from drdd.serving.receiving import Bodies
 from tests.serving.fakes import LIMITS, FakeService, proxied
 from tests.serving.raw import HEAD, NEVER, ONE_BYTE, clients, healthy, is_open, status
-
-
-@pytest.fixture
-def service() -> FakeService:
-    return FakeService()
-
-
-@pytest.fixture
-def url(service: FakeService) -> Iterator[str]:
-    with proxied(make_api(service, LIMITS, {})) as address:
-        yield address
 
 
 def test_a_request_is_passed_on_when_its_body_is_there(
