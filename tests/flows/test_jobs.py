@@ -43,8 +43,9 @@ class Site:
         assert done.returncode == 0, done.stderr
 
     def hello(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.get("/deployments/name/hello/hello").json()
-        return found
+        answer = self.api.get("/deployments/name/hello/hello")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
 
     def start(self, deployment: str, **asked: Any) -> httpx.Response:
         return self.api.post(f"/deployments/{deployment}/create_flow_run", json=asked)

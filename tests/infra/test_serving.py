@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from drdd.cli.main import app
 from drdd.registry.registry import Registry
+from drdd.shown import short
 from infra.doctor.finding import Site
 from infra.doctor.services import service as examined
 from infra.local import serving, stack
@@ -88,16 +89,16 @@ def test_after_a_power_cut_the_champion_is_served_again(
         httpx.get(f"{address}/v1/ready")
 
     assert stack.up(root, ports, report=said.append).running
-    assert said[-1].endswith(f"champion {id_}"), said
+    assert said[-1].endswith(f"champion {short(id_)}"), said
     models = httpx.get(f"{address}/v1/models", timeout=30).json()["models"]
     assert [(one["alias"], one["version"]) for one in models] == [("champion", id_)]
     found = _status()["service"]
     assert (found["state"], found["address"], found["said"]) == (
         "running",
         address,
-        f"champion {id_}",
+        f"champion {short(id_)}",
     )
-    assert examined(Site(root, dict(os.environ))) == f"{address} serves champion {id_}"
+    assert examined(Site(root, dict(os.environ))) == f"{address} serves champion {short(id_)}"
 
     ray = _status()["ray"]["pid"]
     psutil.Process(int(ray)).kill()  # supervisord starts it again, without the service
