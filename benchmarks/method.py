@@ -125,7 +125,7 @@ def restorer_of(params: Params, shares: Mapping[str, float]) -> Restorer:
     networks = {part: config for one in stages for part, config in one.networks.items()}
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        save_model(Path(folder), weights, networks, sampling_of(params), sorted(params.tasks))
+        save_model(Path(folder), weights, networks, sampling_of(params), {})
         return Restorer.from_folder(Path(folder))
 
 

@@ -208,7 +208,7 @@ def random_model(params: Params, folder: Path) -> Path:
     configs = {name: config for nets in of_stages for name, config in nets.items()}
     torch.manual_seed(0)
     weights = {part: build(config).state_dict() for part, config in configs.items()}
-    save_model(folder, weights, configs, sampling_of(params), sorted(params.tasks))
+    save_model(folder, weights, configs, sampling_of(params), {})
     return folder
 
 

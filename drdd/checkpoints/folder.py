@@ -1,6 +1,6 @@
 """The model folder: model.safetensors (the networks) and config.json (how to use them)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,8 +25,20 @@ from drdd.settings import Name
 from drdd.shown import printable
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = "drdd-4"
+FORMAT = "drdd-5"
 LARGEST_CONFIG = 1024**2  # bytes
+
+
+@dataclass(frozen=True)
+class TaskUse:
+    """What a caller must know to use a model for one of its tasks.
+
+    scale: how many times higher and wider than the input the output is. fill: the grey in [0, 1] under
+    which the task's holes are hidden; None if it has none.
+    """
+
+    scale: Annotated[int, Field(ge=1, le=8)] = 1
+    fill: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,7 @@ class Model:
     """A method and its networks in evaluation mode.
 
     nets: by stage of the method; in_context: the stages whose nets take the context of a picture.
+    tasks: by name, in alphabetical order.
     Height and width of pictures must be multiples of `factor`.
     """
 
@@ -41,7 +54,7 @@ class Model:
     in_context: frozenset[str]
     factor: int
     sampling: Sampling
-    tasks: tuple[str, ...]
+    tasks: Mapping[str, TaskUse]
 
     @property
     def method(self) -> Method:
@@ -84,7 +97,7 @@ def save_model(
     weights: Mapping[str, Mapping[str, Tensor]],
     configs: Mapping[str, NetworkConfig],
     sampling: Sampling,
-    tasks: Sequence[str],
+    tasks: Mapping[str, TaskUse],
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a model folder. weights, configs: by network of the method, such as "residual" and "noise".
@@ -103,7 +116,7 @@ def save_model(
             "format": FORMAT,
             "networks": {part: described(configs[part]) for part in sorted(configs)},
             "sampling": asdict(sampling),
-            "tasks": sorted(tasks),
+            "tasks": {name: asdict(tasks[name]) for name in sorted(tasks)},
         },
     )
 
@@ -115,7 +128,7 @@ class Saved:
     weights: Mapping[str, dict[str, Tensor]]
     networks: Mapping[str, NetworkConfig]
     sampling: Sampling
-    tasks: tuple[str, ...]
+    tasks: Mapping[str, TaskUse]
 
 
 class _Config(BaseModel):
@@ -126,7 +139,7 @@ class _Config(BaseModel):
     format: str
     networks: Annotated[dict[Name, dict[str, Any]], Field(max_length=8)]
     sampling: Sampling
-    tasks: Annotated[list[Name], Field(max_length=1000)]
+    tasks: Annotated[dict[Name, TaskUse], Field(max_length=1000)]
 
 
 def read_model(folder: Path) -> Saved:
@@ -145,7 +158,7 @@ def read_model(folder: Path) -> Saved:
             f"{folder}: damaged {WEIGHTS} ({printable(broken[0])} is not finite); pull or train it again"
         )
     weights = {part: under(f"{part}.", tensors) for part in networks}
-    return Saved(weights, networks, config.sampling, tuple(config.tasks))
+    return Saved(weights, networks, config.sampling, config.tasks)
 
 
 def _config(folder: Path) -> _Config:

@@ -1,24 +1,25 @@
 """Restore pictures with a model folder: any size in, the same size out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from math import lcm
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from drdd.checkpoints.folder import Model, load_model
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import UserError
+from drdd.inference.given import AnyPixels, Given, Picture, taken
+from drdd.inference.samples import Moments
 from drdd.inference.tiling import TiledNet, Tiles
 from drdd.methods.method import Method
 from drdd.nets.context import context_of
-from drdd.pictures.pixels import Pixels
-from drdd.pictures.tensors import to_pixels, to_tensor
 
 CHANGEABLE = (
     "residual_steps",
@@ -26,8 +27,13 @@ CHANGEABLE = (
     "noise_level",
 )  # of Options, by the method's own names
 BUCKET = 32
-MOST_STEPS = 100
+MOST_STEPS, MOST_SAMPLES = 100, 64
 AT_ONCE = 2 * 1024**2  # pixels of a batch
+
+
+Watch = Callable[[float], None]
+"""Called with the share that is done, in (0, 1], after each tile of each network. What it raises ends the
+restoring: so it is cancelled."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Options:
     """Options for restoring. None: the setting with which the model was evaluated.
 
     residual_steps, noise_steps: 1 to 100, of the two parts; the coupled baseline uses their sum.
-    noise_level: s in (0, 1]. states: keep every state of the trajectory.
+    noise_level: s in (0, 1]. states: keep every state of the trajectory, that of the first sample.
+    samples: n, 1 to 64: restore with the seeds seed, ..., seed + n - 1, and return the mean.
     """
 
     residual_steps: int | None = None
@@ -43,24 +50,32 @@ class Options:
     noise_level: float | None = None
     seed: int = 0
     states: bool = False
+    samples: int = 1
 
 
 @dataclass(frozen=True)
 class ShownState:
-    """A state of the trajectory as a picture. The last state of a restoration is the output."""
+    """A state of the trajectory, (H, W, 3). The last state of a single sample is the output."""
 
     name: str
-    pixels: Pixels
+    pixels: AnyPixels
 
 
 @dataclass(frozen=True)
 class Restoration:
-    """The result of restoring one picture. states: the trajectory if `Options.states`, else ()."""
+    """The result of restoring one picture.
 
-    output: Pixels
+    output: (H, W, 3), or (H, W, 4) if alpha was given; uint8, uint16, or float32 in [0, 1], as was given.
+    states: the trajectory if `Options.states`, else ().
+    deviation: (H, W) float32, of the samples, in levels of [0, 255]: the root of the mean over the channels
+    of the variance. None for a single sample.
+    """
+
+    output: AnyPixels
     states: tuple[ShownState, ...] = ()
+    deviation: NDArray[np.float32] | None = None
 
-    def last(self, part: str) -> Pixels:
+    def last(self, part: str) -> AnyPixels:
         """The last state of a part, such as "de-residual"; the output if the method has no such part."""
         found = [state.pixels for state in self.states if state.name.startswith(part)]
         return found[-1] if found else self.output
@@ -93,82 +108,133 @@ class Restorer:
 
         return cls.from_folder(folder_of(uri), device)
 
-    def check(self, options: Options) -> None:
-        """Raises UserError for options that this model does not support."""
+    def check(self, options: Options, masked: bool = False) -> None:
+        """Raises UserError for options, and for a mask, that this model does not support."""
         self._method(options)
+        if masked:
+            self._fill()
 
-    def bucket(self, pixels: Pixels) -> tuple[int, int]:
+    def bucket(self, pixels: AnyPixels) -> tuple[int, int]:
         """(H', W'): the size after mirroring at the borders. Pictures of one bucket may share a batch."""
         unit = lcm(BUCKET, self.model.factor)
         height, width = pixels.shape[:2]
         return height + -height % unit, width + -width % unit
 
     def restore(
-        self, pixels: Pixels, options: Options = Options(), key: str | None = None
+        self,
+        picture: Picture,
+        options: Options = Options(),
+        key: str | None = None,
+        mask: NDArray[Any] | None = None,
+        watch: Watch | None = None,
     ) -> Restoration:
         """`restore_batch` of one picture."""
-        (restoration,) = self.restore_batch([pixels], options, None if key is None else [key])
+        keys = None if key is None else [key]
+        (restoration,) = self.restore_batch([picture], options, keys, [mask], watch)
         return restoration
 
     @torch.inference_mode()
     def restore_batch(
         self,
-        pictures: Sequence[Pixels],
+        pictures: Sequence[Picture],
         options: Options = Options(),
         keys: Sequence[str] | None = None,
+        masks: Sequence[NDArray[Any] | None] | None = None,
+        watch: Watch | None = None,
     ) -> list[Restoration]:
         """Restore pictures of any sizes. Those of one bucket are batched.
 
+        pictures: (H, W, 3) uint8, or whatever else `drdd.inference.given.taken` takes.
+        masks: of each picture, None or (H, W), not 0 where it is to be filled; what lies there decides
+        nothing, and all other pixels of the output are the picture's, to the bit.
+
         The noise of a picture is drawn for the whole picture from the streams of (seed, key); the default
-        key is the SHA-256 of its pixels. So, except for rounding in kernels, a result depends neither on
-        other pictures nor on tiles. Raises UserError as `check` does.
+        key is the SHA-256 of the pixels that the model sees. So, except for rounding in kernels, a result
+        depends neither on other pictures nor on tiles. Raises UserError for a picture or a mask that cannot
+        be used, and as `check` does.
         """
         method = self._method(options)
-        if keys is None:
-            keys = [sha256(pixels.tobytes()).hexdigest() for pixels in pictures]
+        masks = [None] * len(pictures) if masks is None else masks
+        fill = 0.0 if all(mask is None for mask in masks) else self._fill()
+        given = [taken(one, mask, fill) for one, mask in zip(pictures, masks, strict=True)]
+        keys = [one.key for one in given] if keys is None else keys
+        batches = list(self._batches(given))
+        calls = sum(self._calls(given[first], method) for first, *_ in batches)
+        work = _Work(watch, calls * options.samples)
         results: dict[int, Restoration] = {}
-        for chosen in self._batches(pictures):
-            batch = [pictures[i] for i in chosen]
+        for chosen in batches:
+            batch = [given[i] for i in chosen]
             with self._lock:
-                restored = self._together(batch, [keys[i] for i in chosen], method, options)
+                restored = self._together(batch, [keys[i] for i in chosen], method, options, work)
             results |= zip(chosen, restored, strict=True)
         return [results[i] for i in range(len(pictures))]
 
-    def _batches(self, pictures: Sequence[Pixels]) -> Iterator[list[int]]:
+    def _batches(self, pictures: Sequence[Given]) -> Iterator[list[int]]:
         """Yield the indices of the pictures of each batch."""
         buckets: dict[tuple[int, int], list[int]] = {}
-        for i, pixels in enumerate(pictures):
-            buckets.setdefault(self.bucket(pixels), []).append(i)
+        for i, picture in enumerate(pictures):
+            buckets.setdefault(self.bucket(picture.original), []).append(i)
         for (height, width), indices in buckets.items():
             large = max(height, width) > self._tiles.size
             most = 1 if large else max(1, AT_ONCE // (height * width))
             for first in range(0, len(indices), most):
                 yield indices[first : first + most]
 
+    def _calls(self, picture: Given, method: Method) -> int:
+        """How often `watch` is called for a sample of a batch with this picture."""
+        size = self.bucket(picture.original)
+        return sum(
+            len(method.timesteps(stage)) * net.calls(size) for stage, net in self._nets.items()
+        )
+
     def _together(
-        self, pictures: Sequence[Pixels], keys: Sequence[str], method: Method, options: Options
+        self,
+        pictures: Sequence[Given],
+        keys: Sequence[str],
+        method: Method,
+        options: Options,
+        work: "_Work",
     ) -> list[Restoration]:
         """Restore the pictures of one bucket as a batch."""
-        degraded = self._padded(pictures)
-        draw = keyed_noise(options.seed, keys, degraded)
+        size = self.bucket(pictures[0].original)
+        degraded = torch.stack([one.tensor(*size) for one in pictures]).to(self._device)
+        nets = {part: net.watched(work.done) for part, net in self._nets.items()}
+        told = self.model.told(nets, self._contexts(pictures))
         kept: list[list[ShownState]] = [[] for _ in pictures]
-        nets = self.model.told(self._nets, self._contexts(pictures))
-        for state in method.trajectory(nets, degraded, draw):
-            last = state.image
-            if options.states:
-                for into, one, pixels in zip(kept, last, pictures, strict=True):
-                    into.append(ShownState(state.name, _cut(one, pixels)))
+        moments = Moments()
+        for sample in range(options.samples):
+            draw = keyed_noise(options.seed + sample, keys, degraded)
+            for state in method.trajectory(told, degraded, draw):
+                last = state
+                if options.states and sample == 0:
+                    for into, one, picture in zip(kept, state.image, pictures, strict=True):
+                        into.append(ShownState(state.name, picture.pixels(one)))
+            if options.samples > 1:
+                moments.add(last.image)
+        images = moments.mean if options.samples > 1 else last.image
+        outputs = [one.output(one.pixels(x)) for one, x in zip(pictures, images, strict=True)]
+        deviations = _deviations(pictures, moments) if options.samples > 1 else [None] * len(keys)
         return [
-            Restoration(_cut(one, pixels), tuple(on_the_way))
-            for one, pixels, on_the_way in zip(last, pictures, kept, strict=True)
+            Restoration(output, _ended(states, output, options), deviation)
+            for output, states, deviation in zip(outputs, kept, deviations, strict=True)
         ]
 
-    def _contexts(self, pictures: Sequence[Pixels]) -> Tensor | None:
+    def _contexts(self, pictures: Sequence[Given]) -> Tensor | None:
         """Of the whole pictures, without what is mirrored; None if no net takes them."""
         if not self.model.in_context:
             return None
-        whole = (to_tensor(pixels)[None].to(self._device) for pixels in pictures)
+        whole = (one.tensor(*one.size)[None].to(self._device) for one in pictures)
         return torch.cat([context_of(x) for x in whole])
+
+    def _fill(self) -> float:
+        """The grey under which the model learned to fill holes, in [0, 1]. Raises UserError."""
+        fills = [use.fill for use in self.model.tasks.values() if use.fill is not None]
+        if not fills:
+            raise UserError(
+                "a mask was given, and this model fills no holes: none of its tasks has a mask",
+                "leave the mask out, or train a task that has one as its degradation",
+            )
+        return sum(fills) / len(fills)
 
     def _method(self, options: Options) -> Method:
         """The model's method with `options` applied.
@@ -182,6 +248,8 @@ class Restorer:
         for name in ("residual_steps", "noise_steps"):
             if not 1 <= changes.get(name, 1) <= MOST_STEPS:
                 raise UserError(f"{name} must be 1 to {MOST_STEPS}, got {changes[name]}")
+        if not 1 <= options.samples <= MOST_SAMPLES:
+            raise UserError(f"samples must be 1 to {MOST_SAMPLES}, got {options.samples}")
         try:
             changed = type(own)(replace(own.sampling, **changes))
             changed.check()
@@ -189,15 +257,36 @@ class Restorer:
             raise UserError(f"{error}; ask for fewer steps or another noise level") from None
         return changed
 
-    def _padded(self, pictures: Sequence[Pixels]) -> Tensor:
-        """(H, W, 3) uint8 of one bucket -> (B, 3, H', W') in [-1, 1], mirrored below and right."""
-        height, width = self.bucket(pictures[0])
-        padded = torch.empty(len(pictures), 3, height, width, device=self._device)
-        for into, pixels in zip(padded, pictures, strict=True):
-            rows, columns = height - pixels.shape[0], width - pixels.shape[1]
-            mirrored = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="symmetric")
-            into.copy_(torch.from_numpy(mirrored).permute(2, 0, 1))
-        return padded.div_(127.5).sub_(1)
+
+class _Work:
+    """Counts the calls of networks, and tells `watch` the share that is done."""
+
+    def __init__(self, watch: Watch | None, calls: int) -> None:
+        self._watch, self._calls, self._done = watch, calls, 0
+
+    def done(self) -> None:
+        self._done += 1
+        if self._watch is not None:
+            self._watch(min(1.0, self._done / self._calls))
+
+
+def _deviations(pictures: Sequence[Given], moments: Moments) -> list[NDArray[np.float32] | None]:
+    """Of each picture, (H, W) in levels of [0, 255]; 0 where the output is the given picture's."""
+    found: list[NDArray[np.float32] | None] = []
+    for one, x in zip(pictures, moments.deviation, strict=True):
+        height, width = one.size
+        deviation = (x[:height, :width] * 127.5).cpu().numpy()
+        found.append(deviation if one.hole is None else np.where(one.hole, deviation, 0))
+    return found
+
+
+def _ended(
+    states: Sequence[ShownState], output: AnyPixels, options: Options
+) -> tuple[ShownState, ...]:
+    """The states; that of the end is the output, which differs from it by what a mask keeps."""
+    if not states or options.samples > 1:
+        return tuple(states)
+    return (*states[:-1], ShownState(states[-1].name, output[..., :3]))
 
 
 def _device(name: str) -> torch.device:
@@ -207,8 +296,3 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {name!r}: {str(error).splitlines()[0]}") from None
     return device
-
-
-def _cut(x: Tensor, pixels: Pixels) -> Pixels:
-    """(3, H', W') in [-1, 1] -> (H, W, 3) uint8, cropped to the size of `pixels`."""
-    return to_pixels(x[:, : pixels.shape[0], : pixels.shape[1]])

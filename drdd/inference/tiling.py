@@ -13,7 +13,7 @@ is limited to a tile, so the tiles of networks with such attention differ more.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import EllipsisType
@@ -103,9 +103,23 @@ class TiledNet:
     Pictures up to the size of a tile are processed whole, as a batch; larger ones one at a time, in tiles.
     """
 
-    def __init__(self, net: nn.Module, factor: int, sizes: Tiles) -> None:
-        self._net, self._factor, self._sizes = net, factor, sizes
+    def __init__(
+        self, net: nn.Module, factor: int, sizes: Tiles, done: Callable[[], None] = lambda: None
+    ) -> None:
+        """done: called after each call of the network, `calls` times a picture."""
+        self._net, self._factor, self._sizes, self._done = net, factor, sizes, done
         self._normalises = bool(group_norms(net))
+
+    def watched(self, done: Callable[[], None]) -> "TiledNet":
+        return TiledNet(self._net, self._factor, self._sizes, done)
+
+    def calls(self, size: tuple[int, int]) -> int:
+        """The number of calls of the network for a picture of (H, W)."""
+        if max(size) <= self._sizes.size:
+            return 1
+        overlaps = [self._sizes.overlap, *[self._sizes.measured] * self._normalises]
+        passes = (len(list(self._cut(size, overlap))) for overlap in overlaps)
+        return sum(passes) + 2 * self._normalises
 
     def __call__(self, x: Tensor, time: Tensor, *context: Tensor) -> Tensor:
         """context: of the whole pictures, for a network that takes it."""
@@ -114,7 +128,7 @@ class TiledNet:
         known = self._statistics(x, time) if self._normalises else {}
         total: Tensor | None = None
         with norms_of(self._net, fixed(known)):
-            for rows, columns in self._cut(x, self._sizes.overlap):
+            for rows, columns in self._cut(x.shape, self._sizes.overlap):
                 result = self._run(x[_window(rows, columns)], time, *context)
                 if total is None:
                     total = result.new_zeros(*result.shape[:2], *x.shape[-2:])
@@ -127,11 +141,12 @@ class TiledNet:
     def _run(self, x: Tensor, time: Tensor, *context: Tensor) -> Tensor:
         told = time.expand(len(x))
         result: Tensor = self._net(x.contiguous(memory_format=torch.channels_last), told, *context)
+        self._done()
         return result.float()
 
-    def _cut(self, x: Tensor, overlap: int) -> Iterator[tuple[Tile, Tile]]:
+    def _cut(self, shape: tuple[int, ...], overlap: int) -> Iterator[tuple[Tile, Tile]]:
         size, factor = self._sizes.size, self._factor
-        rows, columns = (tiles(n, size, overlap, factor) for n in x.shape[-2:])
+        rows, columns = (tiles(n, size, overlap, factor) for n in shape[-2:])
         return itertools.product(rows, columns)
 
     def _statistics(self, x: Tensor, time: Tensor) -> Known:
@@ -141,7 +156,7 @@ class TiledNet:
             self._run(windows, time)
         picture = Measured(sample.found)
         with norms_of(self._net, picture):
-            for rows, columns in self._cut(x, self._sizes.measured):
+            for rows, columns in self._cut(x.shape, self._sizes.measured):
                 picture.own = partial(_share, rows, columns)
                 self._run(x[_window(rows, columns)], time)
         corrected = Corrected(sample.found, picture.found)

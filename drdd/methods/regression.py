@@ -33,3 +33,6 @@ class Implementation(Method):
         yield State("input", degraded)
         residual = nets["residual"](degraded, constant_time(degraded, self.schedule.steps))
         yield State("output", degraded - residual.float())
+
+    def timesteps(self, stage: str) -> list[int]:
+        return [self.schedule.steps - 1]

@@ -32,7 +32,7 @@ def import_model(
     if folder.exists():
         raise UserError(f"{folder} exists already; name another folder")
     official = read_official(file, noise_level, head_channels)
-    save_model(folder, official.weights, official.configs, official.sampling, [])
+    save_model(folder, official.weights, official.configs, official.sampling, {})
     model = load_model(folder)
     table = Table(box=None, title=f"{file} → {folder}", title_justify="left")
     for heading in ("network", "family", "tensors", "parameters", "channels in → out"):

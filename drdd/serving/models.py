@@ -229,5 +229,5 @@ def _metrics(folder: Path) -> Mapping[str, Any]:
 
 
 def _served(alias: str, loaded: Loaded, problem: str | None) -> ServedModel:
-    tasks = loaded.restorer.model.tasks
+    tasks = tuple(loaded.restorer.model.tasks)
     return ServedModel(alias, loaded.version, tasks, loaded.metrics, loaded.loaded, problem)

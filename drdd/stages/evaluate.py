@@ -41,7 +41,7 @@ from drdd.stages.paths import (
 from drdd.stages.prepared import Groups, paired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.storage.versions import addresses, shared_folder
-from drdd.training.settings import sampling_of
+from drdd.training.settings import sampling_of, task_use
 
 
 def evaluate(params: Params, reporter: Reporter) -> None:
@@ -84,7 +84,7 @@ def _assemble(params: Params) -> None:
         {**noise.weights, **residual.weights},
         {**noise.networks, **residual.networks},
         sampling_of(params),
-        sorted(params.tasks),
+        {name: task_use(task) for name, task in params.tasks.items()},
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from drdd.base import shipped
-from drdd.checkpoints.folder import save_model
+from drdd.checkpoints.folder import TaskUse, save_model
 from drdd.nets.families import build
 from drdd.params import Params
 from drdd.training.settings import method_of, networks_of, sampling_of
@@ -26,7 +26,7 @@ def candidate(folder: Path, params: Params, seed: int = 0) -> Path:
     for name, config in networks.items():
         net = method.adapt(name, build(config))
         weights[name] = {key: torch.randn_like(w) / 10 for key, w in net.state_dict().items()}
-    save_model(folder, weights, networks, sampling_of(params), ["haze"])
+    save_model(folder, weights, networks, sampling_of(params), {"haze": TaskUse()})
     return folder
 
 

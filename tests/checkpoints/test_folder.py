@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from drdd.checkpoints.folder import CONFIG, FORMAT, WEIGHTS, load_model, save_model
+from drdd.checkpoints.folder import CONFIG, FORMAT, WEIGHTS, TaskUse, load_model, save_model
 from drdd.diffusion.keyed import keyed_generator, keyed_noise
 from drdd.errors import UserError
 from drdd.nets.compact import CompactConfig
@@ -29,7 +29,7 @@ def _nets() -> dict[str, CompactUNet]:
 def _save(folder: Path) -> dict[str, CompactUNet]:
     nets = _nets()
     weights = {part: net.state_dict() for part, net in nets.items()}
-    save_model(folder, weights, CONFIGS, SAMPLING, ["rain", "haze"])
+    save_model(folder, weights, CONFIGS, SAMPLING, {"rain": TaskUse(), "haze": TaskUse()})
     return nets
 
 
@@ -50,7 +50,7 @@ def test_the_network_hears_the_time() -> None:
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     nets = _save(tmp_path)
     model = load_model(tmp_path)
-    assert model.tasks == ("haze", "rain")
+    assert list(model.tasks) == ["haze", "rain"]
     assert model.sampling == SAMPLING
     assert model.factor == 4
     x, time = torch.randn(1, 6, 8, 8, generator=keyed_generator("x")), torch.tensor([10.0])
@@ -131,7 +131,7 @@ def test_baselines_are_models_like_any_other(tmp_path: Path, method: str) -> Non
     parts = configs(method)
     torch.manual_seed(0)
     weights = {part: CompactUNet(config).state_dict() for part, config in parts.items()}
-    save_model(tmp_path, weights, parts, sampling(method=method), ["rain"])
+    save_model(tmp_path, weights, parts, sampling(method=method), {"rain": TaskUse()})
     model = load_model(tmp_path)
     x = torch.rand(1, 3, 8, 8) * 2 - 1
     restored = model.restore(x, lambda purpose: torch.zeros_like(x))
@@ -142,7 +142,7 @@ def test_baselines_are_models_like_any_other(tmp_path: Path, method: str) -> Non
 def test_a_restored_image_does_not_depend_on_its_batch(tmp_path: Path, eta: float) -> None:
     nets = _nets()
     weights = {part: net.state_dict() for part, net in nets.items()}
-    save_model(tmp_path, weights, CONFIGS, sampling(eta=eta), ["rain"])
+    save_model(tmp_path, weights, CONFIGS, sampling(eta=eta), {"rain": TaskUse()})
     model = load_model(tmp_path)
     images, ids = torch.rand(4, 3, 16, 24, generator=keyed_generator("i")) * 2 - 1, list("abcd")
 

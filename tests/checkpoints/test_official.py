@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from drdd.checkpoints.folder import load_model, save_model
+from drdd.checkpoints.folder import TaskUse, load_model, save_model
 from drdd.checkpoints.official import adm_config, rddm_config, read_official, residual_names
 from drdd.errors import UserError
 from drdd.nets.adm import AdmConfig
@@ -128,7 +128,9 @@ def test_an_imported_checkpoint_samples_what_the_authors_code_sampled(
         official_checkpoint(tmp_path / "DRDD_AiO5.pt", kind),
         head_channels=32 if kind == "small" else 64,
     )
-    save_model(tmp_path / "m", official.weights, official.configs, official.sampling, ["all"])
+    save_model(
+        tmp_path / "m", official.weights, official.configs, official.sampling, {"all": TaskUse()}
+    )
     model = load_model(tmp_path / "m")
     name, shape = f"sample {kind}", (1, 3, 64, 64)
     with torch.inference_mode():

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from drdd.checkpoints.folder import WEIGHTS, save_model
+from drdd.checkpoints.folder import WEIGHTS, TaskUse, save_model
 from drdd.checkpoints.starts import read_start
 from drdd.checkpoints.trained import write_trained
 from drdd.errors import UserError
@@ -30,7 +30,7 @@ def _saved(folder: Path, method: str = "drdd") -> Weights:
     torch.manual_seed(0)
     parts = configs(method)
     weights = {part: random_weights(config) for part, config in parts.items()}
-    save_model(folder, weights, parts, sampling(method=method), ["rain"])
+    save_model(folder, weights, parts, sampling(method=method), {"rain": TaskUse()})
     return weights
 
 
@@ -75,7 +75,7 @@ def test_a_noise_network_comes_back_whatever_it_predicts(
     if as_file:
         write_trained(path, trained, {"noise": config}, "drdd", parameterization)
     else:
-        save_model(path, {"noise": trained}, {"noise": config}, method.sampling, [])
+        save_model(path, {"noise": trained}, {"noise": config}, method.sampling, {})
     found = _read(path, config, "noise", parameterization=parameterization)["noise"]
     assert found.keys() == saved.keys()
     assert all(torch.equal(found[name], saved[name]) for name in saved)
@@ -110,7 +110,9 @@ def test_the_weights_are_those_of_training_and_not_of_inference(tmp_path: Path) 
     config = RddmConfig(6, 3, 8, (1, 2))
     torch.manual_seed(0)
     weights = {name: torch.randn_like(w) for name, w in build(config).state_dict().items()}
-    save_model(tmp_path, {"residual": weights}, {"residual": config}, sampling(), ["rain"])
+    save_model(
+        tmp_path, {"residual": weights}, {"residual": config}, sampling(), {"rain": TaskUse()}
+    )
     found = _read(tmp_path, config)["residual"]
     assert all(torch.equal(found[name], weights[name]) for name in weights)
 

@@ -110,7 +110,7 @@ def test_a_small_folder_that_claims_wide_networks_takes_no_memory(
         lambda c: c.update(tasks="rain"),
         lambda c: c.update(tasks=["[red]"]),
         lambda c: c.update(more=1),
-        lambda c: c.update(format=["drdd-4"] * 1000),
+        lambda c: c.update(format=["drdd-5"] * 1000),
     ],
 )
 def test_a_config_of_wrong_types_is_refused_in_one_sentence(

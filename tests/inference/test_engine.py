@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from drdd.checkpoints.folder import save_model
+from drdd.checkpoints.folder import TaskUse, save_model
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restorer, ShownState
@@ -27,15 +27,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_model(folder: Path, seed: int = 0, **changes: Any) -> Path:
-    """A small model with random weights."""
+def make_model(folder: Path, seed: int = 0, fill: float | None = None, **changes: Any) -> Path:
+    """A small model with random weights. fill: of the holes that it fills, if any."""
     torch.manual_seed(seed)
     chosen = sampling(**changes)
     parts = configs(chosen.method, chosen.conditioning)
     weights = {part: random_weights(config) for part, config in parts.items()}
     if chosen.parameterization != "paper":
         weights["noise"] = {f"net.{name}": value for name, value in weights["noise"].items()}
-    save_model(folder, weights, parts, chosen, ["rain"])
+    save_model(folder, weights, parts, chosen, {"rain": TaskUse(fill=fill)})
     return folder
 
 

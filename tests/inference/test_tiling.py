@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.tile_seams import near_seams
-from drdd.checkpoints.folder import Model, load_model, save_model
+from drdd.checkpoints.folder import Model, TaskUse, load_model, save_model
 from drdd.inference import tiling
 from drdd.inference.engine import Options, Restorer
 from drdd.inference.norms import Corrected, Joint, Measured, Statistics, fixed, norms_of
@@ -188,7 +188,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
         for part, channels in (("noise", 3), ("residual", 6))
     }
     weights = {part: filled(build(config)).state_dict() for part, config in configs.items()}
-    save_model(folder, weights, configs, sampling(), ["rain"])
+    save_model(folder, weights, configs, sampling(), {"rain": TaskUse()})
     return load_model(folder)
 
 

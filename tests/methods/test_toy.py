@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import drdd.methods
-from drdd.checkpoints.folder import save_model
+from drdd.checkpoints.folder import TaskUse, save_model
 from drdd.errors import UserError
 from drdd.inference.engine import Options
 from drdd.methods import find, names
@@ -65,7 +65,9 @@ def test_it_is_trained_saved_and_served(toy: None, content: Content, tmp_path: P
     assert trained.curve[-1]["loss"] < trained.curve[0]["loss"]
     networks = networks_of(params, "residual")
     folder = tmp_path / "model"
-    save_model(folder, {"residual": trained.weights}, networks, sampling_of(params), ["haze"])
+    save_model(
+        folder, {"residual": trained.weights}, networks, sampling_of(params), {"haze": TaskUse()}
+    )
 
     async def served() -> None:
         service = Restoring(Models(["champion"], FromFolder(folder), load_checked), Serve())

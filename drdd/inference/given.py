@@ -1,0 +1,173 @@
+"""What callers hand to the engine: one door for arrays, pictures of Pillow and masks."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from drdd.errors import UserError
+
+AnyPixels = NDArray[Any]
+"""(H, W, 3) RGB, upright: uint8, uint16, or float32 in [0, 1]; with alpha (H, W, 4)."""
+
+Picture = NDArray[Any] | Image.Image
+"""A picture as callers have it; see `taken`."""
+
+Hole = NDArray[np.bool_]
+"""(H, W), True in the pixels that are to be filled."""
+
+WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+WANTED = (
+    "a picture is (H, W, 3) RGB, (H, W, 4) with alpha or (H, W) grey, of uint8, of uint16 or of floats in "
+    "[0, 1]; or a picture of Pillow"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A picture to be restored.
+
+    original: (H, W, 3), as it came; alpha: (H, W) of the same type, None without one; hole: what is to be
+    filled, None without one; fill: the grey in [0, 1] under which the model learned to fill holes.
+    """
+
+    original: AnyPixels
+    alpha: AnyPixels | None = None
+    hole: Hole | None = None
+    fill: float = 0.5
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.original.shape[:2]
+        return height, width
+
+    @property
+    def white(self) -> float:
+        return WHITE[str(self.original.dtype)]
+
+    @cached_property
+    def seen(self) -> AnyPixels:
+        """(H, W, 3): what the model sees. What lies under the hole decides nothing."""
+        if self.hole is None:
+            return self.original
+        grey = np.array(self.fill * self.white, np.float32)
+        if self.original.dtype != np.float32:
+            grey = grey.round()
+        return np.where(self.hole[..., None], grey.astype(self.original.dtype), self.original)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the pixels that the model sees."""
+        return sha256(np.ascontiguousarray(self.seen).tobytes()).hexdigest()
+
+    def tensor(self, height: int, width: int) -> Tensor:
+        """(3, height, width) float32 in [-1, 1], mirrored below and to the right."""
+        rows, columns = height - self.size[0], width - self.size[1]
+        mirrored = np.pad(self.seen, ((0, rows), (0, columns), (0, 0)), mode="symmetric")
+        levels = torch.from_numpy(mirrored.astype(np.float32, copy=False))
+        return levels.permute(2, 0, 1).div(self.white / 2).sub_(1)
+
+    def pixels(self, x: Tensor) -> AnyPixels:
+        """(3, H', W') in about [-1, 1] -> (H, W, 3) of the given type: cropped, clamped, rounded."""
+        height, width = self.size
+        cut = x[:, :height, :width].float().nan_to_num(0.0).clamp_(-1, 1)
+        levels = cut.add_(1).mul_(self.white / 2).permute(1, 2, 0).cpu()
+        if self.original.dtype == np.float32:
+            return np.ascontiguousarray(levels.numpy())
+        return np.ascontiguousarray(levels.round_().numpy().astype(self.original.dtype))
+
+    def output(self, restored: AnyPixels) -> AnyPixels:
+        """The restored pixels, only inside the hole if there is one; with the given alpha."""
+        if self.hole is not None:
+            restored = np.where(self.hole[..., None], restored, self.original)
+        if self.alpha is None:
+            return restored
+        return np.concatenate([restored, self.alpha[..., None]], axis=2)
+
+
+def taken(picture: Picture, mask: NDArray[Any] | None = None, fill: float = 0.5) -> Given:
+    """A picture, and a mask if there is one.
+
+    picture: (H, W, 3) RGB, (H, W, 4) RGB and alpha, (H, W) or (H, W, 1) grey; of uint8, of uint16, or of
+    floats in [0, 1]. Or a picture of Pillow, which is turned upright as its EXIF says, and converted to
+    sRGB if it has another profile.
+    mask: (H, W) of bool; or of numbers, of which 0 means: this pixel stays as it is.
+
+    Raises UserError, which says what was given and what is wanted.
+    """
+    given = _of_pillow(picture) if isinstance(picture, Image.Image) else _of_array(picture)
+    if mask is None:
+        return given
+    return Given(given.original, given.alpha, _hole(mask, given.size), fill)
+
+
+def _of_array(array: Any) -> Given:
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{_kind(array)} was given; {WANTED}")
+    shape = array.shape
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        turned = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        hint = "; this looks like (C, H, W): transpose it" if turned else ""
+        raise UserError(f"an array of shape {shape} was given; {WANTED}{hint}")
+    if 0 in shape:
+        raise UserError(f"an array of shape {shape} was given, which has no pixels; {WANTED}")
+    array = _typed(array)
+    rgb = array[..., :3] if array.shape[2] > 1 else np.repeat(array, 3, axis=2)
+    alpha = array[..., 3] if array.shape[2] == 4 else None
+    return Given(np.ascontiguousarray(rgb), alpha)
+
+
+def _typed(array: NDArray[Any]) -> AnyPixels:
+    if array.dtype in (np.uint8, np.uint16):
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind != "f":
+        raise UserError(f"an array of {array.dtype} was given; {WANTED}")
+    if not np.isfinite(array).all():
+        raise UserError(
+            f"an array of {array.dtype} with NaN or infinite values was given; {WANTED}"
+        )
+    least, most = float(array.min()), float(array.max())
+    if least < 0 or most > 1:
+        raise UserError(
+            f"an array of {array.dtype} from {least:.4g} to {most:.4g} was given; {WANTED}",
+            "divide it by its white, such as 255, or convert it to uint8",
+        )
+    return array.astype(np.float32)
+
+
+def _of_pillow(image: Image.Image) -> Given:
+    from drdd.intake.decoding import pixels_and_alpha
+
+    pixels, alpha = pixels_and_alpha(image)
+    return Given(pixels, alpha)
+
+
+def _hole(mask: Any, size: tuple[int, int]) -> Hole:
+    """Raises UserError for what is no mask of this size."""
+    wanted = (
+        f"a mask is (H, W) = {size} here, as the picture is, and not 0 where it is to be filled"
+    )
+    if isinstance(mask, Image.Image):
+        mask = np.asarray(mask.convert("L"))
+    if not isinstance(mask, np.ndarray):
+        raise UserError(f"{_kind(mask)} was given as a mask; {wanted}")
+    if mask.shape != size:
+        raise UserError(f"a mask of shape {mask.shape} was given; {wanted}")
+    if mask.dtype.kind not in "buif" or (mask.dtype.kind == "f" and not np.isfinite(mask).all()):
+        raise UserError(f"a mask of {mask.dtype} that is no plain number was given; {wanted}")
+    return mask != 0
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
+    return f"a value of type {type(value).__name__}"

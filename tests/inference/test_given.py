@@ -1,0 +1,165 @@
+"""What may be handed to the engine, what comes back, and what is refused in one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from drdd.errors import UserError
+from drdd.inference.engine import Options, Restorer
+from drdd.inference.given import taken
+from tests.inference.test_engine import make_model
+
+RGB = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+ALPHA = np.random.default_rng(1).integers(0, 256, (20, 24), dtype=np.uint8)
+SIDE = np.zeros((20, 24), bool)
+SIDE[4:12, 5:20] = True
+
+
+@pytest.fixture(scope="module")
+def restorer(tmp_path_factory: pytest.TempPathFactory) -> Restorer:
+    return Restorer.from_folder(make_model(tmp_path_factory.mktemp("model"), fill=0.5))
+
+
+def _far(one: NDArray[Any], other: NDArray[Any]) -> float:
+    return float(np.abs(one.astype(float) - other.astype(float)).max())
+
+
+def test_the_same_picture_in_every_type_is_restored_to_the_same_levels(restorer: Restorer) -> None:
+    plain = restorer.restore(RGB, key="a").output
+    assert plain.dtype == np.uint8
+    finer = restorer.restore(RGB.astype(np.uint16) * 257, key="a").output
+    assert finer.dtype == np.uint16
+    assert _far(finer / 257, plain) <= 0.51
+    floats = restorer.restore(RGB.astype(np.float64) / 255, key="a").output
+    assert floats.dtype == np.float32
+    assert _far(floats * 255, plain) <= 0.51
+    assert len(np.unique(finer % 257)) > 100, "a 16-bit output has more than 256 levels"
+
+
+def test_grey_alpha_and_pictures_of_pillow_are_taken(restorer: Restorer) -> None:
+    plain = restorer.restore(RGB).output
+    assert np.array_equal(restorer.restore(Image.fromarray(RGB)).output, plain)
+    with_alpha = restorer.restore(np.dstack([RGB, ALPHA])).output
+    assert np.array_equal(with_alpha, np.dstack([plain, ALPHA]))
+    rgba = Image.fromarray(np.dstack([RGB, ALPHA]))
+    assert np.array_equal(restorer.restore(rgba).output, with_alpha)
+    three = restorer.restore(np.repeat(RGB[..., :1], 3, axis=2)).output
+    for grey in (RGB[..., 0], RGB[..., :1], Image.fromarray(RGB[..., 0])):
+        assert np.array_equal(restorer.restore(grey).output, three)
+
+
+def test_a_picture_of_pillow_is_turned_upright_once(restorer: Restorer) -> None:
+    turned = Image.fromarray(np.rot90(RGB))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    turned.info["exif"] = exif.tobytes()
+    given = taken(turned)
+    assert np.array_equal(given.original, RGB)
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (RGB.transpose(2, 0, 1), r"shape \(3, 20, 24\) .* looks like \(C, H, W\)"),
+        (RGB[None], r"shape \(1, 20, 24, 3\) was given"),
+        (RGB[..., :2], r"shape \(20, 24, 2\) was given"),
+        (RGB[:0], "which has no pixels"),
+        (RGB.astype(np.int64), "an array of int64 was given"),
+        (RGB.astype(np.float32), "an array of float32 from 0 to 255 was given"),
+        (RGB / 127.5 - 1, "an array of float64 from -1 to 1 was given"),
+        (np.full((4, 4, 3), np.nan), "NaN or infinite"),
+        (RGB > 128, "an array of bool was given"),
+        (RGB.astype(object), "an array of object was given"),
+        (torch.zeros(1, 3, 8, 8), r"a tensor of shape \(1, 3, 8, 8\) and torch.float32 was given"),
+        (RGB.tolist(), "a value of type list was given"),
+        ("photo.png", "a value of type str was given"),
+        (None, "a value of type NoneType was given"),
+    ],
+)
+def test_what_is_no_picture_is_refused(restorer: Restorer, picture: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said) as refused:
+        restorer.restore(picture)
+    assert r"(H, W, 3)" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_outside_the_mask_every_pixel_is_the_inputs(restorer: Restorer) -> None:
+    restored = restorer.restore(RGB, Options(states=True), mask=SIDE)
+    assert np.array_equal(restored.output[~SIDE], RGB[~SIDE])
+    assert not np.array_equal(restored.output[SIDE], RGB[SIDE])
+    assert np.array_equal(restored.states[-1].pixels, restored.output)
+
+
+def test_what_lies_under_the_mask_decides_nothing(restorer: Restorer) -> None:
+    other = RGB.copy()
+    other[SIDE] = 255 - other[SIDE]
+    one, two = restorer.restore_batch([RGB, other], masks=[SIDE, SIDE])
+    assert np.array_equal(one.output, two.output)
+    grey = RGB.copy()
+    grey[SIDE] = 128
+    assert np.array_equal(one.output[SIDE], restorer.restore(grey).output[SIDE])
+
+
+@pytest.mark.parametrize("mask", [SIDE.astype(np.uint8), SIDE * 255, SIDE.astype(float) / 2])
+def test_a_mask_is_what_is_not_zero(restorer: Restorer, mask: NDArray[Any]) -> None:
+    wanted = restorer.restore(RGB, mask=SIDE).output
+    assert np.array_equal(restorer.restore(RGB, mask=mask).output, wanted)
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (SIDE[:-1], r"a mask of shape \(19, 24\) was given"),
+        (np.dstack([SIDE] * 3), r"a mask of shape \(20, 24, 3\) was given"),
+        (SIDE.astype(str), "a mask of <U5 that is no plain number"),
+        (np.full((20, 24), np.nan), "a mask of float64 that is no plain number"),
+        ("mask.png", "a value of type str was given as a mask"),
+    ],
+)
+def test_what_is_no_mask_is_refused(restorer: Restorer, mask: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        restorer.restore(RGB, mask=mask)
+
+
+def test_a_model_that_fills_no_holes_takes_no_mask(tmp_path: Path) -> None:
+    restorer = Restorer.from_folder(make_model(tmp_path))
+    with pytest.raises(UserError, match="fills no holes"):
+        restorer.restore(RGB, mask=SIDE)
+    with pytest.raises(UserError, match="fills no holes"):
+        restorer.check(Options(), masked=True)
+
+
+def test_samples_are_the_restorations_of_their_seeds(restorer: Restorer) -> None:
+    floats = RGB.astype(np.float32) / 255
+    singles = [restorer.restore(floats, Options(seed=seed)).output for seed in range(3, 7)]
+    together = restorer.restore(floats, Options(seed=3, samples=4))
+    assert _far(together.output, np.mean(singles, axis=0)) < 1e-5
+    assert together.deviation is not None
+    expected = np.sqrt(np.var(singles, axis=0).mean(-1)) * 255
+    assert _far(together.deviation, expected) < 1e-3
+    assert together.deviation.max() > 1
+
+
+def test_one_sample_is_the_plain_restoration(restorer: Restorer) -> None:
+    plain = restorer.restore(RGB)
+    one = restorer.restore(RGB, Options(samples=1))
+    assert np.array_equal(plain.output, one.output)
+    assert one.deviation is None
+
+
+def test_where_the_mask_keeps_the_input_nothing_deviates(restorer: Restorer) -> None:
+    deviation = restorer.restore(RGB, Options(samples=3), mask=SIDE).deviation
+    assert deviation is not None
+    assert not deviation[~SIDE].any()
+    assert deviation[SIDE].all()
+
+
+@pytest.mark.parametrize("samples", [0, -1, 65])
+def test_a_number_of_samples_out_of_range_is_refused(restorer: Restorer, samples: int) -> None:
+    with pytest.raises(UserError, match="samples must be 1 to 64"):
+        restorer.restore(RGB, Options(samples=samples))
