@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from drdd.errors import UserError
@@ -145,10 +145,11 @@ def _typed(array: NDArray[Any]) -> AnyPixels:
 
 
 def _of_pillow(image: Image.Image) -> Given:
-    from drdd.intake.decoding import pixels_and_alpha
-
-    pixels, alpha = pixels_and_alpha(image)
-    return Given(pixels, alpha)
+    upright = ImageOps.exif_transpose(image)
+    if not upright.has_transparency_data:
+        return Given(np.asarray(upright.convert("RGB")))
+    layers = np.asarray(upright.convert("RGBA"))
+    return Given(np.ascontiguousarray(layers[..., :3]), np.ascontiguousarray(layers[..., 3]))
 
 
 def _hole(mask: Any, size: tuple[int, int]) -> Hole:

@@ -62,17 +62,6 @@ def decode(blob: Blob, limits: Limits) -> Pixels:
         return np.asarray(_within(_upright(_load(blob, limits)), limits))
 
 
-def pixels_and_alpha(image: Image.Image) -> tuple[Pixels, Pixels | None]:
-    """(H, W, 3) uint8, upright, in sRGB, and (H, W) uint8, None without alpha. Raises PictureError."""
-    with decoding():
-        upright = _upright(image)
-        if upright.mode not in ("RGBA", "LA", "PA") and "transparency" not in upright.info:
-            return np.asarray(_to_rgb(upright)), None
-        layer = upright.convert("RGBA")
-        colours = layer.convert("RGB")
-        return np.asarray(_to_rgb(colours)), np.asarray(layer.getchannel("A"))
-
-
 def read_picture(path: Path) -> Pixels:
     """`decode` a file without size limits. Raises UserError."""
     try:

@@ -1,10 +1,12 @@
 """Tasks: where their pairs come from, how many they may use, what they must reach."""
 
+from statistics import fmean
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from drdd.degradations.catalogue import Degradation
+from drdd.degradations.masks import Mask
 from drdd.gates.catalogue import TaskBounds
 from drdd.references.catalogue import reference_of
 from drdd.settings import Count, Fraction, Name, Section
@@ -57,6 +59,11 @@ class Task(TaskBounds, Pairs):
                 "reference; name one, or leave it out"
             )
         return self
+
+    def fill(self) -> float | None:
+        """The mean grey, in [0, 1], under which its degradations hide pixels; None if they hide none."""
+        greys = [fmean(step.fill) for step in self.degradation if isinstance(step, Mask)]
+        return fmean(greys) if greys else None
 
     def reference_name(self) -> str | None:
         """The name in drdd.references.catalogue; None: the task has no reference."""

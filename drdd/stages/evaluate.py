@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from ray.serve.handle import DeploymentHandle
 
-from drdd.checkpoints.folder import save_model
+from drdd.checkpoints.folder import TaskUse, save_model
 from drdd.checkpoints.trained import read_trained
 from drdd.cluster.session import ray_cluster
 from drdd.data.library import Library
@@ -41,7 +41,7 @@ from drdd.stages.paths import (
 from drdd.stages.prepared import Groups, paired, whereabouts
 from drdd.stages.run import run_stage
 from drdd.storage.versions import addresses, shared_folder
-from drdd.training.settings import sampling_of, task_use
+from drdd.training.settings import sampling_of
 
 
 def evaluate(params: Params, reporter: Reporter) -> None:
@@ -84,7 +84,7 @@ def _assemble(params: Params) -> None:
         {**noise.weights, **residual.weights},
         {**noise.networks, **residual.networks},
         sampling_of(params),
-        {name: task_use(task) for name, task in params.tasks.items()},
+        {name: TaskUse(fill=task.fill()) for name, task in params.tasks.items()},
     )
 
 

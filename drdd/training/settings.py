@@ -1,14 +1,10 @@
 """The method of the params, and the settings of each of its stages."""
 
-from statistics import fmean
-
-from drdd.checkpoints.folder import TaskUse
-from drdd.degradations.masks import Mask
 from drdd.diffusion.losses import LOSSES
 from drdd.methods import find
 from drdd.methods.method import Method, Objective, Sampling
 from drdd.nets.families import NetworkConfig
-from drdd.params import Params, Task, TrainNoise, TrainResidual
+from drdd.params import Params, TrainNoise, TrainResidual
 
 
 def sampling_of(params: Params) -> Sampling:
@@ -47,9 +43,3 @@ def networks_of(params: Params, stage: str) -> dict[str, NetworkConfig]:
     """The networks that a stage trains, unless it begins from a checkpoint with networks of its own."""
     settings = stage_settings(params, stage)
     return method_of(params).networks(stage, settings.network.model_dump())
-
-
-def task_use(task: Task) -> TaskUse:
-    """What restoring must know of a task: the mean grey of its holes, if it has any."""
-    greys = [fmean(step.fill) for step in task.degradation if isinstance(step, Mask)]
-    return TaskUse(fill=fmean(greys) if greys else None)
