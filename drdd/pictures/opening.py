@@ -11,6 +11,10 @@ from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
+from drdd.pictures import code_points, jpeg_markers
+from drdd.pictures.errors import PictureError, PixelsError
+from drdd.pictures.png_chunks import SIGNATURE, png_head
+
 # As Pillow calls them. MPO, several JPEG in one file, is opened by the decoder of JPEG.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 MAX_PROFILE = 8 * 1024**2  # bytes; those of printers, the largest in use, have about 3 MiB
@@ -30,6 +34,8 @@ _OTHERS = {  # what such a file is, by where its mark is
     (b"\0\0\0\x0cJXL ", 0): "JPEG XL",
     (b"ftypheic", 4): "HEIC",
     (b"ftypheix", 4): "HEIC",
+    (b"PF\n", 0): "PFM",
+    (b"P7\n", 0): "PAM",
     (b"ftypmif1", 4): "HEIF",
     (b"\0\0\x01\0", 0): "ICO",
     (b"icns", 0): "ICNS",
@@ -39,14 +45,6 @@ _OTHERS = {  # what such a file is, by where its mark is
     (b"PK\x03\x04", 0): "zip",
     (b"\x1f\x8b", 0): "gzip",
 }
-
-
-class PictureError(ValueError):
-    """A file that is no picture to be used; the text is the reason."""
-
-
-class PixelsError(PictureError):
-    """A file that claims more pixels than are decoded."""
 
 
 @contextmanager
@@ -70,19 +68,36 @@ def decoding() -> Iterator[None]:
 def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """The picture, of which only the header is decoded. To be called within `decoding`.
 
-    Raises PictureError for another format, which is named if it is a common one, and for a colour
-    profile of more than MAX_PROFILE bytes.
+    info["icc_profile"] is the profile of its colours, however the file states them; absent for sRGB.
+    Raises PictureError for another format, which is named if it is a common one; for a colour profile of
+    more than MAX_PROFILE bytes, and colours that are not read; for a JPEG that would stall the decoder.
     """
+    is_png = content.startswith(SIGNATURE)
+    profile, depth = None, 8
+    if is_png:
+        head = png_head(content, MAX_PROFILE)
+        content, profile, depth = head.content, head.profile, head.depth
+    elif content.startswith(b"\xff\xd8") and (reason := jpeg_markers.refused(content)):
+        raise PictureError(reason)
     try:
         image = Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError:
         raise PictureError(_refusal(content, formats)) from None
-    size = len(image.info.get("icc_profile") or b"")
-    if size > MAX_PROFILE:
+    if image.format == "AVIF" and not image.info.get("icc_profile"):
+        profile = code_points.profile_of(*(code_points.of_avif(content) or (2, 2)))
+    if profile is not None:
+        image.info["icc_profile"] = profile
+    if not (profile := image.info.get("icc_profile")):
+        image.info.pop("icc_profile", None)
+    elif len(profile) > MAX_PROFILE:
         most = MAX_PROFILE // 1024**2
-        raise PictureError(
-            f"its colour profile has {size / 1024**2:.0f} MiB, {most} at most; convert it to sRGB"
-        )
+        raise PictureError(f"its colour profile has more than {most} MiB; convert it to sRGB")
+    if is_png and depth <= 8 and (clear := image.info.get("transparency")) is not None:
+        # Scaled as the levels themselves; bits beyond the depth do not count.
+        if image.mode == "L":
+            image.info["transparency"] = clear % 2**depth * (255 // (2**depth - 1))
+        elif image.mode == "RGB":
+            image.info["transparency"] = tuple(level % 256 for level in clear)
     return image
 
 

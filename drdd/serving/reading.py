@@ -1,7 +1,6 @@
 """Read the body of a request and decode it safely."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Callable
 
 from fastapi import Request
@@ -20,11 +19,6 @@ MULTIPART, FIELD = "multipart/form-data", "image"
 # curl's --data-binary sends any file as the second of these by default.
 RAW = {"", "application/x-www-form-urlencoded", "application/octet-stream"}
 MIB = 1024**2
-
-# A JPEG marker is 0xFF and a kind. In the data of a scan, 0xFF is followed by 0 or one of eight restarts.
-MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
-START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
-MAX_SCANS = 100  # progressive files have about ten scans
 
 
 async def read_body(
@@ -71,17 +65,15 @@ def size_of(body: bytes, max_pixels: int) -> int:
         raise ProblemError(422, "the body is empty; send a picture file in it")
     try:
         with decoding(), open_picture(body, FORMATS) as image:
-            (width, height), jpeg = image.size, image.format == "JPEG"
+            width, height = image.size
     except PixelsError:
         raise ProblemError(413, f"the picture has more than {max_pixels} pixels") from None
     except PictureError as error:
-        raise ProblemError(422, f"the body is no PNG, JPEG or WebP picture: {error}") from None
+        raise ProblemError(422, f"send a PNG, JPEG or WebP picture: {error}") from None
     if width * height > max_pixels:
         raise ProblemError(
             413, f"the picture has {width} x {height} pixels, over the limit of {max_pixels}"
         )
-    if jpeg and _scans(body) > MAX_SCANS:
-        raise ProblemError(422, f"the JPEG has more than {MAX_SCANS} scans; save it anew")
     return int(width * height)
 
 
@@ -91,20 +83,6 @@ def pixels_of(body: bytes, max_pixels: int) -> Pixels:
         return decode(Blob("body", body), Limits(1, 10**9, max_pixels))
     except PictureError as error:
         raise ProblemError(422, f"the picture cannot be used: {error}") from None
-
-
-def _scans(body: bytes) -> int:
-    """The number of scans of a JPEG. Each may take few bytes, but decoding it touches all pixels."""
-    place, count = 2, 0
-    while marker := MARKER.search(body, place):
-        kind, place = body[marker.end() - 1], marker.end()
-        if kind == END_OF_IMAGE or count > MAX_SCANS:
-            break
-        count += kind == START_OF_SCAN
-        place += int.from_bytes(
-            body[place : place + 2]
-        )  # skip a segment; the data of a scan follows it
-    return count
 
 
 async def _part(headers: Headers, body: bytes) -> bytes:

@@ -101,7 +101,7 @@ def test_an_animation_gives_its_first_frame() -> None:
 
 
 GOOD, JPEG = KEPT["PNG"], encoded(Image.fromarray(_noise(1, 40, 40)), "JPEG")
-FLOATS = Image.fromarray(np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30))
+FLOATS = Image.fromarray(np.linspace(0, 255, 600, dtype=np.float32).reshape(20, 30))
 BAD = {
     "empty.png": (b"", "empty file"),
     "cut.png": (GOOD[: len(GOOD) // 2], "cut short"),
@@ -110,7 +110,7 @@ BAD = {
     "bomb.png": (_png(np.zeros((200, 200, 3), np.uint8)), "claims 200 x 200 pixels, over"),
     "dot.png": (_png(np.zeros((1, 1, 3), np.uint8)), "1 x 1 pixels, smaller than 8"),
     "header.png": (GOOD[:20], "cut short"),
-    "float.tif": (encoded(FLOATS, "TIFF"), "floating-point pixels, whose range is not known"),
+    "float.tif": (encoded(FLOATS, "TIFF"), "floating-point samples from 0 to 255; 0 is black"),
 }
 
 

@@ -52,7 +52,7 @@ def test_no_file_starts_ghostscript(ghostscript: Path, tmp_path: Path) -> None:
                 reader(Blob(name, EPS), LIMITS)
         with pytest.raises(UserError, match="EPS"):
             read_picture(tmp_path / name)
-    with pytest.raises(ProblemError, match=r"no PNG, JPEG or WebP picture: .* EPS"):
+    with pytest.raises(ProblemError, match=r"send a PNG, JPEG or WebP picture: .* EPS"):
         size_of(EPS, 10**6)
     assert not ghostscript.exists()
     Image.init()  # the attack itself works where Pillow may choose the decoder

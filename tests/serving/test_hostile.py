@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from drdd.errors import UserError
+from drdd.pictures.jpeg_markers import MAX_SCANS
 from drdd.serving.http import ApiLimits, make_api
 from drdd.serving.memory import DECODING, MemoryBudget, bytes_a_pixel, memory_budget
 from drdd.serving.problems import ProblemError
-from drdd.serving.reading import MAX_SCANS, size_of
+from drdd.serving.reading import size_of
 from drdd.serving.schema import RestoreQuery
 from drdd.serving.service import BusyError, ServedModel
 from tests.corpora import encoded, scene

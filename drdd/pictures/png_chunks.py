@@ -1,0 +1,112 @@
+"""What a PNG says beside its pixels: its colours, and texts that are too long to be inflated."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import PngImagePlugin
+
+from drdd.pictures.code_points import profile_of
+from drdd.pictures.profiles import D65, SRGB_PRIMARIES, made_profile
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Gamma of the encoding. 0.45455 is what programs write for sRGB; libpng takes 5 % for the same.
+USUAL_GAMMA, TOLERANCE = 1 / 2.2, 0.05
+GAMMAS = 0.1, 10.0  # others are mistakes of the program that wrote them, and ignored
+TEXT = (b"zTXt", b"iTXt", b"tEXt")
+MOST = PngImagePlugin.MAX_TEXT_CHUNK  # bytes of one text, or profile, that Pillow inflates
+
+
+@dataclass(frozen=True)
+class PngHead:
+    """content: the file, without the texts and the profile that Pillow would refuse it for.
+
+    depth: bits a sample; profile: that of the file, or one made of what it says of its colours, b"" for
+    sRGB; inflated to `most` + 1 bytes at most.
+    """
+
+    content: bytes
+    depth: int
+    profile: bytes
+
+
+def png_head(content: bytes, most: int) -> PngHead:
+    """most: bytes of a profile. Raises PictureError for colours that are not read."""
+    kept, start, text = [], 0, 0
+    said: dict[bytes, bytes] = {}
+    head = True
+    for name, begin, end in _chunks(content):
+        data = content[begin + 8 : end - 4]
+        dropped = False
+        head &= name != b"IDAT"  # colours that are stated after it do not count
+        if name in TEXT:
+            size = (
+                MOST + 1 if text > PngImagePlugin.MAX_TEXT_MEMORY // 2 else _text_size(name, data)
+            )
+            text += min(size, MOST)
+            dropped = size > MOST
+        elif name == b"iCCP":
+            profile = _inflated(data.partition(b"\0")[2][1:], most + 1)
+            dropped = len(profile) > MOST
+            if head:
+                said.setdefault(name, profile)
+        elif head and name in (b"IHDR", b"cICP", b"sRGB", b"gAMA", b"cHRM"):
+            said.setdefault(name, data)
+        if dropped:
+            kept.append(content[start:begin])
+            start = end
+    whole = b"".join((*kept, content[start:])) if kept else content
+    header = said.get(b"IHDR", b"")
+    return PngHead(whole, header[8] if len(header) >= 9 else 8, _profile(said))
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each chunk that is whole."""
+    place = len(SIGNATURE)
+    while place + 12 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        if place + 12 + size > len(content):
+            return
+        yield name, place, place + 12 + size
+        place += 12 + size
+
+
+def _text_size(name: bytes, data: bytes) -> int:
+    """Bytes of a text once it is inflated, MOST + 1 if more."""
+    rest = data.partition(b"\0")[2]
+    if name == b"tEXt" or (name == b"iTXt" and rest[:1] == b"\0"):
+        return min(len(rest), MOST + 1)
+    compressed = rest[1:] if name == b"zTXt" else rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    return len(_inflated(compressed, MOST + 1))
+
+
+def _inflated(data: bytes, most: int) -> bytes:
+    """Up to `most` bytes; b"" if damaged."""
+    try:
+        return zlib.decompressobj().decompress(data, most)
+    except zlib.error:
+        return b""
+
+
+def _profile(said: dict[bytes, bytes]) -> bytes:
+    """In the order of the PNG specification: cICP, iCCP, sRGB, then gAMA and cHRM."""
+    if len(code := said.get(b"cICP", b"")) == 4:
+        return profile_of(code[0], code[1])
+    if b"iCCP" in said or b"sRGB" in said:
+        return said.get(b"iCCP", b"")
+    gamma = int.from_bytes(said.get(b"gAMA", b"")[:4]) / 1e5
+    usual = abs(gamma / USUAL_GAMMA - 1) < TOLERANCE or not GAMMAS[0] <= gamma <= GAMMAS[1]
+    curve = None if usual else 1 / gamma
+    chroma = said.get(b"cHRM", b"")
+    if len(chroma) != 32:
+        return made_profile(gamma=curve) if curve else b""
+    points = np.array(struct.unpack(">8i", chroma)).reshape(4, 2) / 1e5
+    if np.abs(points - [D65, *SRGB_PRIMARIES]).max() < 0.001:
+        return made_profile(gamma=curve) if curve else b""
+    white, *primaries = ((x, y) for x, y in points.tolist())
+    try:
+        return made_profile(tuple(primaries), white, curve)
+    except ValueError:  # such as zeros: as if nothing was said
+        return made_profile(gamma=curve) if curve else b""

@@ -1,0 +1,237 @@
+"""Colour profiles (ICC): convert to sRGB, unless a profile leaves sRGB's colours as they are.
+
+A profile is judged by what it does to colours, never by its name. One that is damaged, or of another kind
+of pixels than the picture's, says nothing that could be used and is ignored, as viewers do.
+"""
+
+import io
+import struct
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+Floats = NDArray[np.float64]
+Deep = NDArray[np.uint16]
+
+KNOWN = 256  # profiles whose judgement is remembered
+SAME = 1  # of 255 levels: a short table of sRGB's curve is off by so much
+_FOREIGN: dict[tuple[bytes, str], bool] = {}  # by digest, so that no profile is kept in memory
+_SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK", b"Lab ": "LAB"}
+_ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
+
+D50 = np.array([0.9642, 1.0, 0.8249])
+BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+SRGB_PRIMARIES = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+D65 = (0.3127, 0.3290)
+
+
+def is_foreign(profile: bytes, mode: str) -> bool:
+    """Whether pixels of `mode` (RGB, L, CMYK or LAB) with this profile need to be converted to sRGB."""
+    space = _SPACES.get(profile[16:20])
+    if space != mode and (mode, space) != ("L", "RGB"):
+        return False
+    key = (sha256(profile).digest(), mode)
+    foreign = _FOREIGN.get(key)
+    if foreign is None:
+        foreign = _changes_colours(profile, mode)
+        if len(_FOREIGN) >= KNOWN:
+            _FOREIGN.clear()
+        _FOREIGN[key] = foreign
+    return foreign
+
+
+def _changes_colours(profile: bytes, mode: str) -> bool:
+    probes = _probes(mode)
+    converted = _converted(probes, profile)
+    if converted is None:
+        return False
+    if mode in ("CMYK", "LAB"):
+        return True
+    before = np.asarray(probes.convert("RGB"), np.int16)
+    return bool(np.abs(np.asarray(converted, np.int16) - before).max() > SAME)
+
+
+def _probes(mode: str) -> Image.Image:
+    """Every level of grey; in RGB, each of the primaries and 9 x 9 x 9 colours too."""
+    if mode != "RGB":
+        return Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
+    ramp = np.arange(256, dtype=np.uint8)[:, None]
+    ramps = [ramp * np.array(channels, np.uint8) for channels in np.ndindex(2, 2, 2)]
+    steps = np.linspace(0, 255, 9).astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3)
+    return Image.fromarray(np.concatenate([*ramps, cube])[None])
+
+
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """The image (RGB, L, CMYK or LAB) in sRGB, if the profile is foreign; else None."""
+    return _converted(image, profile) if profile and is_foreign(profile, image.mode) else None
+
+
+def _converted(image: Image.Image, profile: bytes) -> Image.Image | None:
+    if profile[16:20] == b"RGB " and image.mode == "L":  # grey is equal red, green and blue
+        image = image.convert("RGB")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+    except _ERRORS:
+        return None
+
+
+def deep_to_srgb(values: Deep, profile: bytes) -> Deep:
+    """(H, W, 1 or 3) -> (H, W, 3) uint16 in sRGB.
+
+    A profile of curves and primaries is applied with all 16 bits. Of one that has tables, the library
+    converts 8 bits: the result has 256 levels.
+    """
+    mode = "RGB" if values.shape[2] == 3 else "L"
+    if not profile or not is_foreign(profile, mode):
+        return np.broadcast_to(values, (*values.shape[:2], 3))
+    if (linear := _linear(values, profile)) is not None:
+        return _encoded(linear)
+    eight = np.squeeze(eight_bits(values), 2) if mode == "L" else eight_bits(values)
+    converted = _converted(Image.fromarray(eight), profile)
+    assert converted is not None  # it was for the probes
+    return np.asarray(converted).astype(np.uint16) * 257
+
+
+def eight_bits(values: Deep) -> NDArray[np.uint8]:
+    """uint16 in [0, 65535] -> uint8 in [0, 255], rounded."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def lab_to_srgb(lab: Floats) -> Deep:
+    """(H, W, 3) CIE L*a*b* of white D50: L in [0, 100] -> (H, W, 3) uint16 in sRGB, clipped."""
+    y = (lab[..., 0] + 16) / 116
+    f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], -1)
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * D50
+    return _encoded(xyz @ np.linalg.inv(matrix(SRGB_PRIMARIES, D65)).T)
+
+
+def _encoded(linear: Floats) -> Deep:
+    """Linear light of sRGB's primaries -> sRGB, IEC 61966-2-1."""
+    light = linear.clip(0, 1)
+    coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.rint(coded * 65535).astype(np.uint16)
+
+
+def _linear(values: Deep, profile: bytes) -> Floats | None:
+    """Linear light of sRGB's primaries; None if the profile is not of curves and primaries alone."""
+    tags = _tags(profile)
+    if profile[20:24] != b"XYZ " or any(name in tags for name in (b"A2B0", b"A2B1", b"D2B0")):
+        return None
+    if profile[16:20] == b"GRAY":
+        grey = _curve(tags.get(b"kTRC", b""))
+        return None if grey is None else np.repeat(grey[values], 3, axis=2)
+    curves = [_curve(tags.get(name, b"")) for name in (b"rTRC", b"gTRC", b"bTRC")]
+    columns = [tags.get(name, b"")[8:20] for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    if any(curve is None for curve in curves) or any(len(column) != 12 for column in columns):
+        return None
+    red, green, blue = (np.array(struct.unpack(">3i", column)) / 65536 for column in columns)
+    channels = [values[..., n % values.shape[2]] for n in range(3)]
+    light = np.stack([c[v] for c, v in zip(curves, channels, strict=True) if c is not None], -1)
+    to_linear = np.linalg.inv(matrix(SRGB_PRIMARIES, D65)) @ np.stack([red, green, blue], -1)
+    return light @ to_linear.T
+
+
+def _tags(profile: bytes) -> dict[bytes, bytes]:
+    tags = {}
+    for n in range(min(int.from_bytes(profile[128:132]), 100)):
+        name, start, size = struct.unpack(">4sII", profile[132 + 12 * n : 144 + 12 * n])
+        tags[name] = profile[start : start + size]
+    return tags
+
+
+# The number of parameters of each kind of parametric curve, ICC.1:2022, table 68.
+_PARAMETERS = (1, 3, 4, 5, 7)
+
+
+def _curve(tag: bytes) -> Floats | None:
+    """(65536,): linear light in [0, 1] of every 16-bit level."""
+    x = np.linspace(0, 1, 65536)
+    if tag[:4] == b"curv" and len(tag) >= 12:
+        count = int.from_bytes(tag[8:12])
+        points = np.frombuffer(tag[12 : 12 + 2 * count], ">u2")
+        if len(points) != count:
+            return None
+        if count == 0:
+            return x
+        if count == 1:
+            return np.asarray(x ** (float(points[0]) / 256))
+        return np.interp(x, np.linspace(0, 1, count), points / 65535)
+    kind = int.from_bytes(tag[8:10])
+    if tag[:4] != b"para" or kind >= len(_PARAMETERS) or len(tag) < 12 + 4 * _PARAMETERS[kind]:
+        return None
+    g, *rest = (v / 65536 for v in struct.unpack_from(f">{_PARAMETERS[kind]}i", tag, 12))
+    if kind == 0:
+        return np.asarray(x**g)
+    a, b, c, d, e, f = np.pad(rest, (0, 6 - len(rest))).tolist()
+    if a == 0:
+        return None
+    power = (a * x + b).clip(0) ** g
+    if kind == 1:
+        return np.where(x >= -b / a, power, 0)
+    if kind == 2:
+        return np.where(x >= -b / a, power + c, c)
+    return np.where(x >= d, power + e, c * x + f)
+
+
+def matrix(primaries: tuple[tuple[float, float], ...], white: tuple[float, float]) -> Floats:
+    """(3, 3): linear RGB of these chromaticities (x, y) -> XYZ adapted to D50 (Bradford)."""
+    columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
+    x, y = white
+    light = np.array([x / y, 1, (1 - x - y) / y])
+    to_xyz = columns * np.linalg.solve(columns, light)
+    gain = (BRADFORD @ D50) / (BRADFORD @ light)
+    return np.asarray(np.linalg.inv(BRADFORD) @ (gain[:, None] * BRADFORD) @ to_xyz)
+
+
+def made_profile(
+    primaries: tuple[tuple[float, float], ...] = SRGB_PRIMARIES,
+    white: tuple[float, float] = D65,
+    gamma: float | None = None,
+) -> bytes:
+    """An ICC profile of these chromaticities; gamma: of the decoding, None for sRGB's curve.
+
+    Raises ValueError for chromaticities that are those of no colour space.
+    """
+    try:
+        colorants = matrix(primaries, white).T
+    except (np.linalg.LinAlgError, ZeroDivisionError):
+        raise ValueError("its primaries are those of no colour space") from None
+    numbers = [*colorants.ravel(), gamma or 1]
+    if not np.isfinite(numbers).all() or np.abs(numbers).max() > 100:
+        raise ValueError("its primaries are those of no colour space")
+    if gamma is None:
+        curve = _fixed(b"para", 3 << 16, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+    else:
+        curve = _fixed(b"para", 0, gamma)
+    text = "made".encode("utf-16-be")
+    words = b"mluc\0\0\0\0" + struct.pack(">II4sII", 1, 12, b"enUS", len(text), 28) + text
+    tags = {b"desc": words, b"cprt": words, b"wtpt": _fixed(b"XYZ ", None, *D50)}
+    for name, colorant in zip((b"r", b"g", b"b"), colorants, strict=True):
+        tags[name + b"XYZ"] = _fixed(b"XYZ ", None, *colorant)
+        tags[name + b"TRC"] = curve
+    start, table, data = 132 + 12 * len(tags), b"", b""
+    for name, content in tags.items():
+        table += struct.pack(">4sII", name, start + len(data), len(content))
+        data += content
+    size = start + len(data)
+    header = struct.pack(">I4xI4s4s4s12x4s", size, 0x04300000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    header = header.ljust(68, b"\0") + struct.pack(">3i", *(round(v * 65536) for v in D50))
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + data
+
+
+def _fixed(kind: bytes, head: int | None, *values: float) -> bytes:
+    """A tag of signed numbers with 16 binary places; head: four bytes before them."""
+    first = b"" if head is None else struct.pack(">I", head)
+    return (
+        kind
+        + bytes(4)
+        + first
+        + struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
+    )
