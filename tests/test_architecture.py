@@ -86,6 +86,7 @@ ONLY = {
         "drdd/serving",
         "drdd/batch",
         "drdd/intake/streaming.py",
+        "drdd/stages/compare.py",
         "drdd/stages/evaluate.py",
     },
     "dvc": {"drdd/storage/versions.py", "flows"},

@@ -11,8 +11,9 @@ from tests.project import make_project, tiny_params
 
 TRAIN = {"train_noise", "train_residual"}
 INGEST = {"ingest@nature", "ingest@leaves"}
-LEARN = {*TRAIN, "evaluate"}
 JUDGE = {"judge", "publish"}
+RESTORE = {"evaluate", "compare"}
+LEARN = {*TRAIN, *RESTORE}
 REFERENCES = {"references@haze", "references@noise"}
 EXPECTED: dict[str, set[str]] = {
     # What carries, shows or judges trains and restores nothing.
@@ -49,7 +50,7 @@ EXPECTED: dict[str, set[str]] = {
     "drdd/diffusion/sampler.py": LEARN,
     "drdd/methods/drdd.py": LEARN,
     "drdd/nets/compact.py": LEARN,
-    "drdd/inference/tiling.py": {"evaluate"},
+    "drdd/inference/tiling.py": RESTORE,
     "drdd/metrics/niqe.py": {"evaluate", *JUDGE},
     "drdd/metrics/fidelity.py": {*LEARN, *JUDGE},
     "drdd/degradations/weather.py": {"prepare@haze", "prepare@noise"},

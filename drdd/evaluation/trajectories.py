@@ -70,7 +70,7 @@ def write_trajectories(path: Path, trajectories: Sequence[Trajectory]) -> None:
                 "output_psnr": one.output_psnr,
                 "reference_psnr": one.reference_psnr,
                 "name": name,
-                "content": _jpeg(pixels),
+                "content": saved(pixels),
             }
             for name, pixels in pictures
         ]
@@ -84,7 +84,7 @@ def read_trajectories(path: Path) -> dict[str, list[Trajectory]]:
     for _, group in pd.read_parquet(path).groupby("trajectory"):
         rows: Any = group.to_dict("records")
         one = rows[0]
-        pictures = [(row["name"], _pixels(row["content"])) for row in rows]
+        pictures = [(row["name"], read_saved(row["content"])) for row in rows]
         named = dict(pictures)
         reference = pictures.pop()[1] if pictures[-1][0] == "reference" else None
         trajectory = Trajectory(
@@ -115,7 +115,8 @@ def read_samples(path: Path) -> dict[str, bytes]:
     }
 
 
-def _jpeg(pixels: Pixels) -> bytes:
+def saved(pixels: Pixels) -> bytes:
+    """(H, W, 3) uint8 -> a JPEG file with sides of at most SIDE."""
     image = Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -123,5 +124,5 @@ def _jpeg(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-def _pixels(content: bytes) -> Pixels:
+def read_saved(content: bytes) -> Pixels:
     return np.asarray(open_picture(content).convert("RGB"))

@@ -40,24 +40,11 @@ def compare(
     def without(reason: str) -> Comparison:
         return Comparison(allowance=allowance, verdict=reason)
 
-    scores, metrics = champion.scores, champion.metrics
-    if scores is None:
-        return without("not evaluated, not compared")
-    if metrics is None:
-        return without("its metrics.json cannot be read, not compared")
-    if task not in metrics.tasks:
-        return without("new")
-    if not {*PAIR, f"output_{MAIN}"} <= set(scores):
-        return without("its table has no picture ids, not compared")
+    both = _restored_by_both(task, rows, champion, protocol)
+    if isinstance(both, str):
+        return without(both)
     if not gated:
         return without("not gated")
-    if any(metrics.protocol.get(name) != protocol.get(name) for name in COMPARABLE):
-        return without("metrics protocol changed, not compared")
-    then = scores[scores["task"] == task].drop_duplicates(PAIR)
-    then = then[np.isfinite(then[f"output_{MAIN}"])]
-    both = rows.merge(then, on=PAIR, suffixes=("", "_before"))
-    if len(both) < max(1, ENOUGH * len(rows)):
-        return without("held-out pictures changed, not compared")
     before, after = both[f"output_{MAIN}_before"], both[f"output_{MAIN}"]
     drop = rounded(float((before - after).mean()))
     return Comparison(
@@ -69,6 +56,45 @@ def compare(
         allowance=allowance,
         verdict="fell" if drop > allowance else "kept",
     )
+
+
+def losses(
+    task: str, rows: pd.DataFrame, champion: ChampionRecord, protocol: Mapping[str, Any]
+) -> tuple[pd.DataFrame, str]:
+    """The rows of a task that both restored, those that fell furthest below the champion first, and "".
+
+    If they are not compared: all rows, those that gained least over the input first, and why.
+    """
+    both = _restored_by_both(task, rows, champion, protocol)
+    if isinstance(both, str):
+        found, against, why = rows, f"input_{MAIN}", both
+    else:
+        found, against, why = both, f"output_{MAIN}_before", ""
+    order = found.assign(change=found[f"output_{MAIN}"] - found[against])
+    return order.sort_values(["change", "image", "variant"], ignore_index=True), why
+
+
+def _restored_by_both(
+    task: str, rows: pd.DataFrame, champion: ChampionRecord, protocol: Mapping[str, Any]
+) -> pd.DataFrame | str:
+    """The rows that the champion has too, with its values as NAME_before; or why they are not compared."""
+    scores, metrics = champion.scores, champion.metrics
+    if scores is None:
+        return "not evaluated, not compared"
+    if metrics is None:
+        return "its metrics.json cannot be read, not compared"
+    if task not in metrics.tasks:
+        return "new"
+    if not {*PAIR, f"output_{MAIN}"} <= set(scores):
+        return "its table has no picture ids, not compared"
+    if any(metrics.protocol.get(name) != protocol.get(name) for name in COMPARABLE):
+        return "metrics protocol changed, not compared"
+    then = scores[scores["task"] == task].drop_duplicates(PAIR)
+    then = then[np.isfinite(then[f"output_{MAIN}"])]
+    both = rows.merge(then, on=PAIR, suffixes=("", "_before"))
+    if len(both) < max(1, ENOUGH * len(rows)):
+        return "held-out pictures changed, not compared"
+    return both
 
 
 def notes(tasks: Mapping[str, TaskResult], champion: ChampionRecord) -> list[str]:

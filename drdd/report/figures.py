@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from drdd.drawing.sheets import cover
@@ -45,7 +46,7 @@ class Shown:
 def shown(one: Trajectory) -> Shown:
     width = NARROW if one.kind == WORST else WIDE
     before, after, target = (
-        _figure(name, _fitted(pixels, width))
+        fitted(name, pixels, width)
         for name, pixels in (
             ("input", one.input),
             ("output", one.output),
@@ -54,21 +55,25 @@ def shown(one: Trajectory) -> Shown:
     )
     reference, beside = None, []
     if one.reference is not None:
-        reference = _figure("reference", _fitted(one.reference, width))
+        reference = fitted("reference", one.reference, width)
         beside = [("reference", one.reference)]
     states = _spread(one.states)
     box = detail(one.output, one.target)
     path = [("input", one.input), *states, *beside, ("target", one.target)]
-    details = [_figure(name, _cut(pixels, box), _part(name)) for name, pixels in path]
+    details = [cut(name, pixels, box, _part(name)) for name, pixels in path]
     return Shown(one, before, reference, after, target, details, len(one.states) - len(states))
 
 
-def detail(output: Pixels, target: Pixels, side: int = DETAIL) -> tuple[int, int, int, int]:
+def detail(
+    output: Pixels, target: Pixels, champion: Pixels | None = None, side: int = DETAIL
+) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of the square with the largest error of the output.
 
-    It is smaller than `side` if the picture is.
+    champion: its output, whose error is subtracted. The square is smaller than `side` if the picture is.
     """
-    error = ((output.astype(np.float64) - target) ** 2).sum(axis=2)
+    error = _squared(output, target)
+    if champion is not None:
+        error -= _squared(champion, target)
     height, width = (min(side, length) for length in error.shape)
     sums = np.pad(error, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     inside = (sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width]) + sums[
@@ -78,28 +83,32 @@ def detail(output: Pixels, target: Pixels, side: int = DETAIL) -> tuple[int, int
     return int(left), int(top), int(left) + width, int(top) + height
 
 
+def _squared(output: Pixels, target: Pixels) -> NDArray[np.float64]:
+    """(H, W): the squared error of each pixel."""
+    error: NDArray[np.float64] = ((output.astype(np.float64) - target) ** 2).sum(axis=2)
+    return error
+
+
 def picture_uri(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _figure(name: str, image: Image.Image, part: str = "") -> Figure:
-    return Figure(name, picture_uri(image), image.width, image.height, part)
-
-
-def _fitted(pixels: Pixels, width: int) -> Image.Image:
+def fitted(name: str, pixels: Pixels, width: int) -> Figure:
     """The picture, scaled down to at most `width` pixels in width."""
     image = Image.fromarray(pixels)
     if image.width > width:
         height = max(1, round(image.height * width / image.width))
         image = image.resize((width, height), Image.Resampling.LANCZOS)
-    return image
+    return Figure(name, picture_uri(image), image.width, image.height)
 
 
-def _cut(pixels: Pixels, box: tuple[int, int, int, int]) -> Image.Image:
+def cut(name: str, pixels: Pixels, box: tuple[int, int, int, int], part: str = "") -> Figure:
+    """The square (left, top, right, bottom) of the picture, DETAIL pixels a side."""
     left, top, right, bottom = box
-    return cover(pixels[top:bottom, left:right], (DETAIL, DETAIL))
+    image = cover(pixels[top:bottom, left:right], (DETAIL, DETAIL))
+    return Figure(name, picture_uri(image), image.width, image.height, part)
 
 
 def _spread(states: Sequence[tuple[str, Pixels]]) -> list[tuple[str, Pixels]]:

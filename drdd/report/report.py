@@ -10,10 +10,12 @@ from markupsafe import Markup
 from drdd.files import write_bytes
 from drdd.metrics.catalogue import PSNR, metric_of
 from drdd.metrics.quantity import NONE
+from drdd.report.beside import beside, remarks
 from drdd.report.findings import Findings
 from drdd.report.plots import loss_curve
 from drdd.report.sections import headline, latency, listed, tasks
 from drdd.report.tables import baseline, champion_row, gate_rows, with_gains
+from drdd.shown import short
 
 
 def write_report(path: Path, findings: Findings) -> None:
@@ -31,6 +33,7 @@ def _page(findings: Findings) -> str:
     )
     environment.filters |= {
         "words": _words,
+        "short": short,
         "decibel": PSNR.value,
         "gained": PSNR.change,
     }
@@ -47,6 +50,8 @@ def _page(findings: Findings) -> str:
             for task, result in findings.metrics.tasks.items()
             if result.champion
         ],
+        pictures_beside=[beside(one) for one in findings.beside],
+        notes_beside=remarks(findings),
         none_sign=NONE,
         headline=headline(findings.metrics),
         not_computed=[

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from drdd.data.pairs import HOLDOUT
+from drdd.evaluation.side_by_side import Comparison, read_comparison
 from drdd.evaluation.trajectories import read_trajectories
 from drdd.files import write_bytes, write_json
 from drdd.gates.catalogue import RUN_GATES, TASK_GATES
@@ -18,8 +19,10 @@ from drdd.registry.differences import changes, flat
 from drdd.report.findings import Findings
 from drdd.report.judgement import Expected, headline, judgement
 from drdd.report.report import write_report
+from drdd.shown import short
 from drdd.stages.champion import Champion, find_champion
 from drdd.stages.paths import (
+    COMPARISON,
     CURVE,
     GAIN,
     IMAGES,
@@ -68,6 +71,21 @@ def _expected(params: Params) -> dict[str, Expected]:
     }
 
 
+def _comparison(champion: Champion | None) -> Comparison:
+    """What compare made, unless the alias has moved since."""
+    found, version = read_comparison(COMPARISON), champion.record.version if champion else None
+    if found.champion == version:
+        return found
+    then = short(found.champion) if found.champion else "no champion"
+    return Comparison(
+        version,
+        (
+            f"no pictures beside the champion's: the alias has moved since they were made, for {then}; "
+            "`dvc repro -f -s compare`, then `dvc repro`, makes them anew",
+        ),
+    )
+
+
 def _findings(
     params: Params,
     metrics: Judgement,
@@ -75,11 +93,14 @@ def _findings(
     latency: pd.DataFrame,
     champion: Champion | None,
 ) -> Findings:
+    comparison = _comparison(champion)
     return Findings(
         metrics=metrics,
         scores=scores,
         latency=latency,
         champion_scores=champion.record.scores if champion else None,
+        beside=comparison.pictures,
+        beside_notes=comparison.notes,
         trajectories=read_trajectories(TRAJECTORIES),
         curves={stage: pd.read_csv(folder / CURVE) for stage, folder in trained(params)},
         corpora=corpus_cards(),

@@ -19,6 +19,7 @@ IMAGES = EVALUATION / "images.parquet"  # a row a held-out picture and task: sco
 LATENCY = EVALUATION / "latency.parquet"  # seconds that each picture took
 SETS = EVALUATION / "sets.json"  # what is measured of all of a task's pictures together
 TRAJECTORIES = EVALUATION / "trajectories.parquet"  # of a few pictures through the model
+COMPARISON = Path("results/comparison")  # a few held-out pictures by the champion and the candidate
 METRICS = Path("results/metrics.json")
 SUMMARY = Path("results/summary.json")
 REPORT = Path("results/report.html")

@@ -94,7 +94,7 @@ def _moved(registry: Registry, alias: str, version: str, metrics: Judgement) -> 
         there = now.version if now else "no version"
         return [
             f"{alias} points to {short(there)} since this candidate was compared with {short(then)}; "
-            "`dvc repro -f -s judge`, then `dvc repro`, compares it anew"
+            "`dvc repro -f -s compare judge`, then `dvc repro`, compares it anew"
         ]
     return []
 

@@ -33,6 +33,7 @@ STAGES = [
     "train_noise",
     "train_residual",
     "evaluate",
+    "compare",
     "judge",
     "publish",
 ]

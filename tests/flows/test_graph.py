@@ -30,6 +30,7 @@ def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
         "train_noise",
         "train_residual",
         "evaluate",
+        "compare",
         "judge",
         "publish",
     }
@@ -39,7 +40,8 @@ def test_the_projects_graph_has_a_stage_for_each_key_of_params() -> None:
     assert found["train_residual"] == {"check", *tasks}
     assert "train_noise" not in found["train_residual"]
     assert {"train_noise", "train_residual", *references} <= found["evaluate"]
-    assert "evaluate" in found["judge"]
+    assert "evaluate" in found["compare"]
+    assert {"evaluate", "compare"} <= found["judge"]
     assert {"evaluate", "judge"} <= found["publish"]
 
 

@@ -107,6 +107,7 @@ def test_every_stage_was_a_task_and_the_trainings_ran_at_once(up: Stack, first: 
         "train_noise",
         "train_residual",
         "evaluate",
+        "compare",
         "judge",
         "publish",
         "serve",

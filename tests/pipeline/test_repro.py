@@ -15,6 +15,7 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from drdd.evaluation.side_by_side import read_comparison
 from drdd.nets.adm import AdmConfig
 from drdd.nets.adm_unet import AdmUNet
 from tests.examples import code_of
@@ -112,6 +113,8 @@ def test_the_model_is_published_and_works(copy: Path) -> None:
 
 
 def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
+    """Of the old tasks a picture stands beside the champion's, by the real deployment of both models."""
+    champion = json.loads((copy / "results/published.json").read_text())["version"]
     content = tiny_params()
     content["tasks"]["rain"] = {
         "corpora": ["nature"],
@@ -138,6 +141,7 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
         "references@rain",
         "train_residual",
         "evaluate",
+        "compare",
         "judge",
         "publish",
     }
@@ -147,6 +151,18 @@ def test_a_new_task_never_retrains_the_noise_stage(copy: Path) -> None:
         "haze",
         "rain",
     }
+    beside = read_comparison(copy / "results/comparison")
+    assert beside.champion == champion
+    assert beside.notes == ("rain: no pictures, as the champion has not learned this task",)
+    assert {one.task for one in beside.pictures} == {"noise", "haze"}
+    then, now = (
+        pd.read_parquet(root / "images.parquet").set_index("task")["output_psnr_rgb"]
+        for root in (copy / "published/versions" / champion, copy / "results/evaluation")
+    )
+    for one in beside.pictures:  # one picture a task, so each is all of its table
+        assert one.champion_psnr == pytest.approx(then[one.task], abs=0.02)
+        assert one.candidate_psnr == pytest.approx(now[one.task], abs=0.02)
+    assert "Worst losses" in (copy / "results/report.html").read_text()
 
 
 @pytest.mark.gate
@@ -156,7 +172,7 @@ def test_a_removed_task_is_gone_from_the_model(copy: Path) -> None:
     write_params(copy, content)
     output = must(copy, "dvc", "repro")
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-    assert ran == {"check", "split", "train_residual", "evaluate", "judge", "publish"}
+    assert ran == {"check", "split", "train_residual", "evaluate", "compare", "judge", "publish"}
     config = json.loads((copy / "models/candidate/config.json").read_text())
     assert config["tasks"] == ["noise"]
     assert not (copy / "data/pairs/haze").exists()

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the pipeline, five
 
 BLOCK = re.compile(r"^```(sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 UNPAIRED = ("models/noise/weights.safetensors", "models/noise/curve.csv")
-RAN_BY_A_TASK = {"check", "split", "train_residual", "evaluate", "judge", "publish"}
+RAN_BY_A_TASK = {"check", "split", "train_residual", "evaluate", "compare", "judge", "publish"}
 
 LOW = {"min_psnr_gain": -99.0, "min_gain_over_reference": None, "max_drop_vs_champion": 2.0}
 MOST = 4000  # images of the residual stage

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from drdd.evaluation.side_by_side import SideBySide
 from drdd.evaluation.trajectories import FIRST, WORST, Trajectory
 from drdd.gates.judgement import Judgement
 from drdd.pictures.pixels import Pixels
@@ -37,6 +38,27 @@ def trajectory(
         output_psnr=12.5,
         reference=pixels(100) if task == REFERRED else None,
         reference_psnr=11.5 if task == REFERRED else None,
+    )
+
+
+def side_by_side(task: str, image: str, change: float = -0.5) -> SideBySide:
+    """A ramp that the champion restored well, and the candidate wrongly in its right half."""
+    target = np.tile(np.linspace(0, 200, 700).astype(np.uint8)[None, :, None], (200, 1, 3))
+    candidate = target.copy()
+    candidate[:, 350:] += 40
+    return SideBySide(
+        task,
+        image,
+        variant=0,
+        input=target // 2,
+        champion=target + 5,
+        candidate=candidate,
+        target=target,
+        reference=target + 20 if task == REFERRED else None,
+        input_psnr=10.0,
+        champion_psnr=30.0,
+        candidate_psnr=30.0 + change,
+        held_out=task == REFERRED,
     )
 
 
@@ -140,6 +162,13 @@ def findings(against: str | None = "0c4a3f") -> Findings:
         scores=scores(),
         latency=latency(),
         champion_scores=scores(-0.5) if against else None,
+        beside=[
+            side_by_side("low_light", f"sky/{HOSTILE}.png", -1.25),
+            side_by_side("haze", "nature/0.png"),
+        ]
+        if against
+        else [],
+        beside_notes=[f"rain: not learned {HOSTILE}"] if against else [],
         trajectories={
             task: [
                 trajectory(task, f"sky/{HOSTILE}.png"),

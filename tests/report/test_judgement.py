@@ -8,7 +8,7 @@ import pytest
 
 from drdd.errors import UserError
 from drdd.gates.judgement import Judgement
-from drdd.report.comparison import ChampionRecord
+from drdd.report.comparison import ChampionRecord, losses
 from drdd.report.judgement import headline, held_out_digest
 from drdd.report.wording import against_champion, needed, outcome, verdict
 from tests.report.judged import ID, ROWS, champion_of, compared, judged, row
@@ -181,6 +181,21 @@ def test_what_cannot_be_compared_is_said_and_fails_nothing() -> None:
     new = judged(ROWS, champion_of(ROWS[:2]))
     assert compared(new, "haze").verdict == "new"
     assert new.notes == []
+
+
+def test_losses_are_ordered_by_the_change_against_the_champion() -> None:
+    rows = pd.DataFrame([row("rain", name, 10.0, 20.0, variant=0) for name in "abcd"])
+    then = [row("rain", name, 0.0, level) for name, level in zip("abc", (21, 25, 19), strict=True)]
+    found, why = losses("rain", rows, champion_of(then), {"crop_border": 0})
+    assert (list(found["image"]), why) == (["b", "a", "c"], "")
+    assert list(found["change"]) == [-5.0, -1.0, 1.0]
+    rows["output_psnr_rgb"] = [12.0, 11.0, 14.0, 13.0]
+    found, why = losses("rain", rows, champion_of(then), {"crop_border": 4})
+    assert (list(found["image"]), list(found["change"])) == (
+        ["b", "a", "d", "c"],
+        [1.0, 2.0, 3.0, 4.0],
+    )
+    assert why == "metrics protocol changed, not compared"
 
 
 def test_latency_is_a_verdict_and_no_number() -> None:

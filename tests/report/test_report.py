@@ -8,12 +8,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from drdd.gates.judgement import TaskResult
+from drdd.report.beside import beside
 from drdd.report.report import write_report
-from tests.report.findings import HOSTILE, TASKS, findings
+from tests.report.findings import HOSTILE, TASKS, findings, side_by_side
 
 VOID = ("meta", "img", "input")
 
@@ -43,7 +45,7 @@ def _section(page: str, name: str) -> str:
 
 def test_verdicts_come_first_and_the_missed_one_before_the_others(page: str) -> None:
     ids = re.findall(r'<section id="([^"]*)"', page)
-    assert ids[:4] == ["verdicts", "results", "task-haze", "task-low_light"]
+    assert ids[:5] == ["verdicts", "results", "champion", "task-haze", "task-low_light"]
     said = _text(_section(page, "verdicts"))
     assert "1 of 3 gates missed" in said
     assert said.index("low_light gained 2.00") < said.index("haze gained 2.00")
@@ -55,7 +57,8 @@ def test_verdicts_come_first_and_the_missed_one_before_the_others(page: str) -> 
 def test_results_show_intervals_the_champion_and_what_is_not_computed(page: str) -> None:
     said = _text(_section(page, "results"))
     assert said.count("+1.25 to +2.75") == 2
-    assert said.count("kept 21.50 22.00 +0.50 +0.25 to +0.75 3 0.20") == 2
+    champion = _text(_section(page, "champion"))
+    assert champion.count("kept 21.50 22.00 +0.50 +0.25 to +0.75 3 0.20") == 2
     assert "LPIPS no weights" in said
     task = _text(_section(page, "task-haze"))
     assert "FID not computed" in task
@@ -104,11 +107,63 @@ def test_every_state_of_a_trajectory_is_shown_and_a_worst_case_only_once(page: s
     assert "nature/0.png (+2.50 dB) is shown above" in _text(task)
 
 
+def test_the_worst_loss_against_the_champion_comes_first(page: str) -> None:
+    section = _section(page, "champion")
+    said = _text(section)
+    assert said.index("\N{MINUS SIGN}1.25 dB") < said.index("\N{MINUS SIGN}0.50 dB")
+    assert "champion 30.00, this version 28.75, input 10.00" in said
+    assert section.count('type="range"') == 2
+    first, second = section.split("<article")[1:]
+    for article, reference in ((first, False), (second, True)):
+        names = re.findall(r"<figcaption>(.*?)</figcaption>", article)
+        others = ["target", "reference"] if reference else ["target"]
+        assert names[:2] == ["champion", "this version"]
+        assert names[2 : 2 + len(others)] == others
+        details = names[2 + len(others) :]
+        assert sorted(details) == sorted([*names[: 2 + len(others)], "input"])
+    assert "rain: not learned &lt;script&gt;" in said
+    assert "low light" in _text(first)
+    assert "low_light: the champion was not evaluated on these pictures" in said
+    assert "haze: the champion was not" not in said
+
+
+def test_the_square_is_where_this_version_loses_most() -> None:
+    shown = beside(side_by_side("haze", "a"))
+    cut = {figure.name: Image.open(io.BytesIO(_decoded(figure.uri))) for figure in shown.details}
+    ours, target = (float(np.asarray(cut[name]).mean()) for name in ("this version", "target"))
+    assert 35 < ours - target < 45
+
+
+def _decoded(uri: str) -> bytes:
+    return base64.b64decode(uri.partition(",")[2])
+
+
+def test_pictures_of_different_scenes_are_said_to_be(tmp_path: Path) -> None:
+    told = findings()
+    results = told.metrics.tasks
+    tasks = {task: result.model_copy(update={"gated": False}) for task, result in results.items()}
+    told = replace(told, metrics=told.metrics.model_copy(update={"tasks": tasks}))
+    write_report(tmp_path / "report.html", told)
+    said = _text(_section((tmp_path / "report.html").read_text(), "champion"))
+    assert "haze, low_light: input and target show different scenes, so PSNR says little" in said
+
+
+def test_without_pictures_the_reason_stands_there(tmp_path: Path) -> None:
+    told = replace(findings(), beside=[], beside_notes=["the model does not load"])
+    write_report(tmp_path / "report.html", told)
+    section = _section((tmp_path / "report.html").read_text(), "champion")
+    assert "the model does not load" in section
+    assert "Worst losses" not in section
+
+
 def test_a_first_version_compares_with_nothing(tmp_path: Path) -> None:
-    said = _text(_page(tmp_path, against=None))
+    page = _page(tmp_path, against=None)
+    assert 'href="#champion"' not in page
+    assert 'id="champion"' not in page
+    said = _text(page)
     assert "first version: no champion to compare with" in said
     assert "First version: nothing to compare with." in said
-    assert "Against the champion" not in said
+    assert "Beside the champion" not in said
 
 
 def test_nothing_comes_from_outside(page: str) -> None:

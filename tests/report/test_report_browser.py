@@ -23,7 +23,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, findings())
+    write_report(path, findings("0c4a3f15" * 8))
     return path.as_uri()
 
 
@@ -48,11 +48,12 @@ def test_it_never_scrolls_sideways_nor_asks_anybody(
 
 
 @pytest.mark.gate
-def test_the_slider_moves_by_arrow_keys(browser: Browser, address: str) -> None:
+@pytest.mark.parametrize("section", ["#champion", "#task-haze"])
+def test_the_slider_moves_by_arrow_keys(browser: Browser, address: str, section: str) -> None:
     page = browser.new_page()
     page.goto(address)
-    slider = page.locator(".compare input").first
-    before = page.locator(".compare .before").first
+    slider = page.locator(f"{section} .compare input").first
+    before = page.locator(f"{section} .compare .before").first
     slider.focus()
     clips = [before.evaluate("e => getComputedStyle(e).clipPath")]
     page.keyboard.press("ArrowRight")

@@ -12,6 +12,7 @@ import numpy as np
 from drdd.data.pairs import HOLDOUT, Pair, write_pairs
 from drdd.evaluation.held_out import Restored
 from drdd.evaluation.results import Results
+from drdd.evaluation.side_by_side import Comparison, write_comparison
 from drdd.files import write_bytes, write_json
 from drdd.inference.engine import Restoration, ShownState
 from drdd.metrics.measures import Measures
@@ -19,6 +20,7 @@ from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
 from drdd.stages.paths import (
     CANDIDATE,
+    COMPARISON,
     CORPORA,
     GRID,
     LATENCY,
@@ -72,11 +74,12 @@ def prepare(workspace: Path) -> Params:
 
 
 def evaluate(weights: bytes, quality: Mapping[str, float]) -> None:
-    """quality: of each task, from 0 (what came in) to 1 (the target)."""
+    """quality: of each task, from 0 (what came in) to 1 (the target). No picture is beside a champion's."""
     CANDIDATE.mkdir(parents=True, exist_ok=True)
     (CANDIDATE / "model.safetensors").write_bytes(weights)
     for name, content in _measured(tuple(quality.items())).items():
         write_bytes(Path(name), content)
+    write_comparison(COMPARISON, Comparison(None))
 
 
 @cache

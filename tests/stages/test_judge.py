@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from drdd.errors import UserError
+from drdd.evaluation.side_by_side import Comparison, write_comparison
 from drdd.evaluation.trajectories import read_trajectories
 from drdd.gates.catalogue import TASK_GATES
 from drdd.gates.gate import TaskGate, Verdict
@@ -19,11 +20,22 @@ from drdd.params import Params, Task, load
 from drdd.progress import Reporter
 from drdd.registry.registry import Registry
 from drdd.stages.judge import judge
-from drdd.stages.paths import GAIN, GRID, IMAGES, LATENCY, METRICS, REPORT, SUMMARY, TRAJECTORIES
+from drdd.stages.paths import (
+    COMPARISON,
+    GAIN,
+    GRID,
+    IMAGES,
+    LATENCY,
+    METRICS,
+    REPORT,
+    SUMMARY,
+    TRAJECTORIES,
+)
 from drdd.stages.publish import publish
 from drdd.storage.objects import Store
 from tests.conftest import ROOT
 from tests.project import tiny_params, write_params
+from tests.report.findings import side_by_side
 from tests.stages.evaluated import evaluate, prepare
 
 GOOD, BETTER, WORSE = ({"haze": q, "noise": 0.6} for q in (0.5, 0.7, 0.3))
@@ -210,6 +222,23 @@ def test_an_alias_that_moved_since_is_not_moved_unseen(params: Params) -> None:
     assert said.startswith(f"champion points to {other.id[:12]} since this candidate was compared")
     assert registry.aliases.all() == {"champion": other.id}
     assert registry.resolve(published["version"])
+
+
+def test_pictures_beside_another_champion_are_not_shown(params: Params) -> None:
+    evaluate(b"one", GOOD)
+    _judge(params)
+    champion = _publish(params)["version"]
+    evaluate(b"two", BETTER)
+    pictures = (side_by_side("haze", "nature/shown.png"),)
+    write_comparison(COMPARISON, Comparison(champion, (), pictures))
+    _judge(params)
+    assert "nature/shown.png" in REPORT.read_text()
+    write_comparison(COMPARISON, Comparison("0c4a3f15" * 8, (), pictures))
+    _judge(params)
+    page = REPORT.read_text()
+    assert "nature/shown.png" not in page
+    assert "the alias has moved since they were made, for 0c4a3f150c4a" in page
+    assert "`dvc repro -f -s compare`, then `dvc repro`, makes them anew" in page
 
 
 def test_what_is_not_to_be_promoted_is_published_and_compared_with_the_champion(
