@@ -21,7 +21,10 @@ SHARE = 20  # writing takes at most a twentieth of the time
 
 @dataclass(frozen=True)
 class Record:
-    """sha256: of the input's bytes; recipe: of the model's files and all options; problem: "" if done."""
+    """sha256: of the input's bytes; recipe: of the model's files and all options; problem: "" if done.
+
+    map_sha256: of the map of uncertainty, "" if none was written.
+    """
 
     input: str
     sha256: str
@@ -29,6 +32,7 @@ class Record:
     model: str
     output: str
     output_sha256: str
+    map_sha256: str = ""
     problem: str = ""
 
 

@@ -29,28 +29,54 @@ class PlannedFile:
     entry: Entry
     output: str
 
+    @property
+    def map(self) -> str:
+        """The name of its map of uncertainty, below the root of these."""
+        return str(PurePosixPath(self.output).with_suffix(".png"))
 
-def plan(inputs: Sequence[str], output: str, suffix: str) -> list[PlannedFile]:
+
+def plan(
+    inputs: Sequence[str], output: str, suffix: str, maps: str | None = None
+) -> list[PlannedFile]:
     """List all pictures in `inputs`: files, folders, archives, s3:// prefixes, or patterns of these.
 
-    In a pattern, `*` and `?` match within a name, `**` matches any folders. Files below `output` are left
-    out. An input whose name climbs out of the output, as a list may write it, is refused by itself.
-    Raises UserError when there is nothing to restore, two inputs would become the same output, an output
-    would replace an input, or a link in the output leads out of it.
+    maps: the root of the maps of uncertainty, if they are written.
+    In a pattern, `*` and `?` match within a name, `**` matches any folders. Files below `output` and
+    `maps` are left out. An input whose name climbs out of the output, as a list may write it, is refused by
+    itself. Raises UserError when there is nothing to restore, two inputs would become the same output, an
+    output would replace an input or another output, or a link in the output leads out of it.
     """
     found = _files(inputs) if len(inputs) > 1 else _source(inputs[0])
-    root = _absolute(output)
-    files = [_planned(entry, suffix) for entry in found if not entry.where.startswith(f"{root}/")]
+    root = absolute(output)
+    roots = [root, absolute(maps)] if maps else [root]
+    files = [
+        _planned(entry, suffix)
+        for entry in found
+        if not any(entry.where.startswith(f"{one}/") for one in roots)
+    ]
     if not files:
-        raise UserError(f"{', '.join(inputs[:3])}: no picture to restore")
-    local = "://" not in output
-    _refuse_doubles(files, local and ignores_case(Path(root)))
-    if local:
-        written = [Path(root, file.output) for file in files if not file.entry.refusal]
-        refuse_outside(dict.fromkeys(path.parent for path in written), Path(root))
-        written.append(Path(root, FILE))
-        refuse_overwriting(written, [*inputs, *(file.entry.where for file in files)])
+        below = f": all that are there are below {' or '.join(roots)}" if found else ""
+        raise UserError(f"{', '.join(inputs[:3])}: no picture to restore{below}")
+    _refuse_doubles(files, "://" not in root and ignores_case(Path(root)))
+    wanted = [file for file in files if not file.entry.refusal]
+    read = [*inputs, *(file.entry.where for file in files)]
+    _refuse_places(root, [*(file.output for file in wanted), FILE], read)
+    if maps:
+        _refuse_places(absolute(maps), [file.map for file in wanted], read)
+        outputs = {f"{root}/{file.output}" for file in wanted}
+        if both := sorted(outputs & {f"{absolute(maps)}/{file.map}" for file in wanted}):
+            raise UserError(
+                f"{both[0]} would be an output and a map of uncertainty; name another folder for the maps"
+            )
     return files
+
+
+def _refuse_places(root: str, names: Sequence[str], read: Sequence[str]) -> None:
+    """Where a file is written below a local root, it is no input and no link leads out of the root."""
+    if "://" not in root:
+        written = [Path(root, name) for name in names]
+        refuse_outside(dict.fromkeys(path.parent for path in written), Path(root))
+        refuse_overwriting(written, read)
 
 
 def _planned(entry: Entry, suffix: str) -> PlannedFile:
@@ -67,13 +93,13 @@ def _source(source: str) -> list[Entry]:
     if WILD.search(source) and not Path(source).exists():
         return _matching(source)
     if is_picture(source):
-        return [Entry(printable(Path(source).name), _absolute(source))]
+        return [Entry(printable(Path(source).name), absolute(source))]
     return entries(source)
 
 
 def _files(inputs: Sequence[str]) -> list[Entry]:
     """Several files, as from a pattern in a shell. Names are relative to their common folder."""
-    whole = [_absolute(name) for name in inputs]
+    whole = [absolute(name) for name in inputs]
     missing = [name for name, path in zip(inputs, whole, strict=True) if not Path(path).is_file()]
     if missing:
         raise UserError(
@@ -120,8 +146,8 @@ def is_picture(source: str) -> bool:
     return local and not is_archive(source) and not is_list(source)
 
 
-def _absolute(name: str) -> str:
-    """Without "..", which would make an output's name climb out of the folder of outputs."""
+def absolute(name: str) -> str:
+    """The absolute path, or the URI; without "..", by which an output could climb out of its folder."""
     return name.rstrip("/") if "://" in name else normpath(Path(name).absolute())
 
 

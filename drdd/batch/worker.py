@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from drdd.batch.ledger import Record
 from drdd.batch.plan import PlannedFile
 from drdd.data.loader import ahead
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Options, Restoration, Restorer
 from drdd.intake.decoding import Limits, decode
 from drdd.pictures.files import FORMATS, encoded
 from drdd.pictures.pixels import Pixels
+from drdd.pictures.uncertainty import uncertainty_png
 from drdd.registry.location import folder_of
 from drdd.sources.entry import Fetcher, Rejected
 from drdd.storage.objects import Store
@@ -27,16 +28,17 @@ ANY = Limits(min_side=1, max_side=10**9, max_pixels=10**9)
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that determines the bytes of an output, except its input.
+    """All that determines the bytes of an output, except its input; and where maps go, which does not.
 
     model: as drdd.registry.location.folder_of takes it; weights: SHA-256 of its files; suffix: a key of
-    drdd.pictures.files.FORMATS.
+    drdd.pictures.files.FORMATS; maps: the root of the maps of uncertainty, "" for none.
     """
 
     model: str
     weights: str
     options: Options
     suffix: str
+    maps: str = ""
 
     @property
     def digest(self) -> str:
@@ -71,6 +73,7 @@ class BatchRestorer:
         torch.set_num_threads(threads)
         self._recipe, self._known, self._batch = recipe, known, batch
         self._store = Store(output)
+        self._maps = Store(recipe.maps) if recipe.maps else None
         self._restorer = Restorer.from_folder(folder_of(recipe.model))
         self._name = recipe.model.rstrip("/").rpartition("/")[2]
 
@@ -116,7 +119,11 @@ class BatchRestorer:
         same = (digest, self._recipe.digest, file.output, "")
         if (known.sha256, known.recipe, known.output, known.problem) != same:
             return False
-        return self._store.sha256(known.output) == known.output_sha256
+        if self._store.sha256(known.output) != known.output_sha256:
+            return False
+        if self._maps is None:
+            return True
+        return bool(known.map_sha256) and self._maps.sha256(file.map) == known.map_sha256
 
     def _restored(
         self, reads: Sequence[_Read], writers: ThreadPoolExecutor
@@ -124,23 +131,29 @@ class BatchRestorer:
         pictures = [read.pixels for read in reads if read.pixels is not None]
         restored = self._restorer.restore_batch(pictures, self._recipe.options)
         return [
-            writers.submit(self._written, read, one.output)
+            writers.submit(self._written, read, one)
             for read, one in zip(reads, restored, strict=True)
         ]
 
-    def _written(self, read: _Read, pixels: Pixels) -> Record:
+    def _written(self, read: _Read, restored: Restoration) -> Record:
         try:
-            content = encoded(pixels, FORMATS[self._recipe.suffix])
+            content = encoded(restored.output, FORMATS[self._recipe.suffix])
         except UserError as error:
             return self._record(read.file, read.sha256, problem=str(error))
         self._store.put(read.file.output, content)
-        return self._record(read.file, read.sha256, sha256(content).hexdigest())
+        record = self._record(read.file, read.sha256, sha256(content).hexdigest())
+        if self._maps is None or restored.deviation is None:
+            return record
+        drawn = uncertainty_png(restored.deviation)
+        self._maps.put(read.file.map, drawn)
+        return replace(record, map_sha256=sha256(drawn).hexdigest())
 
     def _record(
         self, file: PlannedFile, digest: str, output: str = "", problem: str = ""
     ) -> Record:
+        recipe = self._recipe.digest
         return Record(
-            file.entry.name, digest, self._recipe.digest, self._name, file.output, output, problem
+            file.entry.name, digest, recipe, self._name, file.output, output, problem=problem
         )
 
 

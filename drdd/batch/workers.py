@@ -41,6 +41,7 @@ def records(
     with ray_cluster(cpus=workers * threads):
         settle_ray_data(in_order=False)
         places = [file.entry.where for file in files] + [output, recipe.model]
+        places += [recipe.maps] if recipe.maps else []
         items = ray.data.from_items(list(files), override_num_blocks=-(-len(files) // share))
         stream = items.map_batches(
             _Actor,

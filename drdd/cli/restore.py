@@ -56,6 +56,21 @@ def restore(
             "Another leaves noise in the picture."
         ),
     ] = None,
+    samples: Annotated[
+        int,
+        typer.Option(
+            help="Restore so often, with the seeds from --seed on, and write the mean.",
+            min=1,
+            max=64,
+        ),
+    ] = 1,
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write how much the samples differ: a PNG; for many pictures, a folder or an s3:// "
+            "prefix."
+        ),
+    ] = None,
     format: Annotated[
         Literal["png", "jpg", "webp"], typer.Option(help="Format of many outputs.")
     ] = "png",
@@ -71,17 +86,36 @@ def restore(
     from drdd.pictures.files import check_format
     from drdd.sources.overwriting import refuse_overwriting
 
-    options = Options(steps, steps, noise_level, seed)
+    options = Options(steps, steps, noise_level, seed, samples=samples)
+    if uncertainty and samples == 1:
+        raise UserError(
+            "--uncertainty says how much samples differ, and there is one", "add --samples 8"
+        )
     one = len(inputs) == 1 and is_picture(inputs[0]) and _is_file(output)
     if one:
+        written = [Path(output), *([Path(uncertainty)] if uncertainty else [])]
         check_format(Path(output))
-        refuse_overwriting([Path(output)], inputs)
+        _check_map(*written)
+        refuse_overwriting(written, inputs)
     folder, named = _model(model or _default(registry), registry)
     if one:
-        _one(Path(inputs[0]), Path(output), folder, named, options)
+        _one(Path(inputs[0]), Path(output), folder, named, options, uncertainty)
         return
     cores = threads or max(1, (os.cpu_count() or 1) // workers)
-    _many(inputs, output, folder, named, options, f".{format}", (workers, cores, batch))
+    size = (workers, cores, batch)
+    _many(inputs, output, folder, named, options, f".{format}", size, uncertainty)
+
+
+def _check_map(output: Path, uncertainty: Path | None = None) -> None:
+    if uncertainty is None:
+        return
+    if uncertainty.suffix.lower() != ".png":
+        raise UserError(
+            f"--uncertainty {uncertainty}: a map is a PNG, because it has to be exact",
+            "name a file that ends in .png",
+        )
+    if uncertainty.resolve() == output.resolve():
+        raise UserError(f"--uncertainty {uncertainty} would replace the output; name another file")
 
 
 def _default(registry: str | None) -> str:
@@ -133,16 +167,31 @@ def _is_file(output: str) -> bool:
     return "://" not in output and bool(path.suffix) and output[-1] != "/" and not path.is_dir()
 
 
-def _one(picture: Path, output: Path, folder: Path, named: str, options: "Options") -> None:
+def _one(
+    picture: Path,
+    output: Path,
+    folder: Path,
+    named: str,
+    options: "Options",
+    uncertainty: str | None,
+) -> None:
+    from drdd.files import write_bytes
     from drdd.inference.engine import Restorer
     from drdd.intake.decoding import read_picture
     from drdd.pictures.files import write_picture
+    from drdd.pictures.uncertainty import said_of, uncertainty_png
 
     pixels = read_picture(picture)
     restored = Restorer.from_folder(folder).restore(pixels, options)
     write_picture(output, restored.output)
     height, width = restored.output.shape[:2]
     said = f"{output}  {width} x {height}  by model {_last(named)}"
+    out.print(printable(said), soft_wrap=True)
+    if restored.deviation is None:
+        return
+    if uncertainty:
+        write_bytes(Path(uncertainty), uncertainty_png(restored.deviation))
+    said = ": ".join([*([uncertainty] if uncertainty else []), said_of(restored.deviation)])
     out.print(printable(said), soft_wrap=True)
 
 
@@ -154,9 +203,10 @@ def _many(
     options: "Options",
     suffix: str,
     size: tuple[int, int, int],
+    uncertainty: str | None,
 ) -> None:
     from drdd.batch.ledger import FILE, RestoreLedger
-    from drdd.batch.plan import plan
+    from drdd.batch.plan import absolute, plan
     from drdd.batch.run import restore_all
     from drdd.batch.worker import Recipe, weights_of
     from drdd.inference.engine import Restorer
@@ -164,12 +214,11 @@ def _many(
     from drdd.storage.objects import Store
 
     Restorer.from_folder(folder).check(options)
-    files = plan(inputs, output, suffix)
-    if "://" not in output:
-        output = str(Path(output).absolute())
+    files = plan(inputs, output, suffix, uncertainty)
+    output, maps = (one and absolute(one) for one in (output, uncertainty or ""))
     ledger = RestoreLedger(Store(output))
     before = dict(ledger.records)
-    recipe = Recipe(named, weights_of(folder), options, suffix)
+    recipe = Recipe(named, weights_of(folder), options, suffix, maps)
     with tempfile.TemporaryDirectory() as scratch:  # nobody watches it from elsewhere
         reporter = Reporter("restore", Path(scratch))
         records = restore_all(files, ledger, recipe, reporter, *size)

@@ -8,7 +8,9 @@ from PIL import Image
 
 from drdd.cli.restore import restore
 from drdd.errors import UserError
+from drdd.inference.engine import Options, Restorer
 from drdd.pictures.files import png
+from drdd.pictures.uncertainty import said_of, uncertainty_map
 from tests.corpora import scene
 from tests.inference.test_engine import make_model
 
@@ -59,3 +61,55 @@ def test_a_picture_that_is_not_there_is_named(photo: Path) -> None:
     with pytest.raises(UserError) as raised:
         restore(["phto.png"], "out.png", model="base")
     assert str(raised.value) == f"{photo.parent / 'phto.png'} does not exist"
+
+
+def test_the_mean_of_samples_and_their_map(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = make_model(photo.parent / "model")
+    restore([str(photo)], "out.png", model=str(model), samples=3, seed=5, uncertainty="new/u.png")
+    restorer = Restorer.from_folder(model)
+    expected = restorer.restore(np.asarray(Image.open(photo)), Options(seed=5, samples=3))
+    assert np.array_equal(np.asarray(Image.open("out.png")), expected.output)
+    assert expected.deviation is not None
+    assert np.array_equal(np.asarray(Image.open("new/u.png")), uncertainty_map(expected.deviation))
+    said = capsys.readouterr().out
+    assert f"new/u.png: {said_of(expected.deviation)}" in said
+    restore([str(photo)], "one.png", model=str(model), samples=1)
+    plain = restorer.restore(np.asarray(Image.open(photo))).output
+    assert np.array_equal(np.asarray(Image.open("one.png")), plain)
+    assert "samples" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("uncertainty", "samples", "said"),
+    [
+        (
+            "u.png",
+            1,
+            "--uncertainty says how much samples differ, and there is one; add --samples 8",
+        ),
+        ("u.jpg", 2, "--uncertainty u.jpg: a map is a PNG"),
+        ("maps/", 2, "--uncertainty maps: a map is a PNG"),
+        ("new/../out.png", 2, "would replace the output"),
+        ("photo.png", 2, "photo.png would replace an input"),
+    ],
+)
+def test_a_map_that_cannot_be_is_refused_first(
+    photo: Path, uncertainty: str, samples: int, said: str
+) -> None:
+    before = photo.read_bytes()
+    with pytest.raises(UserError) as raised:
+        restore(
+            [str(photo)], "out.png", model="no-such@model", samples=samples, uncertainty=uncertainty
+        )
+    assert said in str(raised.value)
+    assert sorted(photo.parent.iterdir()) == [photo]
+    assert photo.read_bytes() == before
+
+
+def test_maps_of_a_folder_have_a_folder_of_their_own(photo: Path) -> None:
+    model = make_model(photo.parent / "model")
+    Path("in").mkdir()
+    photo.rename("in/photo.png")
+    restore(["in"], "out", model=str(model), samples=2, uncertainty="maps", threads=1)
+    assert [path.name for path in Path("maps").iterdir()] == ["photo.png"]
+    assert Image.open("maps/photo.png").mode == "L"

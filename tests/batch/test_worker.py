@@ -11,8 +11,10 @@ from PIL import Image
 from drdd.batch.ledger import FILE, Record, RestoreLedger
 from drdd.batch.plan import plan
 from drdd.batch.worker import BatchRestorer, Recipe, weights_of
+from drdd.errors import UserError
 from drdd.inference.engine import Options, Restorer
 from drdd.pictures.files import encoded, png
+from drdd.pictures.uncertainty import uncertainty_map
 from drdd.storage.objects import Store
 from tests.corpora import scene
 from tests.inference.test_engine import make_model
@@ -97,3 +99,63 @@ def test_a_ledger_is_read_back_and_a_torn_line_is_passed_over(workspace: Path) -
     path.write_bytes(path.read_bytes() + b'{"input": "c.png", "sha')
     assert RestoreLedger(store).records == ledger.records
     assert RestoreLedger(Store("elsewhere")).records == {}
+
+
+def test_maps_of_uncertainty_are_written_and_kept_by_hash(recipe: Recipe) -> None:
+    recipe = replace(recipe, options=Options(samples=2), suffix=".jpg", maps="maps")
+    known = {record.input: record for record in _run(recipe)}
+    restorer = Restorer.from_folder(Path(recipe.model))
+    maps = sorted(Path("maps").rglob("*.*"))
+    assert [path.as_posix() for path in maps] == [f"maps/{n % 2}/{n}.png" for n in (0, 2, 4, 1, 3)]
+    for record in known.values():
+        pixels = np.asarray(Image.open(Path("in") / record.input))
+        deviation = restorer.restore(pixels, Options(samples=2)).deviation
+        assert deviation is not None
+        found = np.asarray(Image.open(Path("maps") / record.output.replace(".jpg", ".png")))
+        assert np.abs(found.astype(int) - uncertainty_map(deviation)).max() <= 1
+    times = {path: path.stat().st_mtime_ns for path in maps}
+    assert {record.input: record for record in _run(recipe, known)} == known
+    assert times == {path: path.stat().st_mtime_ns for path in maps}
+    maps[0].unlink()
+    maps[1].write_bytes(b"damaged")
+    assert {record.input: record for record in _run(recipe, known)} == known
+    changed = [path for path in maps if path.stat().st_mtime_ns != times[path]]
+    assert changed == maps[:2]
+
+
+def test_maps_are_asked_for_later_and_elsewhere(recipe: Recipe) -> None:
+    recipe = replace(recipe, options=Options(samples=2))
+    plain = {record.input: record for record in _run(recipe)}
+    assert not any(record.map_sha256 for record in plain.values())
+    known = {record.input: record for record in _run(replace(recipe, maps="maps"), plain)}
+    assert all(record.map_sha256 for record in known.values())
+    _run(replace(recipe, maps="others"), known)
+    assert len(list(Path("others").rglob("*.png"))) == len(known) == 5
+    # Whoever does not ask for maps keeps what is there.
+    assert {record.input: record for record in _run(recipe, known)} == known
+
+
+def test_other_samples_are_another_recipe(recipe: Recipe) -> None:
+    several = [replace(recipe, options=Options(samples=n)).digest for n in (1, 2, 3)]
+    assert len(set(several)) == 3
+
+
+@pytest.mark.parametrize("maps", ["out", "out/"])
+def test_a_map_never_replaces_an_output(recipe: Recipe, maps: str) -> None:
+    with pytest.raises(UserError, match=r"out/0/0\.png would be an output and a map"):
+        plan(["in"], "out", ".png", maps)
+    assert len(plan(["in"], "out", ".jpg", maps)) == 5
+
+
+def test_maps_among_the_inputs_are_no_inputs(recipe: Recipe) -> None:
+    Path("in/maps").mkdir()
+    Path("in/maps/0.png").write_bytes(png(scene(0, 24, 32)))
+    assert len(plan(["in"], "out", ".png", "in/maps")) == 5
+    with pytest.raises(
+        UserError, match=r"no picture to restore: all that are there are below .*in$"
+    ):
+        plan(["in"], "out", ".png", "in")
+    Path("maps/0").mkdir(parents=True)
+    Path("maps/0/0.png").hardlink_to("in/0/0.png")
+    with pytest.raises(UserError, match=r"maps/0/0\.png would replace an input"):
+        plan(["in"], "out", ".jpg", "maps")
