@@ -247,7 +247,7 @@ def _from_ycbcr(content: bytes, page: Page, read: Stored) -> Layers:
     across, down = (int(n) for n in page.tags.get(t.SUBSAMPLING, (2, 2)))
     if (across, down) == (1, 1):
         y, cb, cr = np.moveaxis(samples(content, page, 8, "u"), 2, 0)
-    elif page.one(t.PLANAR, 1) == 1 and {across, down} <= {1, 2, 4}:
+    elif page.one(t.PLANAR, 1) == 1 and down <= max(2, across) and {across, down} <= {1, 2, 4}:
         units = samples(content, _units(page, across, down), 8, "u")
         rows, columns = units.shape[:2]
         blocks = units[..., :-2].reshape(rows, columns, down, across)

@@ -1,0 +1,289 @@
+"""The pixels of a file in sRGB, of 8 and 16 bits; and that training sees what intake has verified."""
+
+import io
+import struct
+import tracemalloc
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from drdd.intake.decoding import Limits, decode, decode_and_verify
+from drdd.pictures.colours import Bits, alpha_of, depth_of, opened, rgb_of
+from drdd.pictures.opening import MAX_PROFILE, PictureError, decoding
+from drdd.pictures.pixels import pixels_of
+from drdd.pictures.profiles import made_profile
+from drdd.sources.entry import Blob
+from tests.corpora import encoded, scene
+from tests.pictures.pngs import COUNT, GREY, GREY_ALPHA, PALETTE, RGB, RGBA, chunk, made_png
+from tests.pictures.tiffs import SHORT, made_tiff
+
+Levels = NDArray[Any]
+ANY = Limits(1, 10**9, 10**9)
+LINEAR = made_profile(gamma=1)
+PICTURE = Image.fromarray(scene(0, 40, 48))
+GREY_55 = np.full((8, 8, 3), 55, np.uint8)
+SMALL = Image.fromarray(scene(1, 8, 8))
+
+
+def _rgb(content: bytes, bits: Bits = 8) -> Levels:
+    with decoding():
+        return rgb_of(opened(content), bits)
+
+
+def _alpha(content: bytes, bits: Bits = 8) -> Levels | None:
+    with decoding():
+        return alpha_of(opened(content), bits)
+
+
+def _samples(kind: int, depth: int) -> Levels:
+    return np.random.default_rng(depth).integers(0, 2**depth, (9, 13, COUNT[kind]))
+
+
+PNGS = [(GREY, depth) for depth in (1, 2, 4, 8, 16)]
+PNGS += [(kind, depth) for kind in (RGB, GREY_ALPHA, RGBA) for depth in (8, 16)]
+
+
+@pytest.mark.parametrize(("kind", "depth"), PNGS)
+def test_a_png_keeps_all_of_its_bits(kind: int, depth: int) -> None:
+    stored = _samples(kind, depth)
+    content = made_png(stored, kind, depth)
+    values = np.rint(stored * (65535 / (2**depth - 1)))
+    colours = 3 if kind in (RGB, RGBA) else 1
+    assert np.array_equal(_rgb(content, 16), np.broadcast_to(values[..., :colours], (9, 13, 3)))
+    assert np.array_equal(_rgb(content), np.rint(_rgb(content, 16) / 257))
+    alpha = _alpha(content, 16)
+    assert (alpha is not None) == (kind in (GREY_ALPHA, RGBA))
+    assert alpha is None or np.array_equal(alpha, values[..., -1])
+    with decoding():
+        assert depth_of(opened(content)) == max(8, depth)
+
+
+@pytest.mark.parametrize(("kind", "depth"), [p for p in PNGS if p[0] in (GREY, RGB)])
+def test_the_colour_that_a_png_calls_clear_is_clear(kind: int, depth: int) -> None:
+    stored = _samples(kind, depth)
+    stored[3, 5], clear = stored[0, 0], stored[0, 0]
+    content = made_png(stored, kind, depth, (b"tRNS", struct.pack(f">{len(clear)}H", *clear)))
+    alpha = _alpha(content)
+    assert np.array_equal(alpha == 0, (stored == clear).all(axis=2))
+    assert np.array_equal(decode(Blob("x", content), ANY)[0, 0], [255, 255, 255])
+
+
+@pytest.mark.parametrize("most", [1, 100, 255, 1000, 4095, 65535])
+@pytest.mark.parametrize("magic", ["P2", "P3", "P5", "P6"])
+def test_a_ppm_reaches_white_at_its_own_largest_value(magic: str, most: int) -> None:
+    stored = np.random.default_rng(most).integers(
+        0, most + 1, (7, 9, 3 if magic in ("P3", "P6") else 1)
+    )
+    if magic in ("P2", "P3"):
+        body = b"# numbers\n" + b" ".join(str(v).encode() for v in stored.ravel())
+    else:
+        body = stored.astype(">u2" if most > 255 else "u1").tobytes()
+    content = f"{magic}\n# made\n9 7\n{most}\n".encode() + body
+    close = 0.5 if most > 255 else 129
+    values = np.broadcast_to(stored / most * 65535, (7, 9, 3))
+    np.testing.assert_allclose(_rgb(content, 16), values, atol=close)
+
+
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_a_bmp_of_any_depth_is_read(bits: int) -> None:
+    rng = np.random.default_rng(bits)
+    levels = rng.integers(0, 32, (4, 8, 3))
+    if bits == 16:  # five bits each
+        five = levels[..., 0] << 10 | levels[..., 1] << 5 | levels[..., 2]
+        data, expected = five.astype("<u2")[::-1].tobytes(), levels * (255 / 31)
+    else:
+        expected = levels * 8.0
+        padding = np.zeros((4, 8, bits // 8 - 3), int)
+        data = np.concatenate([expected[..., ::-1], padding], -1)[::-1].astype(np.uint8).tobytes()
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 4, 1, bits, 0, len(data), 0, 0, 0, 0)
+    content = b"BM" + struct.pack("<IHHI", 54 + len(data), 0, 0, 54) + header + data
+    np.testing.assert_allclose(_rgb(content), expected, atol=1)
+    assert _alpha(content) is None
+
+
+# --- what a PNG says of its colours
+
+CHROMA_P3 = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+CHROMA_SRGB = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+
+
+def _gamma(value: float) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", round(value * 1e5))
+
+
+def _profile(profile: bytes) -> tuple[bytes, bytes]:
+    return b"iCCP", b"x\0\0" + zlib.compress(profile)
+
+
+SAID: dict[str, tuple[list[tuple[bytes, bytes]], int]] = {
+    "nothing": ([], 55),
+    "gamma 1": ([_gamma(1)], 128),
+    "gamma 0.45455": ([_gamma(0.45455)], 55),
+    "gamma 0.45": ([_gamma(0.45)], 55),
+    "gamma 0.55556": ([_gamma(1 / 1.8)], 72),
+    "gamma 0": ([_gamma(0)], 55),
+    "gamma 1, sRGB": ([(b"sRGB", b"\0"), _gamma(1)], 55),
+    "gamma 1, profile of sRGB": ([_profile(made_profile()), _gamma(1)], 55),
+    "profile": ([_profile(LINEAR)], 128),
+    "primaries of sRGB": ([(b"cHRM", CHROMA_SRGB), _gamma(0.45455)], 55),
+    "primaries of P3": ([(b"cHRM", CHROMA_P3), _gamma(0.45455)], 55),
+    "primaries of nothing": ([(b"cHRM", bytes(32)), _gamma(1)], 128),
+    "code points of sRGB": ([(b"cICP", b"\1\r\0\1"), _profile(LINEAR)], 55),
+    "code points, linear": ([(b"cICP", b"\1\x08\0\1")], 128),
+}
+
+
+@pytest.mark.parametrize("kind", [GREY, RGB, GREY_ALPHA, RGBA, PALETTE])
+@pytest.mark.parametrize("said", sorted(SAID))
+def test_a_png_is_taken_at_its_word_about_gamma(said: str, kind: int) -> None:
+    chunks, expected = SAID[said]
+    depths = (8,) if kind == PALETTE else (8, 16)
+    for depth in depths:
+        stored = np.full((4, 4, COUNT[kind]), 55 if depth == 8 else 55 * 257)
+        palette = [(b"PLTE", bytes([55] * 168))] if kind == PALETTE else []
+        pixels = _rgb(made_png(stored, kind, depth, *chunks, *palette))
+        np.testing.assert_allclose(pixels, expected, atol=1)
+
+
+def test_the_primaries_of_a_png_are_converted() -> None:
+    """By the matrix from Display P3 to sRGB: 1.2249 -0.2247 0; -0.0420 1.0419 0; -0.0197 -0.0786 1.0979."""
+    stored = np.broadcast_to([200, 100, 50], (4, 4, 3))
+    for chunks in ([(b"cHRM", CHROMA_P3)], [(b"cICP", b"\x0c\r\0\1")]):
+        pixels = _rgb(made_png(stored.astype(np.uint8), RGB, 8, *chunks))
+        np.testing.assert_allclose(pixels[0, 0], [215, 93, 31], atol=1)
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_high_dynamic_range_is_refused_by_its_name(transfer: int, name: str) -> None:
+    png = made_png(GREY_55, RGB, 8, (b"cICP", bytes([9, transfer, 0, 1])))
+    avif = bytearray(encoded(PICTURE, "AVIF"))
+    place = avif.index(b"nclx") + 4
+    avif[place : place + 4] = struct.pack(">HH", 9, transfer)
+    for content in (png, bytes(avif)):
+        with pytest.raises(PictureError, match=rf"high dynamic range \({name}\) is not read"):
+            decode(Blob("x", content), ANY)
+
+
+def test_the_code_points_of_an_avif_are_followed() -> None:
+    plain = encoded(Image.fromarray(GREY_55), "AVIF", quality=100, subsampling="4:4:4")
+    place = plain.index(b"nclx") + 4
+    linear = plain[:place] + struct.pack(">HH", 1, 8) + plain[place + 4 :]
+    np.testing.assert_allclose(_rgb(plain), 55, atol=1)
+    np.testing.assert_allclose(_rgb(linear), 128, atol=2)
+
+
+# --- long texts and profiles
+
+
+def _text(name: bytes, size: int) -> bytes:
+    packed = zlib.compress(b"node " * (size // 5))
+    head = {b"zTXt": b"k\0\0", b"iTXt": b"k\0\1\0\0\0"}[name]
+    return chunk(name, head + packed)
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt"])
+@pytest.mark.parametrize("size", [2_000_000, 200_000_000])
+def test_a_long_text_costs_neither_the_picture_nor_memory(name: bytes, size: int) -> None:
+    """One of 2 MB; a hundred, each of 200 MB, that were 40 kB a piece."""
+    pixels = np.asarray(SMALL)
+    texts = _text(name, size) * (100 if size > 10**7 else 1)
+    whole = made_png(pixels, RGB, 8)
+    start = whole.index(b"IDAT") - 4
+    before = whole[:start] + texts + whole[start:]
+    for content in (before, made_png(pixels, RGB, 8, after=texts)):
+        tracemalloc.start()
+        assert np.array_equal(_rgb(content), pixels)
+        assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+        tracemalloc.stop()
+        taken = decode_and_verify(Blob("x", content), ANY)
+        assert np.array_equal(pixels_of(taken.content), pixels)
+
+
+def test_short_texts_are_still_read() -> None:
+    """Where one tells how the picture is turned, say."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    raw = b"\nexif\n%8d\n" % len(exif.tobytes()) + exif.tobytes().hex().encode()
+    text = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(raw))
+    content = made_png(np.asarray(SMALL), RGB, 8, after=text + _text(b"zTXt", 3_000_000))
+    assert np.array_equal(_rgb(content), np.asarray(SMALL)[::-1, ::-1])
+
+
+def test_a_profile_of_megabytes_is_applied_and_one_beyond_the_limit_refused() -> None:
+    padded = LINEAR + bytes(3_000_000)
+    content = encoded(Image.fromarray(GREY_55), "PNG", icc_profile=padded)
+    np.testing.assert_allclose(_rgb(content), 128, atol=1)
+    bomb = encoded(Image.fromarray(GREY_55), "PNG", icc_profile=LINEAR + bytes(20 * MAX_PROFILE))
+    tracemalloc.start()
+    with pytest.raises(PictureError, match="more than 8 MiB"):
+        _rgb(bomb)
+    assert tracemalloc.get_traced_memory()[1] < 5 * MAX_PROFILE
+    tracemalloc.stop()
+
+
+# --- what is not read says so
+
+UNREAD = {
+    "a JPEG of 12 bits": encoded(PICTURE, "JPEG").replace(b"\x00\x11\x08", b"\x00\x11\x0c", 1),
+    "PFM is not read": b"PF\n2 2\n-1.0\n" + bytes(48),
+    "floating-point pixels": b"Pf\n2 2\n-1.0\n" + bytes(16),
+    "PAM is not read": b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 3\nMAXVAL 255\nENDHDR\n" + bytes(12),
+}
+
+
+@pytest.mark.parametrize("reason", sorted(UNREAD))
+def test_a_kind_that_is_not_read_says_why(reason: str) -> None:
+    with pytest.raises(PictureError, match=reason):
+        decode(Blob("x", UNREAD[reason]), ANY)
+
+
+# --- training reads what was verified
+
+
+def _mpo() -> bytes:
+    return encoded(PICTURE, "MPO", save_all=True, append_images=[SMALL])
+
+
+def _turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(PICTURE, "MPO", save_all=True, append_images=[SMALL], exif=exif)
+
+
+BOTH = {"save_all": True, "append_images": [PICTURE.rotate(180)]}
+FILES = {
+    **{f"PNG {kind} {depth}": made_png(_samples(kind, depth), kind, depth) for kind, depth in PNGS},
+    **{f"PNG, {said}": made_png(GREY_55, RGB, 8, *chunks) for said, (chunks, _) in SAID.items()},
+    **{
+        f"{mode}, {format_}": encoded(PICTURE.convert(mode), format_, icc_profile=profile)
+        for mode in ("L", "RGB")
+        for format_ in ("PNG", "JPEG", "WEBP", "AVIF")
+        for profile in (LINEAR,)
+    },
+    "grey, clear": made_png(_samples(GREY, 4), GREY, 4, (b"tRNS", b"\0\3")),
+    "CMYK JPEG": encoded(PICTURE.convert("CMYK"), "JPEG"),
+    "MPO": _mpo(),
+    "MPO, turned": _turned(),
+    **{f"{f}, animated": encoded(PICTURE, f, **BOTH) for f in ("PNG", "WEBP", "GIF", "AVIF")},
+    "TIFF 16": made_tiff(_samples(RGB, 16).astype(np.uint16), 2),
+    "TIFF, alpha": made_tiff(_samples(RGBA, 8).astype(np.uint8), 2, tags={338: (SHORT, [1])}),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_training_sees_the_pixels_that_intake_verified(kind: str) -> None:
+    blob = Blob("x", FILES[kind])
+    taken = decode_and_verify(blob, ANY)
+    assert np.array_equal(pixels_of(taken.content), decode(blob, ANY))
+
+
+def test_a_phones_jpeg_keeps_its_bytes_and_gives_its_first_picture() -> None:
+    content = _mpo()
+    assert Image.open(io.BytesIO(content)).format == "MPO"
+    assert decode_and_verify(Blob("x", content), ANY).content == content
+    assert _rgb(content).shape == (40, 48, 3)
+    assert _rgb(_turned()).shape == (48, 40, 3)
