@@ -33,7 +33,7 @@ def main() -> None:
     ).parse_args()
     torch.set_num_threads(1)
     params = load()
-    targets = list(_held_out(params))
+    targets = list(held_out(params))
     table = Table("degradation", "reference", "input", "restored", f"s, {MEGAPIXELS} MP")
     for title, step in _degradations(params).items():
         name = reference_of(None, [step["kind"]])
@@ -58,7 +58,8 @@ def _degradations(params: Params) -> Mapping[str, Mapping[str, Any]]:
     return found
 
 
-def _held_out(params: Params) -> Iterator[Pixels]:
+def held_out(params: Params) -> Iterator[Pixels]:
+    """The photographs that the default params hold out, as large as intake lets them be."""
     for folder, files in params.photographs.items():
         held = params.corpora[folder].holdout
         assert isinstance(held, list)  # names, not a share

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-GREYS = 16  # grey levels of the map for one level of deviation, of the 255 of a picture
+GREYS = 32  # grey levels of the map for one level of deviation, of the 255 of a picture
 WHITE = 255 / GREYS  # the deviation from which the map is white
 SCALE = f"standard deviation of the samples: {GREYS} grey levels for each level of 255"
 

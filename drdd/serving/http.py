@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from drdd.errors import UserError
 from drdd.serving import page
 from drdd.serving.keys import KeyedPages, Keys
-from drdd.serving.memory import DECODING, Slots, bytes_a_pixel, memory_budget
+from drdd.serving.memory import DECODING, Slots, bytes_a_pixel, memory_budget, refuse_costly
 from drdd.serving.problems import ProblemError, documented, explain_all
 from drdd.serving.reading import MIB, pixels_of, read_body, size_of
 from drdd.serving.responses import response_of
@@ -101,7 +101,7 @@ def make_api(
         response_class=Response,
         responses={
             200: {
-                "description": "the restored picture, of the size that was sent",
+                "description": "the restored picture, of the size that was sent; or what `answer` says",
                 "content": {
                     **{f"image/{name}": BINARY for name in ("png", "jpeg", "webp")},
                     "application/json": {"schema": RestoredOut.model_json_schema()},
@@ -122,6 +122,7 @@ def make_api(
                     )
                     async with asyncio.timeout(limits.timeout_s):
                         size = await asyncio.to_thread(size_of, body, limits.max_pixels)
+                        refuse_costly(query.samples, size, limits.max_pixels)
                         kept = bytes_a_pixel(query) * size
                         memory.reserve(len(body) + max(DECODING * size, kept))
                         pixels = await asyncio.to_thread(pixels_of, body, limits.max_pixels)

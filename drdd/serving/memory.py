@@ -18,6 +18,7 @@ RETRY_AFTER_S = 2.0
 DECODING = 24
 # Input, output and its file; a state and its file, in base64 and again in JSON.
 RESTORING, STATE = 9, 12
+UNCERTAINTY = 8  # a deviation, the map's file, in base64 and again in JSON
 USUAL_STEPS = 2
 
 
@@ -88,8 +89,19 @@ def memory_budget(max_bytes: int, max_pixels: int) -> MemoryBudget:
 
 def bytes_a_pixel(query: RestoreQuery) -> int:
     """Bytes per pixel from the decoded picture to the response."""
+    kept = RESTORING + (UNCERTAINTY if query.samples > 1 else 0)
     if not query.states:
-        return RESTORING
+        return kept + (STATE if query.in_json else 0)  # the output as the states are
     parts = (query.residual_steps or query.steps, query.noise_steps or query.steps)
     states = 2 + sum(part or USUAL_STEPS for part in parts)  # the noised input, the estimate, steps
-    return RESTORING + STATE * states
+    return kept + STATE * states
+
+
+def refuse_costly(samples: int, pixels: int, most: int) -> None:
+    """Raise ProblemError, 413, for samples that cost more than one picture of `most` pixels may."""
+    if samples * pixels > most:
+        raise ProblemError(
+            413,
+            f"{samples} samples of {pixels:,} pixels cost more than the largest picture, of {most:,}; "
+            f"ask for {most // pixels} samples at most, or send a smaller picture",
+        )

@@ -105,7 +105,8 @@ class Restoring:
 
     def _batch_limit(self, alike: _Alike) -> int:
         height, width = alike.size
-        return max(1, min(self._settings.max_batch, AT_ONCE // (height * width)))
+        cost = height * width * alike.options.samples
+        return max(1, min(self._settings.max_batch, AT_ONCE // cost))
 
 
 def _restored(alike: _Alike, pictures: Sequence[Pixels]) -> list[Restoration]:

@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from drdd.inference.engine import Options
+from drdd.inference.engine import MOST_SAMPLES, Options
 from drdd.metrics.catalogue import listed
+from drdd.pictures.uncertainty import GREYS
 from drdd.serving.service import ServedModel
 
 Format = Literal["png", "jpeg", "webp"]
@@ -28,6 +30,12 @@ class RestoreQuery(BaseModel):
         default=None, gt=0, le=1, allow_inf_nan=False, description="s of the fixed-noise domain"
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="another one, another noise")
+    samples: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_SAMPLES,
+        description="restore with so many seeds, from `seed` on; the answer is their mean",
+    )
     model: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
@@ -37,6 +45,29 @@ class RestoreQuery(BaseModel):
     states: bool = Field(
         default=False, description="answer in JSON, with every state on the way as a PNG"
     )
+    answer: Literal["picture", "uncertainty", "json"] = Field(
+        default="picture",
+        description="the restored picture; how much the samples differ, as a grey PNG; or both in JSON",
+    )
+
+    @field_validator("answer")
+    @classmethod
+    def _is_there(cls, answer: str, info: ValidationInfo) -> str:
+        """A map of uncertainty needs samples, and is a PNG. Fields that are wrong themselves are absent."""
+        if answer == "uncertainty":
+            if info.data.get("samples") == 1:
+                raise PydanticCustomError("samples", "one sample has no uncertainty: add samples=8")
+            if info.data.get("states"):
+                raise PydanticCustomError(
+                    "states", "states=true answers in JSON, with the map in it"
+                )
+            if info.data.get("format", "png") != "png":
+                raise PydanticCustomError("format", "the map is a PNG: leave format out")
+        return answer
+
+    @property
+    def in_json(self) -> bool:
+        return self.states or self.answer == "json"
 
     def options(self) -> Options:
         return Options(
@@ -45,6 +76,7 @@ class RestoreQuery(BaseModel):
             noise_level=self.noise_level,
             seed=self.seed,
             states=self.states,
+            samples=self.samples,
         )
 
 
@@ -68,11 +100,22 @@ class ModelRef(BaseModel):
     version: str
 
 
-class RestoredOut(BaseModel):
-    """The answer with states=true."""
+class UncertaintyOut(BaseModel):
+    """How much the samples differ: the standard deviation of each pixel, in levels of 255."""
 
-    output: str = Field(description="a data URI, PNG")
-    states: list[StateOut]
+    image: str = Field(description="a data URI, PNG, grey")
+    greys: int = Field(default=GREYS, description="grey levels of the image for one level of 255")
+    samples: int
+    mean: float
+    largest: float = Field(description="0: all samples are equal")
+
+
+class RestoredOut(BaseModel):
+    """The answer in JSON."""
+
+    output: str = Field(description="a data URI, PNG; the mean of the samples")
+    uncertainty: UncertaintyOut | None = Field(description="null for one sample")
+    states: list[StateOut] = Field(description="of the first sample, with states=true")
     model: ModelRef
     seconds: float = Field(description="of inference")
     waited: float = Field(description="seconds before it")

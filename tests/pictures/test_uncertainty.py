@@ -10,7 +10,7 @@ from drdd.pictures.uncertainty import GREYS, WHITE, said_of, uncertainty_map, un
 
 
 @pytest.mark.parametrize(
-    ("deviation", "grey"), [(0.0, 0), (1.0, GREYS), (2.5, 40), (WHITE, 255), (127.5, 255)]
+    ("deviation", "grey"), [(0.0, 0), (1.0, GREYS), (2.5, 80), (WHITE, 255), (127.5, 255)]
 )
 def test_a_deviation_is_the_same_grey_in_every_picture(deviation: float, grey: int) -> None:
     flat = np.full((3, 4), deviation, np.float32)
@@ -24,7 +24,7 @@ def test_the_file_is_grey_loses_nothing_and_names_its_scale() -> None:
     with Image.open(io.BytesIO(uncertainty_png(deviation))) as image:
         assert (image.mode, image.format, image.size) == ("L", "PNG", (30, 40))
         assert np.abs(np.asarray(image) / GREYS - deviation).max() <= 0.5 / GREYS + 1e-6
-        assert "16 grey levels for each level of 255" in image.info["Description"]
+        assert "32 grey levels for each level of 255" in image.info["Description"]
 
 
 def test_words_for_people() -> None:
