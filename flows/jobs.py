@@ -29,6 +29,7 @@ from prefect.workers.process import ProcessWorker
 from drdd.cluster.sessions import JOBS
 from drdd.errors import UserError
 from drdd.params.yaml_text import load_yaml
+from drdd.text import read_text
 
 POOL = "drdd"
 KINDS = ("process", "kubernetes")
@@ -43,8 +44,13 @@ TEMPLATE: Mapping[str, Any] = {  # of a pool of processes
 
 
 def template_of(file: Path | None) -> dict[str, Any]:
-    """The base job template in a JSON file, else that of a pool of processes."""
-    return dict(json.loads(file.read_text()) if file else TEMPLATE)
+    """The base job template in a JSON file, else that of a pool of processes. Raises UserError."""
+    if file is None:
+        return dict(TEMPLATE)
+    try:
+        return dict(json.loads(read_text(file)))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{file} is no JSON object ({error}); write a base job template") from None
 
 
 def worker_class(kind: str, template: Mapping[str, Any]) -> type[BaseWorker[Any, Any, Any]]:

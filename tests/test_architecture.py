@@ -15,7 +15,17 @@ PACKAGES = ("drdd", "flows", "infra")
 PAGE = (ROOT / "docs/architecture.md").read_text()
 
 # Modules at the top of drdd that every room may know.
-SMALL = {"errors", "files", "private_files", "progress", "settings", "extras", "bounded", "shown"}
+SMALL = {
+    "errors",
+    "files",
+    "private_files",
+    "progress",
+    "settings",
+    "extras",
+    "bounded",
+    "shown",
+    "text",
+}
 # What each room of drdd imports of the others, anywhere in its files.
 KNOWS: dict[str, set[str]] = {
     "base": set(),

@@ -26,6 +26,7 @@ DECIDE_NOTHING = {
     "drdd/errors.py": "two kinds of failure",
     "drdd/bounded.py": "refuses JSON that is too large or too deep",
     "drdd/shown.py": "shortens ids and escapes what steers a terminal, in sentences for people",
+    "drdd/text.py": "reads UTF-8, or refuses a file",
     "drdd/files.py": "writes given bytes so that they appear whole",
     "drdd/private_files.py": "keeps other users out of files and folders",
     "drdd/stages/paths.py": "names the deps and outs of dvc.yaml",

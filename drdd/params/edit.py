@@ -38,7 +38,7 @@ def add_task(name: str, entry: Mapping[str, Any], path: Path | str = FILE) -> st
         )
     content["tasks"] = {**known, name: dict(entry)}
     intended = validate(content, str(path))
-    text = Path(path).read_bytes().decode()
+    text = Path(path).read_bytes().decode()  # as it is, with its mark
     lines = _lines(name, intended.tasks[name])
     changed = _appended(text, "tasks", lines, str(path))
     if validate(_parsed(changed, str(path)), str(path)) != intended:
@@ -118,9 +118,9 @@ def _appended(text: str, section: str, lines: Sequence[str], origin: str) -> str
             f"{origin}: write {section} in lines, not in braces, with one entry at least"
         )
     indent = " " * node.value[0][0].start_mark.column
-    newline = "\r\n" if "\r\n" in text else "\n"
-    end = _end(node, text)
-    gap = "" if text[:end].endswith("\n") else newline
+    newline = next((one for one in ("\r\n", "\n", "\r") if one in text), "\n")
+    end = _end(node, text, newline)
+    gap = "" if text[:end].endswith(newline) else newline
     new = "".join(f"{indent}{line}{newline}" for line in lines)
     return text[:end] + gap + new + text[end:]
 
@@ -134,7 +134,7 @@ def _entries(root: yaml.Node | None, section: str) -> yaml.MappingNode | None:
     return node if is_block else None
 
 
-def _end(node: yaml.Node, text: str) -> int:
+def _end(node: yaml.Node, text: str, newline: str) -> int:
     """Where the line ends that holds a node's last leaf: a block's own end is where the next begins."""
     while isinstance(node, yaml.CollectionNode) and not node.flow_style:
         last = node.value[-1]
@@ -142,7 +142,8 @@ def _end(node: yaml.Node, text: str) -> int:
     end = node.end_mark
     if end.column == 0:  # of a block of text, which includes its last line break
         return int(end.index)
-    return text.find("\n", end.index) + 1 or len(text)
+    after = text.find(newline, end.index)
+    return len(text) if after < 0 else after + len(newline)
 
 
 def _parsed(text: str, origin: str) -> dict[str, Any]:

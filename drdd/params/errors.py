@@ -66,6 +66,9 @@ class _Schema:
                 near = nearest(str(item["input"]), re.findall(r"'([^']*)'", expected))
                 said = f" = {item['input']!r}: must be {expected}{near}"
                 return key, f"{said}{self._help_of(loc, content)}"
+            case "string_type" if read_as := _read_as(item["input"]):
+                advice = f": YAML reads this as {read_as}; put it in quotes"
+                return key, f" = {item['input']!r}{advice}{self._help_of(loc, content)}"
         message = item["msg"][0].lower() + item["msg"][1:]
         return key, f" = {item['input']!r}: {message}{self._help_of(loc, content)}"
 
@@ -103,6 +106,18 @@ class _Schema:
         model = self._model_at(loc[:-1], content)
         field = model.model_fields.get(str(loc[-1])) if model and loc else None
         return f" ({field.description})" if field and field.description else ""
+
+
+def _read_as(value: object) -> str:
+    """What a word that was to be text has become without quotes; "" for what is no single word."""
+    match value:
+        case None:
+            return "nothing (null)"
+        case bool():
+            return "a truth value"
+        case int() | float():
+            return "a number"
+    return ""
 
 
 def _file_location(loc: tuple[Any, ...], content: Any) -> tuple[Any, ...]:

@@ -23,10 +23,11 @@ from drdd.params.training import NETWORKS
 from drdd.params.yaml_text import (
     constructing,
     plain,
-    read_text,
+    read_yaml,
     refuse_references,
     refuse_unbounded,
 )
+from drdd.params.yaml_words import refuse_surprises
 
 FILE = "params.yaml"
 
@@ -50,20 +51,20 @@ def read(
     section may have such a key is for `validate` to say.
     """
     try:
-        config = parsed(read_text(path), str(path))
+        config = parsed(read_yaml(path), str(path))
         if presets and OmegaConf.is_dict(config):
             without = cast(dict[str, Any], OmegaConf.to_container(config))
             config = OmegaConf.create(applied(without, presets))
         keys = _leaf_keys(OmegaConf.to_container(config))
         for override in overrides:
             key = override.partition("=")[0].strip()
-            if "=" not in override:
+            refuse_unbounded(key, "overrides")
+            if "=" not in override or not key:
                 raise UserError(f"override {override!r}: write it as key=value")
             if key not in keys and key.rpartition(".")[0] not in {*keys, ""}:
                 raise UserError(f"override {override!r}: {path} has no {key!r}{nearest(key, keys)}")
             value = override.partition("=")[2]
-            refuse_unbounded(value, f"override of {key!r}")
-            refuse_references(plain(value, f"override of {key!r}"), f"override of {key!r}")
+            _refuse(value, f"override of {key!r}")
         with constructing("overrides"):
             merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
         content = OmegaConf.to_container(merged)
@@ -81,12 +82,21 @@ def parsed(text: str, origin: str) -> DictConfig | ListConfig:
     Raises UserError for `${...}` and what is no mapping, OmegaConfBaseException and YAMLError for what
     cannot be read.
     """
-    content = plain(text, origin)
+    content = _refuse(text, origin)
     if content is not None and not isinstance(content, dict):
         raise UserError(f"{origin} must hold a mapping of sections, not {type(content).__name__}")
-    refuse_references(content, origin)
     with constructing(origin):
         return OmegaConf.load(io.StringIO(text))
+
+
+def _refuse(text: str, origin: str) -> Any:
+    """The plain content of bounded YAML, if there is nothing in it that is refused."""
+    refuse_unbounded(text, origin)
+    with constructing(origin):
+        refuse_surprises(text, origin)
+    content = plain(text, origin)
+    refuse_references(content, origin)
+    return content
 
 
 def overridden(path: Path | str, overrides: Sequence[str], presets: Sequence[str] = ()) -> str:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from drdd.errors import UserError
+from drdd.text import read_text
 
 MAX_BYTES = 4 * 1024**2
 MAX_VALUES = 200_000  # with each alias counted as all that it stands for
@@ -19,38 +21,31 @@ MAX_DEPTH = 50
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
 
 
-def read_text(path: Path | str) -> str:
+def read_yaml(path: Path | str) -> str:
     """The text of a YAML file within the bounds. Raises UserError, and FileNotFoundError."""
-    if Path(path).exists() and not Path(path).is_file():
-        raise UserError(f"{path}: no regular file")
-    with Path(path).open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{path}: more than {MAX_BYTES // 1024**2} MiB of YAML; make it smaller")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: no UTF-8 text; save it as UTF-8") from None
+    text = read_text(path, most=MAX_BYTES)
     refuse_unbounded(text, str(path))
     return text
 
 
 def load_yaml(path: Path | str) -> Any:
-    """The plain content of a YAML file. Raises UserError, YAMLError and FileNotFoundError."""
-    return plain(read_text(path), str(path))
+    """The plain content of a YAML file. Raises UserError and FileNotFoundError."""
+    return plain(read_yaml(path), str(path))
 
 
 def plain(text: str, origin: str) -> Any:
-    """The plain content of bounded YAML. Raises UserError and YAMLError."""
+    """The plain content of bounded YAML. Raises UserError."""
     with constructing(origin):
         return yaml.load(text, Loader=_LOADER)
 
 
 @contextmanager
 def constructing(origin: str) -> Iterator[None]:
-    """Make a UserError of what PyYAML raises for a value not of its tag, such as !!bool x or 2026-99-99."""
+    """Make a UserError of whatever PyYAML raises for text that is no YAML, or a value not of its tag."""
     try:
         yield
+    except yaml.YAMLError as error:
+        raise UserError(f"{origin}{_problem(error)}") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if type(error).__module__ != "builtins":
             raise  # of a library, which words it
@@ -59,12 +54,32 @@ def constructing(origin: str) -> Iterator[None]:
         ) from None
 
 
+def _problem(error: yaml.YAMLError) -> str:
+    """Where and what, in one line."""
+    if isinstance(error, ReaderError):
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        return f": the text holds U+{code:04X}, which YAML does not allow; leave it out"
+    place = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line = f", line {place.line + 1}" if place else ""
+    said = (
+        getattr(error, "problem", None) or getattr(error, "context", None) or "it cannot be parsed"
+    )
+    return f"{line}: no YAML ({said}); indent by spaces, not by tabs, and put special characters in quotes"
+
+
 def refuse_unbounded(text: str, origin: str) -> None:
     """Refuse text that stands for more than MAX_VALUES values or MAX_DEPTH levels.
 
-    The events of the parser are counted, before anything is made of them. Raises UserError, and
-    YAMLError for text that is no YAML.
+    The events of the parser are counted, before anything is made of them. Raises UserError, also for text
+    that is no YAML.
     """
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UserError(f"{origin}: holds bytes that are no UTF-8; write it in UTF-8")
+    with constructing(origin):
+        _count(text, origin)
+
+
+def _count(text: str, origin: str) -> None:
     sizes: dict[str, int] = {}  # of finished nodes with an anchor
     open_nodes: list[tuple[str | None, int]] = []  # anchor, count of values before it
     count = 0

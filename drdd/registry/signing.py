@@ -25,9 +25,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from drdd.errors import UserError
 from drdd.registry.manifest import Signature, Version, signed_bytes
+from drdd.text import read_text
 
 SIGNING, TRUSTED = "DRDD_SIGNING_KEY", "DRDD_TRUSTED_KEY"
-_PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.DOTALL)
+BEGIN = "-----BEGIN"
+MAX_FILE = 1024**2
+_PEM = re.compile(r"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.DOTALL)
 
 
 def signing_key() -> Ed25519PrivateKey | None:
@@ -106,17 +109,28 @@ def signer(version: Version) -> str:
 
 
 def _blocks(variable: str) -> list[bytes]:
-    """The PEM blocks of an environment variable or of the file it names; [] if it is not set."""
-    value = os.environ.get(variable, "").strip()
-    if not value:
+    """The PEM blocks of an environment variable or of the file it names; [] if it is not set, or empty."""
+    given = os.environ.get(variable, "")
+    if not given:
         return []
-    if "-----BEGIN" in value:
-        content = value.replace("\\n", "\n").encode()  # files of settings have no line breaks
-    else:
-        try:
-            content = Path(value).expanduser().read_bytes()
-        except OSError as error:
-            raise UserError(f"{variable}: its file cannot be read ({error.strerror})") from None
-    if not (blocks := _PEM.findall(content)):
-        raise UserError(f"{variable} is neither PEM text nor the path of a PEM file")
-    return blocks
+    if not (value := given.strip()):
+        raise UserError(f"{variable} holds only blanks; set it to a PEM file, or unset it")
+    # Files of settings have no line breaks.
+    text = value.replace("\\n", "\n") if BEGIN in value else _text_of(Path(value), variable)
+    blocks = _PEM.findall(text)
+    if not blocks or len(blocks) != text.count(BEGIN):
+        raise UserError(
+            f"{variable} is neither PEM text nor the path of a PEM file, or a key in it is cut short"
+        )
+    return [block.encode("ascii", "replace") for block in blocks]
+
+
+def _text_of(path: Path, variable: str) -> str:
+    """The text of a PEM file with line breaks as "\\n"; no message names the path, which may be a key."""
+    try:
+        text = read_text(path.expanduser(), f"{variable}: its file", MAX_FILE)
+    except FileNotFoundError:
+        raise UserError(
+            f"{variable}: its file cannot be read (No such file or directory)"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")

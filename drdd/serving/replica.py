@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -22,10 +23,13 @@ from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.restoring import Restoring
 from drdd.serving.service import Answer, ServedModel
 from drdd.serving.telemetry import Telemetry
+from drdd.text import read_text
 
 AS_EVALUATED = Options()
 SAMPLES = "samples"  # degraded pictures of a version, samples for the page
 DEPLOYMENT = "Replica"
+MAX_KEYS = 1024**2  # bytes of their file
+SENDABLE = re.compile(r"[!-~]+")  # by every client, in a header
 SCRAPE_S = 5.0  # timeout to collect the metrics of replicas
 
 
@@ -78,18 +82,29 @@ def models_of(setup: Setup) -> Models:
 
 
 def keys_of(settings: Serve, root: Path) -> tuple[str, ...]:
-    """The keys in the file serve.api_keys, one per line; () if it is not set. Raises UserError."""
+    """The keys in the file serve.api_keys, one per line; () if it is not set.
+
+    Raises UserError for a file that cannot be read or holds no key, and for a key that not every client can
+    send.
+    """
     if settings.api_keys is None:
         return ()
-    path = root / settings.api_keys
+    origin = f"serve.api_keys: {settings.api_keys}"
     try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"serve.api_keys: {path} cannot be read ({error})") from None
-    keys = tuple(line for line in lines if line and not line.startswith("#"))
+        text = read_text(root / settings.api_keys, origin, MAX_KEYS)
+    except FileNotFoundError:
+        raise UserError(f"{origin} does not exist; write a file with a key a line") from None
+    lines = {n: line.strip() for n, line in enumerate(text.splitlines(), 1)}
+    keys = {n: line for n, line in lines.items() if line and not line.startswith("#")}
     if not keys:
-        raise UserError(f"serve.api_keys: {path} holds no key; write one a line")
-    return keys
+        raise UserError(f"{origin} holds no key; write one a line")
+    for n, key in keys.items():
+        if not SENDABLE.fullmatch(key):
+            raise UserError(
+                f"{origin}: line {n} holds a blank or a letter that is not ASCII, which not every "
+                "client can send; write one of letters and digits, as `openssl rand -hex 32` does"
+            )
+    return tuple(keys.values())
 
 
 class Replica:

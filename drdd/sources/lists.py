@@ -2,12 +2,15 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Sequence
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING
 
 from drdd.errors import UserError
 from drdd.params.errors import nearest
+from drdd.text import refuse_other_encoding
 
 if TYPE_CHECKING:  # which the plain package does without
     import pyarrow as pa
@@ -18,6 +21,10 @@ TABLES = (".csv", ".parquet")
 MAX_ROWS = 20_000_000
 MAX_TABLE = 4 * 1024**3  # bytes of a Parquet table without its compression
 MAX_PATH = 64 * 1024  # bytes; no disk and no store takes such a name
+DELIMITERS = (",", ";", "\t")
+SIZE = re.compile(
+    r"(\.\w+)\s+\(\d+,\s?\d+(,\s?\d+)?\)$"
+)  # the name's suffix; height, width, channels
 CLIMBS = "its name has '.' or '..' between slashes, which leads elsewhere; write it without"
 
 
@@ -62,33 +69,60 @@ def climbs(path: str) -> bool:
 def cells(content: bytes, source: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
     """The rows of the list or table called `source`, with one text for each of `columns`.
 
-    A .txt has a single column of any name; blank lines and lines that begin with "#" are skipped. An
-    empty cell is "". Bytes that are not UTF-8 become surrogates, as in file names (os.fsdecode). Raises
-    UserError when the file is not a valid list or lacks a column.
+    A .txt has a single column of any name; blank lines and lines that begin with "#" are skipped, and so
+    is the size in a line such as `a.png (480,480,3)`. The cells of a .csv are separated by commas, or by
+    semicolons or tabs if its header is. An empty cell is "". Bytes that are not UTF-8 become surrogates,
+    as in file names (os.fsdecode). Raises UserError when the file is not a valid list or lacks a column.
     """
     if source.lower().endswith(".parquet"):
         return _of_parquet(content, source, columns)
-    if b"\0" in content:
-        raise UserError(f"{source}: no UTF-8 text; save it as UTF-8")
-    text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    if source.lower().endswith(".csv"):
-        return _of_csv(text, source, columns)
-    lines = (line.strip() for line in text.split("\n"))
-    return [(line,) * len(columns) for line in lines if line and not line.startswith("#")]
+    refuse_other_encoding(content, source)
+    text = content.removeprefix(BOM_UTF8).decode("utf-8", "surrogateescape")
+    found = _of_csv(text, source, columns) if is_table(source) else _of_lines(text, columns)
+    for row in found:
+        if max(map(len, row)) > MAX_PATH:
+            raise UserError(
+                f"{source}: a cell of {max(map(len, row))} letters is no path; write one path a line"
+            )
+    return found
+
+
+def _of_lines(text: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    # A carriage return alone ends the lines of old Mac files; elsewhere it may be part of a name.
+    lines = (line.strip() for line in text.split("\n" if "\n" in text else "\r"))
+    names = (SIZE.sub(r"\1", line) for line in lines if line and not line.startswith("#"))
+    return [(name,) * len(columns) for name in names]
 
 
 def _of_csv(text: str, source: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    headers = {one: _header(text, one) for one in DELIMITERS}
+    complete = (one for one, names in headers.items() if set(columns) <= set(names))
+    delimiter = next(complete, max(headers, key=lambda one: len(headers[one])))
+    header = headers[delimiter]
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        rows = list(_rows_of(text, delimiter))
     except csv.Error as error:
         raise UserError(f"{source}: no table of comma-separated values ({error})") from error
-    header = [name.strip() for name in rows[0]] if rows else []
     _refuse_missing(columns, header, source)
+    if twice := [column for column in columns if header.count(column) > 1]:
+        raise UserError(f"{source}: two columns are called {twice[0]!r}; rename one")
     places = [header.index(column) for column in columns]
     return [
         tuple(row[place].strip() if place < len(row) else "" for place in places)
         for row in rows[1:]
     ]
+
+
+def _header(text: str, delimiter: str) -> list[str]:
+    try:
+        return [name.strip() for name in next(_rows_of(text, delimiter), [])]
+    except csv.Error:
+        return []
+
+
+def _rows_of(text: str, delimiter: str) -> Iterator[list[str]]:
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    return (row for row in rows if row)
 
 
 def _of_parquet(content: bytes, source: str, columns: Sequence[str]) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ from configobj import ConfigObj, ConfigObjError
 
 from drdd.errors import UserError
 from drdd.params import FILE, load
+from drdd.text import read_text
 from infra.doctor.finding import ANSWER_S, Site, note, problem, said, warning
 from infra.doctor.places import bucket, writable
 
@@ -54,7 +55,7 @@ def dvc(site: Site) -> str:
         raise problem("there is no .dvc folder here", "dvc init")
     try:
         settings = _read(site.root)
-    except (ConfigObjError, OSError) as error:
+    except (ConfigObjError, OSError, UserError) as error:
         do = f"put it right: {' or '.join(CONFIGS)}; `dvc config --list` shows the rest"
         raise problem(f"its configuration cannot be read: {said(error)}", do) from None
     site_cache = settings.get("core", {}).get("site_cache_dir")
@@ -70,7 +71,7 @@ def _read(root: Path) -> Settings:
     merged: Settings = {}
     for name in CONFIGS:
         if (root / name).exists():
-            lines = (root / name).read_text().splitlines()
+            lines = read_text(root / name, name).splitlines()
             for section, values in ConfigObj(lines, interpolation=False).items():
                 merged.setdefault(section.replace("'", "").replace('"', ""), {}).update(values)
     return merged
@@ -80,7 +81,7 @@ def _settings(root: Path) -> Settings | None:
     """None when there are none, or none that can be read, which the check `dvc` says."""
     try:
         return _read(root) if (root / ".dvc").is_dir() else None
-    except (ConfigObjError, OSError):
+    except (ConfigObjError, OSError, UserError):
         return None
 
 

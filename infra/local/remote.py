@@ -10,6 +10,7 @@ from configobj import ConfigObj, ConfigObjError
 
 from drdd.errors import UserError
 from drdd.files import atomic_path
+from drdd.text import read_text
 from infra.local.settings import BUCKET, LOOPBACK, StackState
 
 CONFIG, LOCAL = Path(".dvc/config"), Path(".dvc/config.local")
@@ -67,7 +68,7 @@ def _last(settings: list[ConfigObj], section: str, key: str) -> str:
 
 
 def _read(path: Path) -> ConfigObj:
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = read_text(path).splitlines() if path.exists() else []
     try:
         return ConfigObj(lines, indent_type="    ", interpolation=False)
     except ConfigObjError as error:

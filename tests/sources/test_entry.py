@@ -269,8 +269,8 @@ def test_a_table_names_files_in_a_column(
         ("b.csv", b'image\n"a.png\n', "no table of comma-separated values"),
         ("c.parquet", b"PAR1 and no more", "no Parquet table"),
         ("d.parquet", b"", "no Parquet table"),
-        ("e.txt", "a.png\n".encode("utf-16"), "no UTF-8 text"),
-        ("f.csv", b"\x89PNG\r\n\x00\x00", "no UTF-8 text"),
+        ("e.txt", "a.png\n".encode("utf-16"), "is in UTF-16; save it as UTF-8"),
+        ("f.csv", b"\x89PNG\r\n\x00\x00", "holds a zero byte, so it is no text"),
     ],
 )
 def test_a_damaged_list_is_one_error(tmp_path: Path, name: str, content: bytes, said: str) -> None:
