@@ -1,11 +1,8 @@
 """The HTTP API of a `Service`. It does not depend on Ray."""
 
 import asyncio
-import math
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +10,12 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client.metrics_core import Metric
 
-from drdd.errors import UserError
 from drdd.serving import page
+from drdd.serving.asked import ApiLimits, in_words, opened, received, restored
 from drdd.serving.keys import KeyedPages, Keys
-from drdd.serving.memory import DECODING, Slots, bytes_a_pixel, memory_budget, refuse_costly
+from drdd.serving.memory import Slots, memory_budget
 from drdd.serving.problems import ProblemError, documented, explain_all
-from drdd.serving.reading import MIB, pixels_of, read_body, size_of
+from drdd.serving.reading import MIB
 from drdd.serving.responses import response_of
 from drdd.serving.schema import (
     BINARY,
@@ -32,7 +29,7 @@ from drdd.serving.schema import (
     once,
     request_body,
 )
-from drdd.serving.service import Answer, BusyError, Service, UnknownModelError
+from drdd.serving.service import Answer, Service
 from drdd.serving.telemetry import MEDIA_TYPE, Telemetry, text
 
 Families = Mapping[str, Sequence[Metric]]
@@ -47,22 +44,6 @@ REFUSALS = {
     422: "the query or the picture cannot be used",
     503: "as many requests wait as may, or it took too long; come back after Retry-After seconds",
 }
-
-
-@dataclass(frozen=True)
-class ApiLimits:
-    """timeout_s: of a request, without receiving its body; api_keys: () if none is required.
-
-    keyless: of `metrics` and `docs`, what needs no key although there are some; at_once: requests to
-    restore, waiting or not.
-    """
-
-    max_megabytes: float
-    max_pixels: int
-    timeout_s: float
-    api_keys: tuple[str, ...] = ()
-    keyless: tuple[str, ...] = ()
-    at_once: int = 1000
 
 
 def make_api(
@@ -116,19 +97,12 @@ def make_api(
         begin, answer, status = time.monotonic(), None, 500
         with telemetry.in_flight.track_inprogress():
             try:
-                with _in_words(), slots.taken(), budget.reservation() as memory:
-                    body = await read_body(
-                        request, limits.max_megabytes, limits.timeout_s, memory.reserve
-                    )
+                with in_words(), slots.taken(), budget.reservation() as memory:
+                    sent = await received(request, limits, memory)
                     async with asyncio.timeout(limits.timeout_s):
-                        size = await asyncio.to_thread(size_of, body, limits.max_pixels)
-                        refuse_costly(query.samples, size, limits.max_pixels)
-                        kept = bytes_a_pixel(query) * size
-                        memory.reserve(len(body) + max(DECODING * size, kept))
-                        pixels = await asyncio.to_thread(pixels_of, body, limits.max_pixels)
-                        del body
-                        memory.reserve(kept)
-                        restoring = service.restore(pixels, query.options(), query.model)
+                        picture = await opened(sent, query, limits, memory)
+                        del sent
+                        restoring = restored(service, picture, query)
                         answer = await _while_wanted(request, restoring)
                         response = await asyncio.to_thread(
                             response_of, answer, query, request.state.id
@@ -191,7 +165,7 @@ def make_api(
         },
     )
     async def metrics() -> Response:
-        with _in_words(), scrapes.taken():
+        with in_words(), scrapes.taken():
             families = await collect() if collect else {"": telemetry.families()}
         return Response(text(families), headers={"Content-Type": MEDIA_TYPE})
 
@@ -202,21 +176,6 @@ def make_api(
 def _docs(api: FastAPI) -> set[str]:
     """The paths of the API's document and its pages, without the scripts that these use."""
     return {"/docs", "/redoc", str(api.swagger_ui_oauth2_redirect_url), str(api.openapi_url)}
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn errors of a request into problems."""
-    try:
-        yield
-    except UnknownModelError as error:
-        raise ProblemError(404, str(error)) from None
-    except UserError as error:
-        raise ProblemError(422, str(error)) from None
-    except BusyError as error:
-        after = str(max(1, math.ceil(error.retry_after_s)))
-        said = f"as many requests wait as may; come back in {after} s"
-        raise ProblemError(503, said, {"Retry-After": after}) from None
 
 
 async def _while_wanted(request: Request, restoring: Awaitable[Answer]) -> Answer:

@@ -17,7 +17,8 @@ from drdd.errors import UserError
 from drdd.inference.engine import Options, Restoration
 from drdd.params import Serve
 from drdd.pictures.pixels import Pixels
-from drdd.serving.http import ApiLimits, make_api
+from drdd.serving.asked import ApiLimits
+from drdd.serving.http import make_api
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder, FromRegistry
 from drdd.serving.restoring import Restoring

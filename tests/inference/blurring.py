@@ -12,7 +12,8 @@ from PIL import Image, ImageFilter
 
 from drdd.inference.engine import Options, Restoration, ShownState
 from drdd.pictures.pixels import Pixels
-from drdd.serving.http import ApiLimits, make_api
+from drdd.serving.asked import ApiLimits
+from drdd.serving.http import make_api
 from drdd.serving.service import Answer, ServedModel
 
 STATES = ["noised input", "de-residual 1", "de-residual 2", "estimate", "de-noise 1", "de-noise 2"]

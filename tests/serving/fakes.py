@@ -13,8 +13,8 @@ from starlette.types import ASGIApp
 
 from drdd.inference.engine import Options, Restoration, Restorer
 from drdd.pictures.pixels import Pixels
+from drdd.serving.asked import ApiLimits
 from drdd.serving.connections import BoundedProtocol
-from drdd.serving.http import ApiLimits
 from drdd.serving.proxy import layers
 from drdd.serving.service import Answer, ServedModel, UnknownModelError
 from infra.local.settings import free_port

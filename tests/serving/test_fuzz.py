@@ -17,7 +17,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from drdd.inference.engine import Restorer
-from drdd.serving.http import ApiLimits, make_api
+from drdd.serving.asked import ApiLimits
+from drdd.serving.http import make_api
 from tests.inference.test_engine import make_model
 from tests.serving.fakes import LIMITS, FakeService
 

@@ -23,7 +23,8 @@ from PIL import Image
 
 from drdd.errors import UserError
 from drdd.pictures.jpeg_markers import MAX_SCANS
-from drdd.serving.http import ApiLimits, make_api
+from drdd.serving.asked import ApiLimits
+from drdd.serving.http import make_api
 from drdd.serving.memory import DECODING, MemoryBudget, bytes_a_pixel, memory_budget
 from drdd.serving.problems import ProblemError
 from drdd.serving.reading import size_of

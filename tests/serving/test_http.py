@@ -15,7 +15,8 @@ from PIL import Image
 
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restorer
-from drdd.serving.http import ApiLimits, make_api
+from drdd.serving.asked import ApiLimits
+from drdd.serving.http import make_api
 from drdd.serving.service import BusyError
 from tests.corpora import encoded, scene
 from tests.inference.test_engine import make_model

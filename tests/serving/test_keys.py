@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from drdd.serving.http import ApiLimits, make_api
+from drdd.serving.asked import ApiLimits
+from drdd.serving.http import make_api
 from tests.inference.blurring import Fake
 from tests.serving.fakes import FakeService, proxied
 from tests.serving.screenshot import browser

@@ -1,0 +1,95 @@
+"""A request to restore, from its body to its answer: the same steps for /v1/restore and for jobs.
+
+`received` -> Sent -> `opened` -> Opened -> `restored` -> Answer -> responses.response_of. What a request
+carries beside its picture passes through these.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from drdd.errors import UserError
+from drdd.pictures.pixels import Pixels
+from drdd.serving.memory import DECODING, Reservation, bytes_a_pixel, refuse_costly
+from drdd.serving.problems import ProblemError
+from drdd.serving.reading import pixels_of, read_body, size_of
+from drdd.serving.schema import RestoreQuery
+from drdd.serving.service import Answer, BusyError, Service, UnknownModelError
+
+
+@dataclass(frozen=True)
+class ApiLimits:
+    """timeout_s: of a request, without receiving its body; api_keys: () if none is required.
+
+    keyless: of `metrics` and `docs`, what needs no key although there are some; at_once: requests to
+    restore, waiting or not.
+    """
+
+    max_megabytes: float
+    max_pixels: int
+    timeout_s: float
+    api_keys: tuple[str, ...] = ()
+    keyless: tuple[str, ...] = ()
+    at_once: int = 1000
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The files of a request, as they arrived."""
+
+    image: bytes
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.image)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is restored. pixels: (H, W, 3) uint8, upright, in sRGB."""
+
+    pixels: Pixels
+
+
+async def received(request: Request, limits: ApiLimits, memory: Reservation) -> Sent:
+    """Raises ProblemError as read_body does, BusyError."""
+    return Sent(await read_body(request, limits.max_megabytes, limits.timeout_s, memory.reserve))
+
+
+async def opened(sent: Sent, query: RestoreQuery, limits: ApiLimits, memory: Reservation) -> Opened:
+    """Decode what was sent. Then `memory` holds what it needs until its response is there.
+
+    Raises ProblemError: 413 or 422; BusyError.
+    """
+    size = await asyncio.to_thread(size_of, sent.image, limits.max_pixels)
+    refuse_costly(query.samples, size, limits.max_pixels)
+    kept = bytes_a_pixel(query) * size
+    memory.reserve(sent.size + max(DECODING * size, kept))
+    pixels = await asyncio.to_thread(pixels_of, sent.image, limits.max_pixels)
+    memory.reserve(kept)
+    return Opened(pixels)
+
+
+async def restored(service: Service, picture: Opened, query: RestoreQuery) -> Answer:
+    """Raises as Service.restore does."""
+    return await service.restore(picture.pixels, query.options(), query.model)
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn errors of a request into problems."""
+    try:
+        yield
+    except UnknownModelError as error:
+        raise ProblemError(404, str(error)) from None
+    except UserError as error:
+        raise ProblemError(422, str(error)) from None
+    except BusyError as error:
+        after = str(max(1, math.ceil(error.retry_after_s)))
+        said = f"as many requests wait as may; come back in {after} s"
+        raise ProblemError(503, said, {"Retry-After": after}) from None
