@@ -46,7 +46,7 @@ def by_batch(inputs: Path, model: Path, threads: int, batch: int) -> float:
         output = str(Path(scratch) / "out")
         recipe = Recipe(str(model), weights_of(model), Options(), ".png")
         watch = _Watch(Path(scratch))
-        files = plan([str(inputs)], output, recipe.suffix)
+        files = plan([str(inputs)], output, recipe.suffix).files
         records = restore_all(files, RestoreLedger(Store(output)), recipe, watch, 1, threads, batch)
         if bad := [record for record in records if record.problem]:
             raise RuntimeError(f"{bad[0].input}: {bad[0].problem}")

@@ -32,7 +32,7 @@ from rich.table import Table
 from drdd.data.library import Library, Pictures
 from drdd.intake.ingestion import Deduplicator, IngestResult
 from drdd.params import load
-from drdd.sources.entry import entries
+from drdd.sources.listing import entries
 from drdd.sources.packages import package_file
 from drdd.stages.corpora import into_shards, limits
 from drdd.storage.versions import addresses, listed
@@ -117,7 +117,7 @@ def ingest_all(source: Path, folder: Path, progress: Callable[[int], None]) -> I
     """What the ingest stage does."""
     settings = load(overrides=[f"ingest.max_side={MAX_SIDE}"]).ingest
     deduplicator = Deduplicator(settings.near_duplicates)
-    return into_shards(entries(str(source)), limits(settings), folder, deduplicator, progress)
+    return into_shards(entries(str(source)).files, limits(settings), folder, deduplicator, progress)
 
 
 def decoding_rate(source: Path) -> float:

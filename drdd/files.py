@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from glob import escape
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 FLUSHES = 8  # at once: a disk flushes many files together
 # Some file systems of a network flush no folder, or let no one open it who may only write there.
 UNFLUSHABLE = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
+LONGEST = 200  # bytes of a name that is part of a temporary one
 SWAP = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -95,6 +97,16 @@ def make_folder(path: Path) -> None:
         flush(one.parent)
 
 
+def exists(path: str | Path) -> bool:
+    """As Path.exists. False also for a name that no disk takes, for which Path raises an error."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: str | Path) -> bool:
+    """As Path.is_file. False also for a name that no disk takes, for which Path raises an error."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def delete(path: Path) -> None:
     """Delete a file for good. Raises FileNotFoundError when there is none."""
     path.unlink()
@@ -124,17 +136,23 @@ def flush_tree(folder: Path) -> None:
 
 def _temporary(path: Path) -> Path:
     """A name of its own for each writer, on any machine that shares the folder."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    return path.with_name(f".{_short(path.name)}.{secrets.token_hex(6)}.tmp")
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for more letters, which a disk allows 255 bytes in all."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= LONGEST else sha256(encoded).hexdigest()
 
 
 def _clear(path: Path) -> None:
     """Put back an old folder that lost its name in `_put`, and delete what no process writes."""
-    for left in sorted(path.parent.glob(f".{escape(path.name)}.*.old")):
+    for left in sorted(path.parent.glob(f".{escape(_short(path.name))}.*.old")):
         if path.exists():
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.rename(path)
-    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+    for left in path.parent.glob(f".{escape(_short(path.name))}.*.tmp"):
         with suppress(OSError):
             lock = os.open(left, os.O_RDONLY)
             try:

@@ -13,6 +13,11 @@ def short(id_: str) -> str:
     return id_[:DIGITS] if is_hash else id_
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """`text`, or its beginning and how long it is."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} letters)"
+
+
 def printable(text: object, lines: bool = False) -> str:
     """`text` with a visible escape, such as \\x1b, for each character that steers. lines: keep "\\n"."""
     return "".join(

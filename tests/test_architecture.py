@@ -16,15 +16,8 @@ PAGE = (ROOT / "docs/architecture.md").read_text()
 
 # Modules at the top of drdd that every room may know.
 SMALL = {
-    "errors",
-    "files",
-    "private_files",
-    "progress",
-    "settings",
-    "extras",
-    "bounded",
-    "shown",
-    "text",
+    *("errors", "files", "first_bytes", "private_files", "progress", "settings", "extras"),
+    *("bounded", "shown", "text"),
 }
 # What each room of drdd imports of the others, anywhere in its files.
 KNOWS: dict[str, set[str]] = {
@@ -79,7 +72,7 @@ KNOWS: dict[str, set[str]] = {
         "registry",
         "sources",
     },
-    "sources": {"params", "storage"},
+    "sources": {"params", "pictures", "storage"},
     "storage": set(),
     "synthetic": {"pictures"},
     "training": {

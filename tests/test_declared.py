@@ -37,10 +37,13 @@ OF_TRAINING = {
     "drdd/drawing": "draws what live numbers show",
     "drdd/base": "finds the base and verifies it; its hashes are in data/starts",
 }
+WORDS = {"drdd/first_bytes.py": "says what a file is that is refused; ingest takes files by it"}
 DECIDE_NOTHING_OF = {
+    **dict.fromkeys(("synthetic", "split", "prepare", "references"), WORDS),
+    **dict.fromkeys(("compare", "evaluate", "judge", "publish"), WORDS),
     "check": {"drdd": "refuses what the stages would refuse too; it keeps hashes of starts"},
-    "train_noise": OF_TRAINING,
-    "train_residual": OF_TRAINING,
+    "train_noise": OF_TRAINING | WORDS,
+    "train_residual": OF_TRAINING | WORDS,
 }
 # Of these, the ones behind which something is computed: what they import is followed.
 FOLLOWED = ["drdd/cluster"]

@@ -16,7 +16,8 @@ from drdd.cli.main import app
 from drdd.errors import UserError
 from drdd.params import Corpus, Paired, Params, load, read
 from drdd.params.presets import WHOLE, applied, describe, names
-from drdd.sources.entry import Blob, Entry, Fetcher, entries
+from drdd.sources.entry import Blob, Entry, Fetcher
+from drdd.sources.listing import entries
 from drdd.sources.matching import match
 from drdd.sources.packages import package_file
 from tests.conftest import ROOT, Content
@@ -155,7 +156,7 @@ def test_a_benchmark_as_its_archive_unpacks_is_found_complete(
     params = _params(name)
     for result in checked(params):
         assert not result.missing
-        assert not result.alone
+        assert not result.aside
         scenes = 3 * (2 if result.key == "paired.ots" else 1)
         assert result.found.split()[0] == str(scenes), result
     _assert_entries_show_their_scenes(params)
@@ -174,7 +175,7 @@ def _assert_entries_show_their_scenes(params: Params, below: Path = BENCHMARKS) 
     with Fetcher() as fetcher:
         for name, corpus in params.corpora.items():
             if below in Path(corpus.source).parents or below == Path(corpus.source):
-                found = entries(corpus.source, corpus.include)
+                found = entries(corpus.source, corpus.include).files
                 shown = [_scene(fetcher, entry) for entry in found]
                 assert sorted(shown) == list(TEST if corpus.holdout else TRAIN), name
         for name, paired in params.paired.items():
@@ -227,7 +228,7 @@ def test_files_without_partner_are_counted_and_shown(workspace: Path) -> None:
         shutil.copy(clean, BENCHMARKS / f"Snow100K/all/synthetic/alone_{n}.jpg")
     result = _run("data", "check", "--preset", "snow")
     assert result.exit_code == 0
-    assert "5 without partner" in result.output
+    assert "5 set aside" in result.output
     assert "alone_0.jpg" in result.output
     assert "alone_3.jpg" not in result.output
 

@@ -15,7 +15,7 @@ from drdd.params import Serve, load
 from drdd.params.edit import add_task
 from drdd.registry.signing import SIGNING, TRUSTED, fingerprint, signing_key, trusted_keys
 from drdd.serving.replica import keys_of
-from drdd.sources.entry import entries
+from drdd.sources.listing import entries
 from infra.doctor.project import CONFIGS
 from infra.doctor.project import _read as read_dvc_settings
 from tests.conftest import ROOT
@@ -37,7 +37,7 @@ def _keys(path: Path) -> object:
 def _list(path: Path) -> object:
     for name in ("a.png", "b.png"):
         (path.parent / name).write_bytes(b"x")
-    return [entry.name for entry in entries(str(path))] == ["a.png", "b.png"]
+    return [entry.name for entry in entries(str(path)).files] == ["a.png", "b.png"]
 
 
 def _trusted(path: Path) -> object:

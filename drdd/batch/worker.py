@@ -1,5 +1,6 @@
 """A worker of a batch: prefetch files, restore them in batches, and write in the background."""
 
+import errno
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,14 +16,25 @@ from drdd.data.loader import ahead
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restoration, Restorer
 from drdd.intake.decoding import Limits, decode
+from drdd.pictures.errors import PictureError
 from drdd.pictures.files import FORMATS, encoded
 from drdd.pictures.pixels import Pixels
 from drdd.pictures.uncertainty import uncertainty_png
 from drdd.registry.location import folder_of
-from drdd.sources.entry import Fetcher, Rejected
+from drdd.sources.entry import Entry, Fetcher, Rejected
+from drdd.sources.names import on_disk
 from drdd.storage.objects import Store
 
 BATCH_PIXELS = 64 * 1024**2  # large pictures are restored by themselves
+# Failures of one output, not of the place for all of them.
+OF_ITS_NAME = {
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EILSEQ,
+}
 ANY = Limits(min_side=1, max_side=10**9, max_pixels=10**9)
 
 
@@ -62,6 +74,18 @@ class _Read:
     sha256: str = ""
     pixels: Pixels | None = field(default=None, compare=False)
     record: Record | None = None
+
+
+def read_one(source: str) -> Pixels:
+    """(H, W, 3) uint8 of one picture, a local file or an object. Raises UserError, TransientError."""
+    with Fetcher() as fetcher:
+        blob = fetcher.fetch(Entry(source, on_disk(source)))
+    if isinstance(blob, Rejected):
+        raise UserError(blob.reason if source in blob.reason else f"{source}: {blob.reason}")
+    try:
+        return decode(blob, ANY)
+    except PictureError as error:
+        raise UserError(f"{source}: {error}") from None
 
 
 class BatchRestorer:
@@ -140,12 +164,18 @@ class BatchRestorer:
             content = encoded(restored.output, FORMATS[self._recipe.suffix])
         except UserError as error:
             return self._record(read.file, read.sha256, problem=str(error))
-        self._store.put(read.file.output, content)
+        drawn = b"" if restored.deviation is None else uncertainty_png(restored.deviation)
+        try:
+            self._store.put(read.file.output, content)
+            if self._maps is not None and drawn:
+                self._maps.put(read.file.map, drawn)
+        except UserError as error:
+            if getattr(error.__cause__, "errno", None) not in OF_ITS_NAME:
+                raise  # such as a full disk: the next file would fail too
+            return self._record(read.file, read.sha256, problem=str(error))
         record = self._record(read.file, read.sha256, sha256(content).hexdigest())
-        if self._maps is None or restored.deviation is None:
+        if self._maps is None or not drawn:
             return record
-        drawn = uncertainty_png(restored.deviation)
-        self._maps.put(read.file.map, drawn)
         return replace(record, map_sha256=sha256(drawn).hexdigest())
 
     def _record(

@@ -1,7 +1,7 @@
 """`drdd data ...`"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
+from drdd.files import exists
 from drdd.shown import printable
 from drdd.stages.paths import PHOTOGRAPHS
 from drdd.stages.run import EXIT_USER
@@ -22,7 +23,7 @@ if TYPE_CHECKING:  # the command line starts without storage
 
 app = typer.Typer(no_args_is_help=True)
 out = Console(highlight=False)
-SHOWN = 3  # files without partner
+SHOWN = 3  # files that will be set aside
 READ_BY_DVC = ("photographs", "synthetic")  # they have a default, but dvc.yaml loops over them
 
 
@@ -36,20 +37,22 @@ class Checked:
     """What was found of one corpus or paired corpus, without opening an image.
 
     key: in params, as corpora.NAME; found: "512 images" or "512 pairs"; first: the name of an image,
-    or the key of a pair; alone: files without partner; missing: what is wrong and where it is to be
+    or the key of a pair; aside: what will be set aside, as far as names tell; counted: a line for
+    files that are no pictures; missing: what is wrong and where it is to be
     had, empty when the corpus is there.
     """
 
     key: str
-    found: str
-    first: str
-    alone: "list[Rejected]"
-    missing: str
+    found: str = ""
+    first: str = ""
+    aside: "list[Rejected]" = field(default_factory=list)
+    counted: "list[Rejected]" = field(default_factory=list)
+    missing: str = ""
 
 
 @app.command()
 def check(preset: PresetOption = None) -> None:
-    """Check that every corpus is there and every file has its partner; opens no image."""
+    """Check that every corpus is there and every file has its partner; decodes no image."""
     from drdd.params import FILE, load
 
     params = load(FILE, presets=preset or [])
@@ -82,22 +85,26 @@ def checked(params: "Params") -> list[Checked]:
 
 
 def _images(params: "Params", name: str) -> Checked:
-    from drdd.sources.entry import entries
+    from drdd.sources.entry import Rejected
+    from drdd.sources.listing import entries
 
     key, corpus = f"corpora.{name}", params.corpora[name]
     to_be_made = {PHOTOGRAPHS / folder: files for folder, files in params.photographs.items()}
     if bundled := to_be_made.get(Path(corpus.source)):
-        return Checked(key, f"{len(bundled)} images", bundled[0], [], "")
+        return Checked(key, f"{len(bundled)} images", bundled[0])
     if drawn := params.synthetic_of(name):
         said = f"to be drawn: {drawn.kind}, {drawn.width} x {drawn.height}"
-        return Checked(key, f"{drawn.count} images", said, [], "")
+        return Checked(key, f"{drawn.count} images", said)
     if absent := _absent(corpus.source):
-        return Checked(key, "", "", [], _missing(absent, corpus.obtain))
+        return Checked(key, missing=_missing(absent, corpus.obtain))
     try:
         found = entries(corpus.source, corpus.include, corpus.column)
     except UserError as error:
-        return Checked(key, "", "", [], _missing(str(error), corpus.obtain))
-    return Checked(key, f"{len(found)} images", found[0].name, [], "")
+        return Checked(key, missing=_missing(str(error), corpus.obtain))
+    refused = [Rejected(one.name, one.refusal) for one in found.files if one.refusal]
+    aside = refused + found.set_aside
+    count = len(found.files) - len(refused)
+    return Checked(key, f"{count} images", found.files[0].name, aside, found.counted)
 
 
 def _pairs(name: str, paired: "Paired") -> Checked:
@@ -105,18 +112,18 @@ def _pairs(name: str, paired: "Paired") -> Checked:
 
     key = f"paired.{name}"
     if absent := _absent(paired.input, paired.target):
-        return Checked(key, "", "", [], _missing(absent, paired.obtain))
+        return Checked(key, missing=_missing(absent, paired.obtain))
     try:
         matching = match(paired, name)
     except UserError as error:
-        return Checked(key, "", "", [], _missing(str(error), paired.obtain))
+        return Checked(key, missing=_missing(str(error), paired.obtain))
     pairs = matching.pairs
-    return Checked(key, f"{len(pairs)} pairs", pairs[0].key, matching.alone, "")
+    return Checked(key, f"{len(pairs)} pairs", pairs[0].key, matching.alone, matching.counted)
 
 
 def _absent(*sources: str) -> str:
     """A line for each local source that is not there."""
-    absent = [s for s in dict.fromkeys(sources) if "://" not in s and not Path(s).exists()]
+    absent = [s for s in dict.fromkeys(sources) if "://" not in s and not exists(s)]
     return "\n".join(f"{source} does not exist" for source in absent)
 
 
@@ -130,11 +137,10 @@ def _table(results: Iterable[Checked]) -> Table:
         table.add_column(heading, overflow="fold")
     for result in results:
         said = Text(printable(result.missing or result.first))
-        if result.alone:
-            some = "".join(f"\n{file.name}: {file.reason}" for file in result.alone[:SHOWN])
-            said.append(
-                printable(f"\n{len(result.alone)} without partner{some}", lines=True), "yellow"
-            )
+        if result.aside:
+            said.append(f"\n{len(result.aside)} set aside", "yellow")
+        for row in [*result.aside[:SHOWN], *result.counted]:
+            said.append(f"\n{printable(f'{row.name}: {row.reason}')}", "yellow")
         mark = "[red]✗[/]" if result.missing else "[green]✓[/]"
         table.add_row(mark, result.key, result.found, said)
     return table

@@ -1,5 +1,6 @@
 """`drdd ...`: published models, restoring pictures, params; other packages bring more commands."""
 
+import errno
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -13,11 +14,16 @@ from drdd.cli import data, harmonize, presets, restore, tasks
 from drdd.errors import TransientError, UserError
 from drdd.extras import missing
 from drdd.registry import cli as models
-from drdd.shown import printable
+from drdd.shown import printable, shortened
 from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
 
 # Entry points: by a command's name, a function with Typer's annotations.
 COMMANDS = "drdd.commands"
+# What a path that somebody named may be: not there, of another kind, closed, too long.
+OF_A_PATH = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ),
+}
 
 
 class _Commands(TyperGroup):
@@ -88,6 +94,13 @@ def main() -> None:
         err.print("[red]error:[/] ", end="")
         err.print(f"{printable(error, lines=True)} (trying again may help)", markup=False)
         sys.exit(EXIT_TRANSIENT)
+    except OSError as error:
+        if error.errno not in OF_A_PATH or error.filename is None:
+            raise
+        err.print("[red]error:[/] ", end="")
+        said = f"{shortened(str(error.filename))}: {error.strerror}; name another place"
+        err.print(printable(said), markup=False)
+        sys.exit(EXIT_USER)
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(EXIT_INTERRUPTED)

@@ -20,6 +20,7 @@ from drdd.degradations.chain import degrade
 from drdd.drawing.contact import TILE, contact_sheet
 from drdd.drawing.sheets import cover
 from drdd.errors import UserError
+from drdd.files import exists
 from drdd.intake.ingestion import IngestResult
 from drdd.intake.pairing import both_sides, pair_up
 from drdd.intake.split import hold_out
@@ -29,7 +30,8 @@ from drdd.params import Params, Task
 from drdd.params.data import Holdout, drawn_by
 from drdd.params.errors import nearest
 from drdd.pictures.pixels import Picture, Pixels, pixels_of
-from drdd.sources.entry import Entry, Fetcher, Rejected, entries
+from drdd.sources.entry import Entry, Fetcher, Rejected
+from drdd.sources.listing import entries
 from drdd.sources.matching import match
 from drdd.sources.packages import package_file
 from drdd.stages.corpora import limits, some
@@ -171,11 +173,11 @@ def _files(params: Params, corpus: str) -> list[Entry]:
             bundled = [package_file(name) for name in names]
             kept = [path for path in bundled if re.search(origin.include or "", path.name)]
             return [Entry(path.name, str(path)) for path in kept]
-    if params.synthetic_of(corpus) and not Path(origin.source).exists():
+    if params.synthetic_of(corpus) and not exists(origin.source):
         stage = f"synthetic@{drawn_by(origin.source)}"
         raise UserError(f"corpora.{corpus}: not drawn yet; run `dvc repro {stage}` first")
     try:
-        return entries(origin.source, origin.include, origin.column)
+        return entries(origin.source, origin.include, origin.column).files
     except UserError as error:
         said = f"corpora.{corpus}: {error}; `drdd data check` says where it is to be had"
         raise UserError(said) from None

@@ -2,14 +2,15 @@
 
 import os
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from drdd.errors import UserError
-from drdd.shown import printable, short
+from drdd.files import is_file
+from drdd.shown import printable, short, shortened
 
 if TYPE_CHECKING:
     from drdd.inference.engine import Options
@@ -93,13 +94,15 @@ def restore(
         )
     one = len(inputs) == 1 and is_picture(inputs[0]) and _is_file(output)
     if one:
-        written = [Path(output), *([Path(uncertainty)] if uncertainty else [])]
+        written = [output, *([uncertainty] if uncertainty else [])]
         check_format(Path(output))
-        _check_map(*written)
-        refuse_overwriting(written, inputs)
+        _check_map(*map(Path, written))
+        refuse_overwriting([Path(place) for place in written if "://" not in place], inputs)
+        if inputs[0] in written:  # of an object
+            raise UserError(f"{inputs[0]} would be replaced; name another output")
     folder, named = _model(model or _default(registry), registry)
     if one:
-        _one(Path(inputs[0]), Path(output), folder, named, options, uncertainty)
+        _one(inputs[0], output, folder, named, options, uncertainty)
         return
     cores = threads or max(1, (os.cpu_count() or 1) // workers)
     size = (workers, cores, batch)
@@ -144,14 +147,14 @@ def _model(model: str, registry: str | None) -> tuple[Path, str]:
     if model == BASE:
         return folder_of(model), BASE
     sought = is_ref(model) and (registry or _has_registry())
-    if (Path(model) / "config.json").is_file() or not sought:
+    if is_file(Path(model) / "config.json") or not sought:
         folder = folder_of(model)
     else:
         registry = registry or default_registry()
         try:
             folder = cached(model, registry)
         except UserError as error:
-            where = f"{model!r} is neither base nor a model folder, and was sought in {registry}"
+            where = f"{shortened(model)!r} is neither base nor a model folder, and was sought in {registry}"
             raise UserError(f"{where}: {error.sentence}", error.remedy) from None
     published = registry and "://" in registry
     return folder, f"{registry}/versions/{folder.name}" if published else str(folder.absolute())
@@ -163,34 +166,34 @@ def _last(named: str) -> str:
 
 def _is_file(output: str) -> bool:
     """Whether a name is that of a file, there or not: it has a suffix, and is no folder."""
-    path = Path(output)
-    return "://" not in output and bool(path.suffix) and output[-1] != "/" and not path.is_dir()
+    is_folder = os.path.isdir(output)  # noqa: PTH112, since Path's raises an error for a long name
+    return bool(PurePosixPath(output).suffix) and output[-1] != "/" and not is_folder
 
 
 def _one(
-    picture: Path,
-    output: Path,
+    picture: str,
+    output: str,
     folder: Path,
     named: str,
     options: "Options",
     uncertainty: str | None,
 ) -> None:
-    from drdd.files import write_bytes
+    from drdd.batch.worker import read_one
     from drdd.inference.engine import Restorer
-    from drdd.intake.decoding import read_picture
-    from drdd.pictures.files import write_picture
+    from drdd.pictures.files import check_format, encoded
     from drdd.pictures.uncertainty import said_of, uncertainty_png
+    from drdd.storage.single import write_object
 
-    pixels = read_picture(picture)
+    pixels = read_one(picture)
     restored = Restorer.from_folder(folder).restore(pixels, options)
-    write_picture(output, restored.output)
+    write_object(output, encoded(restored.output, check_format(Path(output))))
     height, width = restored.output.shape[:2]
     said = f"{output}  {width} x {height}  by model {_last(named)}"
     out.print(printable(said), soft_wrap=True)
     if restored.deviation is None:
         return
     if uncertainty:
-        write_bytes(Path(uncertainty), uncertainty_png(restored.deviation))
+        write_object(uncertainty, uncertainty_png(restored.deviation))
     said = ": ".join([*([uncertainty] if uncertainty else []), said_of(restored.deviation)])
     out.print(printable(said), soft_wrap=True)
 
@@ -210,18 +213,24 @@ def _many(
     from drdd.batch.run import restore_all
     from drdd.batch.worker import Recipe, weights_of
     from drdd.inference.engine import Restorer
+    from drdd.pictures.files import FORMATS
     from drdd.progress import Reporter
     from drdd.storage.objects import Store
 
     Restorer.from_folder(folder).check(options)
-    files = plan(inputs, output, suffix, uncertainty)
+    planned = plan(inputs, output, suffix, uncertainty)
+    if _is_file(output) and PurePosixPath(output).suffix.lower() in FORMATS:
+        said = f"{output} names one picture, but {', '.join(inputs[:3])} may be several"
+        raise UserError(said, "name a folder, or write a / behind it")
+    for row in planned.counted:
+        out.print(printable(f"{row.name}: {row.reason}"), soft_wrap=True)
     output, maps = (one and absolute(one) for one in (output, uncertainty or ""))
     ledger = RestoreLedger(Store(output))
     before = dict(ledger.records)
     recipe = Recipe(named, weights_of(folder), options, suffix, maps)
     with tempfile.TemporaryDirectory() as scratch:  # nobody watches it from elsewhere
         reporter = Reporter("restore", Path(scratch))
-        records = restore_all(files, ledger, recipe, reporter, *size)
+        records = restore_all(planned.files, ledger, recipe, reporter, *size)
         reporter.finish("done")
     failed = [record for record in records if record.problem]
     kept = sum(before.get(record.input) == record for record in records if not record.problem)

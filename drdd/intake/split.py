@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair
 from drdd.errors import UserError
@@ -29,14 +30,16 @@ def hold_out(pairs: Sequence[Pair], holdout: Sequence[str] | float, key: str) ->
     if isinstance(holdout, float | int):
         return [_on_side(pair, int(pair.target[:8], 16) / 16**8 < holdout) for pair in pairs]
     stems = {stem for pair in pairs for stem in _called(pair)}
-    if missing := sorted(set(holdout) - stems):
+    held = {normalize("NFC", name) for name in holdout}
+    if missing := sorted(held - stems):
         some = ", ".join(sorted(PurePosixPath(pair.name).stem for pair in pairs)[:20])
         raise UserError(f"{key}: nothing is called {', '.join(missing)}; there are {some}")
-    return [_on_side(pair, bool(_called(pair) & set(holdout))) for pair in pairs]
+    return [_on_side(pair, bool(_called(pair) & held)) for pair in pairs]
 
 
 def _called(pair: Pair) -> set[str]:
-    return {pair.name, PurePosixPath(pair.name).stem}
+    name = normalize("NFC", pair.name)  # accents are stored in two ways that look alike
+    return {name, PurePosixPath(name).stem}
 
 
 def _on_side(pair: Pair, held: bool) -> Pair:

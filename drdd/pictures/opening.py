@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
+from drdd.first_bytes import kind_of
 from drdd.pictures import code_points, jpeg_markers
 from drdd.pictures.errors import PictureError, PixelsError
 from drdd.pictures.png_chunks import SIGNATURE, png_head
@@ -18,33 +19,6 @@ from drdd.pictures.png_chunks import SIGNATURE, png_head
 # As Pillow calls them. MPO, several JPEG in one file, is opened by the decoder of JPEG.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 MAX_PROFILE = 8 * 1024**2  # bytes; those of printers, the largest in use, have about 3 MiB
-
-_OTHERS = {  # what such a file is, by where its mark is
-    (b"%!PS", 0): "EPS or PostScript",
-    (b"\xc5\xd0\xd3\xc6", 0): "EPS",
-    (b"%PDF", 0): "PDF",
-    (b"<svg", 0): "SVG",
-    (b"<?xml", 0): "XML or SVG",
-    (b"<!DOCTYPE", 0): "HTML",
-    (b"<html", 0): "HTML",
-    (b"8BPS", 0): "Photoshop",
-    (b"\xff\x4f\xff\x51", 0): "JPEG 2000",
-    (b"\0\0\0\x0cjP  ", 0): "JPEG 2000",
-    (b"\xff\x0a", 0): "JPEG XL",
-    (b"\0\0\0\x0cJXL ", 0): "JPEG XL",
-    (b"ftypheic", 4): "HEIC",
-    (b"ftypheix", 4): "HEIC",
-    (b"PF\n", 0): "PFM",
-    (b"P7\n", 0): "PAM",
-    (b"ftypmif1", 4): "HEIF",
-    (b"\0\0\x01\0", 0): "ICO",
-    (b"icns", 0): "ICNS",
-    (b"DDS ", 0): "DDS",
-    (b"SIMPLE", 0): "FITS",
-    (b"\x76\x2f\x31\x01", 0): "OpenEXR",
-    (b"PK\x03\x04", 0): "zip",
-    (b"\x1f\x8b", 0): "gzip",
-}
 
 
 @contextmanager
@@ -101,8 +75,14 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
     return image
 
 
+def not_read(kind: str, formats: tuple[str, ...] = FORMATS) -> str:
+    """The reason to refuse a picture of another format. kind: its name, such as "HEIC"."""
+    return f"{kind} is not read; convert it to one of {', '.join(formats)}"
+
+
 def _refusal(content: bytes, formats: tuple[str, ...]) -> str:
-    for (mark, place), kind in _OTHERS.items():
-        if content.startswith(mark, place):
-            return f"no image: {kind} is not read; convert it to one of {', '.join(formats)}"
-    return f"no image: none of {', '.join(formats)}"
+    kind = kind_of(content)
+    if kind is None or kind.format in formats:  # the latter: a beginning without the rest
+        return f"no image: none of {', '.join(formats)}"
+    said = not_read(kind.name, formats) if kind.format else f"{kind.name}; {kind.advice}"
+    return f"no image: {said}"

@@ -11,11 +11,13 @@ from typing import Any
 
 from drdd.base.shipped import base_folder
 from drdd.errors import TransientError, UserError
+from drdd.files import is_file
 from drdd.params import BASE, FILE, load
 from drdd.registry.manifest import is_ref
 from drdd.registry.pruning import mark_used, prune
 from drdd.registry.pulling import check
 from drdd.registry.registry import Registry
+from drdd.shown import shortened
 
 CACHE = Path(".drdd/models")  # in a project
 LOCAL_STACK = "drdd.local_stack"
@@ -144,7 +146,7 @@ def folder_of(uri: str | Path) -> Path:
         return base_folder()
     if match := _PUBLISHED.fullmatch(text):
         return cached(match["id"], match["registry"])
-    if (Path(text) / "config.json").is_file():
+    if is_file(Path(text) / "config.json"):
         return Path(text)
     registry, at, ref = text.rpartition("@")
     if at and registry and is_ref(ref):
@@ -152,6 +154,6 @@ def folder_of(uri: str | Path) -> Path:
     if is_ref(text) and (os.environ.get("DRDD_REGISTRY") or is_project(Path())):
         return cached(text, default_registry())
     raise UserError(
-        f"{text} is no model: neither base, nor a model folder (config.json, model.safetensors), nor "
-        "REGISTRY@ALIAS, nor REGISTRY/versions/ID, such as s3://bucket/models@champion"
+        f"{shortened(text)} is no model: neither base, nor a model folder (config.json, "
+        "model.safetensors), nor REGISTRY@ALIAS, nor REGISTRY/versions/ID, such as s3://bucket/models@champion"
     )

@@ -25,6 +25,7 @@ from typing import BinaryIO, Protocol, cast
 
 from drdd.errors import UserError
 from drdd.files import atomic_path
+from drdd.first_bytes import HEAD
 from drdd.sources.bounds import BoundedStream, allowed, refuse_if_bomb, refuse_if_too_large
 
 CHUNK = 4 * 1024**2
@@ -70,8 +71,11 @@ class Member:
 
 
 class Archive(Protocol):
-    def members(self) -> Iterator[Member]:
-        """All files. Of several with one name the last counts, as in unpacking. Raises one of DAMAGE."""
+    def members(self, is_unsure: Callable[[str], bool]) -> Iterator[tuple[Member, bytes]]:
+        """All files. Of several with one name the last counts, as in unpacking. Raises one of DAMAGE.
+
+        With each that `is_unsure` of its name, its first bytes; else, or if it cannot be read, none.
+        """
 
     def read(self, member: Member) -> bytes:
         """Raises ValueError with a reason when this member is damaged, encrypted or too large."""
@@ -83,10 +87,18 @@ class Zip:
         self._zip = zipfile.ZipFile(file)
         refuse_if_bomb(sum(info.file_size for info in self._zip.infolist()), file)
 
-    def members(self) -> Iterator[Member]:
+    def members(self, is_unsure: Callable[[str], bool]) -> Iterator[tuple[Member, bytes]]:
         last = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
         for path, info in last.items():
-            yield Member(path, 0, info.file_size, _refusal(path))
+            member = Member(path, 0, info.file_size, _refusal(path))
+            yield member, self._head(info) if is_unsure(member.name) else b""
+
+    def _head(self, info: zipfile.ZipInfo) -> bytes:
+        with suppress(*DAMAGE, ValueError, OSError):
+            if info.compress_type in METHODS:
+                with self._zip.open(info) as file:
+                    return file.read(HEAD)
+        return b""
 
     def read(self, member: Member) -> bytes:
         try:
@@ -108,8 +120,8 @@ class Tar:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    def members(self) -> Iterator[Member]:
-        found: dict[str, Member] = {}
+    def members(self, is_unsure: Callable[[str], bool]) -> Iterator[tuple[Member, bytes]]:
+        found: dict[str, tuple[Member, bytes]] = {}
         headers = cast(BinaryIO, BoundedStream(self._file))
         with tarfile.open(fileobj=headers, mode="r:") as tar:
             offset = -1
@@ -119,7 +131,11 @@ class Tar:
                 offset = info.offset
                 tar.members.clear()  # type: ignore[attr-defined] # it would keep the header of every member
                 if not info.isdir():
-                    found[info.name] = _member_of_tar(info, found)
+                    member = _member_of_tar(info, found)
+                    # The stream is just behind the header, and only goes forward.
+                    unsure = info.isreg() and not info.issparse() and is_unsure(member.name)
+                    head = self._file.read(min(HEAD, info.size)) if unsure else b""
+                    found[info.name] = member, head
             # tarfile treats an unreadable header as the end, which would lose the rest.
             self._file.seek(tar.offset)
             if self._file.read(tarfile.BLOCKSIZE).strip(b"\0"):
@@ -241,10 +257,10 @@ def decompress(file: BinaryIO, target: BinaryIO) -> None:
     shutil.copyfileobj(gunzipped(file), target, CHUNK)
 
 
-def _member_of_tar(info: tarfile.TarInfo, earlier: dict[str, Member]) -> Member:
+def _member_of_tar(info: tarfile.TarInfo, earlier: dict[str, tuple[Member, bytes]]) -> Member:
     refusal = _refusal(info.name)
     if info.islnk() and info.linkname in earlier:  # a hard link to an earlier member
-        first = earlier[info.linkname]
+        first, _ = earlier[info.linkname]
         return Member(info.name, first.start, first.size, refusal or first.refusal)
     if not info.isreg() or info.issparse():
         refusal = (

@@ -77,6 +77,6 @@ def open_regular(path: str) -> BinaryIO:
     return file
 
 
-def printable(text: str) -> str:
+def decoded_name(text: str) -> str:
     """Replace surrogates, from bytes that are not UTF-8, by text such as "\\xff"."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -7,7 +7,7 @@ is the path of the input below its source, without suffix if that is unique.
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
@@ -15,8 +15,10 @@ from pathlib import PurePosixPath
 from drdd.errors import UserError
 from drdd.params import Match, Paired
 from drdd.sources.archives import Member
-from drdd.sources.entry import Entry, Rejected, listed, rows
+from drdd.sources.entry import Entry, Rejected, rows
+from drdd.sources.listing import Listing, listed
 from drdd.sources.lists import is_table
+from drdd.sources.names import as_seen
 
 EXAMPLES = 3
 
@@ -32,21 +34,30 @@ class PairEntry:
 
 @dataclass(frozen=True)
 class Matching:
-    """alone: files without a partner; each reason names the missing side and key."""
+    """alone: files without a partner, each with the missing side and key, and pictures that are not read.
+
+    counted: a line for the files that are no pictures, if there are any.
+    """
 
     pairs: list[PairEntry]
     alone: list[Rejected]
+    counted: list[Rejected]
 
 
 @dataclass(frozen=True)
 class _Side:
-    """all: files of the source; files: those of this side; keys: one for each of `files`."""
+    """all: files of the source; files: those of this side; keys: one for each of `files`.
+
+    unread: rows of its pictures that are not read; counted: one for its files that are no pictures.
+    """
 
     name: str
     source: str
     all: list[Entry]
     files: list[Entry]
     keys: list[str]
+    unread: list[Rejected]
+    counted: list[Rejected]
 
     def __str__(self) -> str:
         text = f"{self.name}: {len(self.files)} of {len(self.all)} files of {self.source}"
@@ -89,14 +100,16 @@ def match(paired: Paired, name: str) -> Matching:
         wrong, found = _by_key(inputs, targets)
     else:
         wrong, found = _by_hash(inputs, targets)
-    wrong += _repeated(inputs) + _their_own(found, allowed=by_row)
+    wrong += _repeated(inputs) + _alike(inputs, targets) + _their_own(found, allowed=by_row)
     if not found and not wrong:
         wrong = [f"no pair; expected {_expected(paired)}", str(inputs), str(targets)]
     if wrong:
         raise UserError("\n  ".join([f"paired.{name}.match:", *wrong]))
     keys = _unique_keys(found)
     pairs = [PairEntry(key, pair.input, pair.target) for key, pair in zip(keys, found, strict=True)]
-    return Matching(pairs, [] if by_row else _alone(inputs, targets, paired.aligned))
+    alone = [] if by_row else _alone(inputs, targets, paired.aligned)
+    alone += dict.fromkeys(inputs.unread + targets.unread)
+    return Matching(pairs, alone, list(dict.fromkeys(inputs.counted + targets.counted)))
 
 
 def _sides(paired: Paired, name: str) -> tuple[_Side, _Side]:
@@ -107,19 +120,22 @@ def _sides(paired: Paired, name: str) -> tuple[_Side, _Side]:
             _captured("input", paired.input, inputs, paired.match.input),
             _captured("target", paired.target, targets, paired.match.target),
         )
-    stems = [[_stem(entry) for entry in side] for side in (inputs, dict.fromkeys(targets))]
+    sides = (inputs.files, dict.fromkeys(targets.files))
+    stems = [[_stem(entry) for entry in side] for side in sides]
     key = _stem if all(len(set(side)) == len(side) for side in stems) else _without_suffix
-    return (
-        _Side("input", paired.input, inputs, inputs, list(map(key, inputs))),
-        _Side("target", paired.target, targets, targets, list(map(key, targets))),
-    )
+    return _whole("input", paired.input, inputs, key), _whole("target", paired.target, targets, key)
 
 
-def _listings(paired: Paired, name: str) -> tuple[list[Entry], list[Entry]]:
+def _whole(name: str, source: str, found: Listing, key: Callable[[Entry], str]) -> _Side:
+    files = found.files
+    return _Side(name, source, files, files, list(map(key, files)), found.set_aside, found.counted)
+
+
+def _listings(paired: Paired, name: str) -> tuple[Listing, Listing]:
     if _is_one_table(paired):
         table = rows(paired.input, (paired.columns.input, paired.columns.target))
-        return [one for one, _ in table], [other for _, other in table]
-    found: list[list[Entry]] = []
+        return Listing([one for one, _ in table]), Listing([other for _, other in table])
+    found: list[Listing] = []
     wrong = []
     for side in ("input", "target"):
         source, column = getattr(paired, side), getattr(paired.columns, side)
@@ -134,10 +150,13 @@ def _listings(paired: Paired, name: str) -> tuple[list[Entry], list[Entry]]:
     return found[0], found[1]
 
 
-def _captured(name: str, source: str, files: list[Entry], pattern: str) -> _Side:
-    hits = [(entry, re.search(pattern, entry.name)) for entry in files]
+def _captured(name: str, source: str, listing: Listing, pattern: str) -> _Side:
+    matches = re.compile(as_seen(pattern)).search
+    hits = [(entry, matches(as_seen(entry.name))) for entry in listing.files]
     found = [(entry, "/".join(g or "" for g in hit.groups())) for entry, hit in hits if hit]
-    return _Side(name, source, files, [entry for entry, _ in found], [key for _, key in found])
+    files, keys = [entry for entry, _ in found], [key for _, key in found]
+    unread = [entry for entry in listing.unread if matches(as_seen(entry.name))]
+    return _Side(name, source, listing.files, files, keys, Listing([], unread).set_aside, [])
 
 
 def _by_key(inputs: _Side, targets: _Side) -> _Pairing:
@@ -185,6 +204,20 @@ def _by_hash(inputs: _Side, targets: _Side) -> _Pairing:
 def _repeated(inputs: _Side) -> list[str]:
     names = [name for name, n in Counter(entry.name for entry in inputs.files).items() if n > 1]
     return [f"{inputs.source} names {_some(names)} more than once as input"] if names else []
+
+
+def _alike(*sides: _Side) -> list[str]:
+    """Errors of files of one side that are told apart only by how their accents are stored."""
+    wrong = []
+    for side in sides:
+        names = {entry.name for entry in side.files}
+        twice = [name for name, n in Counter(map(as_seen, names)).items() if n > 1]
+        if twice:
+            wrong.append(
+                f"{side.source} has files whose names look alike, with accents composed and decomposed: "
+                f"{_some(sorted(twice))}; rename one of the two"
+            )
+    return wrong
 
 
 def _their_own(pairs: Sequence[_Pair], allowed: bool) -> list[str]:
@@ -242,11 +275,11 @@ def _name(entry: Entry) -> str:
 
 
 def _stem(entry: Entry) -> str:
-    return PurePosixPath(entry.name).stem
+    return as_seen(PurePosixPath(entry.name).stem)
 
 
 def _without_suffix(entry: Entry) -> str:
-    return entry.name.removesuffix(PurePosixPath(entry.name).suffix)
+    return as_seen(entry.name.removesuffix(PurePosixPath(entry.name).suffix))
 
 
 def _hash(entry: Entry) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from drdd.errors import UserError
-from drdd.files import write_bytes, write_json
+from drdd.files import exists, write_bytes, write_json
 from drdd.methods import find
 from drdd.params import Params
 from drdd.progress import Reporter
@@ -30,7 +30,7 @@ def check(params: Params, reporter: Reporter) -> None:
         "table of images (data/photographs/<name> is made from what `photographs` lists, "
         "data/synthetic/<name> from what `synthetic` says)"
         for key, source in named.items()
-        if "://" not in source and Path(source) not in to_be_made and not Path(source).exists()
+        if "://" not in source and Path(source) not in to_be_made and not exists(source)
     ]
     starts: dict[str, Any] = {"noise": None, "residual": None}  # None: the method has no such stage
     for stage in find(params.method).stages:

@@ -46,17 +46,21 @@ def describe(
     sources: Sequence[str],
     members: Sequence[Pair],
     rejected: Sequence[Rejected],
+    counted: Sequence[Rejected],
 ) -> str:
-    """Write MEMBERS and the data card. Returns a line that summarises them."""
+    """Write MEMBERS and the data card. Returns a line that summarises them.
+
+    counted: the last row of the quarantine table, for files that are no pictures.
+    """
     write_pairs(folder / MEMBERS, members)
     known = read_known([folder])
     pairs = len(members) if members[0].input else None
     card = card_of(name, sources, origin.licence, origin.obtain, known, pairs, len(rejected))
-    write_card(folder, card, known, Library(addresses([folder])), rejected)
+    write_card(folder, card, known, Library(addresses([folder])), [*rejected, *counted])
     said = f"{len(members)} {'pictures' if pairs is None else 'pairs'}"
     if rejected:
         said += f", {len(rejected)} set aside (see {CORPORA / name / QUARANTINE}): {some(rejected)}"
-    return said
+    return "; ".join([said, *(f"{row.name}: {row.reason}" for row in counted)])
 
 
 def some(rejected: Sequence[Rejected]) -> str:

@@ -9,7 +9,7 @@ from drdd.intake.ingestion import Deduplicator
 from drdd.params import Params
 from drdd.params.data import drawn_by
 from drdd.progress import Reporter
-from drdd.sources.entry import entries
+from drdd.sources.listing import entries
 from drdd.stages.corpora import describe, into_shards, limits, some
 from drdd.stages.paths import CORPORA
 from drdd.stages.run import run_stage
@@ -17,7 +17,8 @@ from drdd.stages.run import run_stage
 
 def ingest(params: Params, reporter: Reporter, name: str) -> None:
     corpus = params.corpora[name]
-    files = entries(corpus.source, corpus.include, corpus.column)
+    listing = entries(corpus.source, corpus.include, corpus.column)
+    files = listing.files
 
     def progress(done: int) -> None:
         reporter.update(done, len(files), "files")
@@ -26,14 +27,15 @@ def ingest(params: Params, reporter: Reporter, name: str) -> None:
         deduplicator = Deduplicator(params.ingest.near_duplicates)
         limited = limits(params.ingest, corpus.max_side)
         result = into_shards(files, limited, folder, deduplicator, progress)
+        rejected = [*result.rejected, *listing.set_aside]
         if not result.ids:
             raise UserError(
-                f"corpora.{name}: none of {len(files)} files is usable ({some(result.rejected)})"
+                f"corpora.{name}: none of {len(files)} files is usable ({some(rejected)})"
             )
         pictures = [Pair(name, file, id_) for file, id_ in result.ids.items()]
         drawn = " (synthetic: drawn, not photographed)" if drawn_by(corpus.source) else ""
         source = corpus.source + drawn
-        said = describe(folder, name, corpus, [source], pictures, result.rejected)
+        said = describe(folder, name, corpus, [source], pictures, rejected, listing.counted)
     reporter.finish("done", said)
 
 

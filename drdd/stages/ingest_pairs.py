@@ -31,7 +31,8 @@ def ingest_pairs(params: Params, reporter: Reporter, name: str) -> None:
             raise UserError(
                 f"paired.{name}: none of {len(matched)} pairs is usable ({some(rejected)})"
             )
-        said = describe(folder, name, paired, [paired.input, paired.target], pairs, rejected)
+        sources = [paired.input, paired.target]
+        said = describe(folder, name, paired, sources, pairs, rejected, matching.counted)
     reporter.finish("done", said)
 
 

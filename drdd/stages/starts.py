@@ -17,7 +17,7 @@ from drdd.base.shipped import base_folder, sha256_of
 from drdd.checkpoints.pretrained import AccountRow
 from drdd.checkpoints.starts import read_start
 from drdd.errors import UserError
-from drdd.files import write_json
+from drdd.files import exists, write_json
 from drdd.params import BASE, PRETRAINED, SCRATCH, Params, is_path
 from drdd.params.errors import nearest
 from drdd.registry.location import cached, reachable
@@ -86,7 +86,7 @@ def _local(start: str, stage: str) -> Path | None:
         return None
     if start == BASE:
         return _base(stage)
-    if not Path(start).exists():
+    if not exists(start):
         raise UserError(
             f"train.{stage}.start = {start!r}: does not exist",
             f"name a file or folder below {PRETRAINED}/, {BASE}, {SCRATCH} or a published model",

@@ -3,6 +3,7 @@
 S3 endpoint, keys and region come from the standard AWS_* environment.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,19 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCreden
 
 from drdd.errors import FULL, TransientError, UserError
 
+# What another try does not change: the name, the kind or the state of what is there.
+PERMANENT = {
+    *(errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP, errno.EINVAL),
+    *(
+        errno.EROFS,
+        errno.EFBIG,
+        errno.EXDEV,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ENOTSUP,
+        errno.EILSEQ,
+    ),
+}
 CONNECT_S, READ_S = 5, 10  # timeouts of a request to an S3 server
 
 
@@ -78,6 +92,8 @@ def explained(uri: str) -> Iterator[None]:
             isinstance(error, OSError) and error.errno in FULL
         ):  # the local disk to which an object is read
             raise UserError(f"{where}: a disk is full ({error})", "make room there") from error
+        if "://" not in uri and isinstance(error, OSError) and error.errno in PERMANENT:
+            raise UserError(f"{where}: {error.strerror}", "name another place") from error
         reason = f"{type(error).__name__}: {error}"
         advice = "`drdd doctor` shows which service is away"
         raise TransientError(f"{where} does not answer ({reason})", advice) from error

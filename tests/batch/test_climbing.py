@@ -133,7 +133,7 @@ def test_a_link_in_the_output_leads_no_output_out_of_it(home: Path) -> None:
 def test_where_the_disk_ignores_case_names_that_differ_in_it_are_one(home: Path) -> None:
     for name in ("a.png", "A.png"):
         (home / "album" / name).write_bytes(b"picture")
-    assert len(plan(["album"], "out", ".png")) == 3
+    assert len(plan(["album"], "out", ".png").files) == 3
     (home / "out").mkdir()
     (home / "OUT").symlink_to(
         "out"
@@ -223,7 +223,7 @@ def test_a_pattern_that_is_none_is_said(home: Path) -> None:
     with pytest.raises(UserError, match="no pattern of names"):
         plan(["album/[z-a]*.png"], "out", ".png")
     (home / "album/_x.png").write_bytes(b"")
-    assert [one.entry.name for one in plan(["album/[!_]*.png"], "out", ".png")] == ["x.png"]
+    assert [one.entry.name for one in plan(["album/[!_]*.png"], "out", ".png").files] == ["x.png"]
 
 
 def test_names_of_files_steer_no_terminal_where_data_are_checked(

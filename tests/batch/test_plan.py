@@ -30,7 +30,7 @@ def tree(workspace: Path) -> Path:
 def _outputs(inputs: Sequence[str], output: str = "out") -> dict[str, str]:
     return {
         str(Path(file.entry.where).relative_to(Path.cwd())): file.output
-        for file in plan(inputs, output, ".png")
+        for file in plan(inputs, output, ".png").files
     }
 
 
@@ -67,7 +67,9 @@ def test_no_output_is_outside_the_output_folder(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tree / "in/deep")
-    outputs = {file.output for file in plan(["c.webp", "../a.png", "./er/../e.png"], "out", ".png")}
+    outputs = {
+        file.output for file in plan(["c.webp", "../a.png", "./er/../e.png"], "out", ".png").files
+    }
     assert outputs == {"deep/c.png", "a.png", "deep/e.png"}
 
 

@@ -33,7 +33,7 @@ def recipe(workspace: Path) -> Recipe:
 
 
 def _run(recipe: Recipe, known: dict[str, Record] | None = None, batch: int = 2) -> list[Record]:
-    files = plan(["in"], "out", recipe.suffix)
+    files = plan(["in"], "out", recipe.suffix).files
     return list(BatchRestorer(recipe, "out", known or {}, batch, 1).records(files))
 
 
@@ -144,13 +144,13 @@ def test_other_samples_are_another_recipe(recipe: Recipe) -> None:
 def test_a_map_never_replaces_an_output(recipe: Recipe, maps: str) -> None:
     with pytest.raises(UserError, match=r"out/0/0\.png would be an output and a map"):
         plan(["in"], "out", ".png", maps)
-    assert len(plan(["in"], "out", ".jpg", maps)) == 5
+    assert len(plan(["in"], "out", ".jpg", maps).files) == 5
 
 
 def test_maps_among_the_inputs_are_no_inputs(recipe: Recipe) -> None:
     Path("in/maps").mkdir()
     Path("in/maps/0.png").write_bytes(png(scene(0, 24, 32)))
-    assert len(plan(["in"], "out", ".png", "in/maps")) == 5
+    assert len(plan(["in"], "out", ".png", "in/maps").files) == 5
     with pytest.raises(
         UserError, match=r"no picture to restore: all that are there are below .*in$"
     ):

@@ -11,7 +11,8 @@ from PIL import Image
 
 from drdd.errors import UserError
 from drdd.intake.decoding import Limits, decode_and_verify
-from drdd.sources.entry import Blob, Fetcher, Rejected, entries
+from drdd.sources.entry import Blob, Fetcher, Rejected
+from drdd.sources.listing import entries
 from tests.corpora import scene
 from tests.fuzz.target import Attempt
 
@@ -88,7 +89,7 @@ def archives(folder: Path) -> Attempt:
         path = folder / f"one.{suffix}"
         path.write_bytes(content[1:])
         try:
-            found = entries(str(path))
+            found = entries(str(path)).files
             with Fetcher(folder / "scratch") as fetcher:
                 fetched = [fetcher.fetch(entry) for entry in found]
         except UserError:
@@ -115,7 +116,7 @@ def lists(folder: Path) -> Attempt:
         try:
             with Fetcher(folder / "scratch") as fetcher:
                 return not any(
-                    isinstance(fetcher.fetch(entry), Rejected) for entry in entries(str(path))
+                    isinstance(fetcher.fetch(entry), Rejected) for entry in entries(str(path)).files
                 )
         except UserError:
             return False

@@ -18,7 +18,8 @@ from drdd.intake.streaming import OUTCOME, decoded_files
 from drdd.pictures.opening import FORMATS, MAX_PROFILE, PictureError, decoding
 from drdd.serving.problems import ProblemError
 from drdd.serving.reading import pixels_of, size_of
-from drdd.sources.entry import Blob, entries
+from drdd.sources.entry import Blob
+from drdd.sources.listing import entries
 from tests.conftest import ROOT
 from tests.corpora import encoded, scene
 
@@ -116,7 +117,7 @@ def test_a_damaged_avif_ends_no_ingest(tmp_path: Path) -> None:
     for number, content in enumerate(_damaged()):
         (tmp_path / f"{number:03}.png").write_bytes(content)
     (tmp_path / "zzz.png").write_bytes(encoded(PICTURE, "PNG"))
-    tables = list(decoded_files(entries(str(tmp_path)), LIMITS, by_ray=False))
+    tables = list(decoded_files(entries(str(tmp_path)).files, LIMITS, by_ray=False))
     rows = [row for table in tables for row in table.to_pylist()]
     assert all(table.schema == OUTCOME for table in tables)
     assert len(rows) == len(list(tmp_path.iterdir()))

@@ -14,7 +14,8 @@ from drdd.intake.decoding import Limits, decode_and_verify
 from drdd.intake.streaming import BATCH, OUTCOME, decoded_files
 from drdd.pictures.files import png
 from drdd.sources.archives import Member
-from drdd.sources.entry import Blob, Entry, entries
+from drdd.sources.entry import Blob, Entry
+from drdd.sources.listing import entries
 from tests.corpora import scene
 
 LIMITS = Limits(min_side=16, max_side=64, max_pixels=10**6)
@@ -34,7 +35,7 @@ def files(tmp_path: Path) -> list[Entry]:
     for name, content in {**GOOD, **BAD}.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "41.jpg").symlink_to(tmp_path / "gone")
-    found = entries(str(tmp_path))
+    found = entries(str(tmp_path)).files
     assert len(found) == len(GOOD) + len(BAD) + 1 > BATCH
     return found
 

@@ -17,7 +17,8 @@ import pytest
 
 from drdd.errors import UserError
 from drdd.sources import bounds, entry
-from drdd.sources.entry import Blob, Fetcher, Rejected, entries
+from drdd.sources.entry import Blob, Fetcher, Rejected
+from drdd.sources.listing import entries
 
 Content = Iterable[tuple[str, bytes]]
 
@@ -72,7 +73,7 @@ Pack = Callable[[Content], str]
 
 
 def _fetched(source: str, order: Callable[[list], object] = lambda found: None) -> dict:
-    found = entries(source)
+    found = entries(source).files
     order(found)
     with Fetcher() as fetcher:
         return {entry.name: fetcher.fetch(entry) for entry in found}
@@ -82,7 +83,7 @@ def test_members_are_read_in_any_order(pack: Pack) -> None:
     others = {"./d/./b.jpg": b"b", "d/notes.txt": b"", ".x/a.png": b"", "__MACOSX/d/a.png": b""}
     source = pack([*reversed(PICTURES.items()), *others.items()])
     expected = {**PICTURES, "d/b.jpg": b"b"}
-    assert [entry.name for entry in entries(source)] == sorted(expected)
+    assert [entry.name for entry in entries(source).files] == sorted(expected)
     for order in (list.reverse, random.Random(0).shuffle):
         found = _fetched(source, order)
         assert found == {name: Blob(name, data) for name, data in expected.items()}
@@ -213,7 +214,7 @@ def test_a_compressed_tar_is_decompressed_once_for_all_who_read_it(
     workspace: Path, decompressions: list[int]
 ) -> None:
     _tar(workspace / "set.tgz", PICTURES.items())
-    found = entries("set.tgz")
+    found = entries("set.tgz").files
     together = Barrier(4)
 
     def read(_: int) -> list[Blob | Rejected]:
@@ -232,18 +233,18 @@ def test_a_compressed_tar_is_decompressed_once_for_all_who_read_it(
 
 def test_a_changed_archive_is_decompressed_anew(workspace: Path, decompressions: list[int]) -> None:
     _tar(workspace / "set.tgz", PICTURES.items())
-    (first, *_) = entries("set.tgz")
+    (first, *_) = entries("set.tgz").files
     with Fetcher() as fetcher:
         assert fetcher.fetch(first) == Blob("d/00.png", PICTURES["d/00.png"])
         _tar(workspace / "set.tgz", [("d/00.png", b"new"), ("d/01.png", b"other")])
         with Fetcher() as another:
-            assert another.fetch(entries("set.tgz")[0]) == Blob("d/00.png", b"new")
+            assert another.fetch(entries("set.tgz").files[0]) == Blob("d/00.png", b"new")
     assert decompressions == [1, 1]
 
 
 def test_what_a_killed_process_left_is_deleted_by_the_next(workspace: Path) -> None:
     _tar(workspace / "set.tgz", PICTURES.items())
-    (first, *_) = entries("set.tgz")
+    (first, *_) = entries("set.tgz").files
     child = os.fork()
     if not child:
         Fetcher().fetch(first)
@@ -257,7 +258,7 @@ def test_what_a_killed_process_left_is_deleted_by_the_next(workspace: Path) -> N
 
 def test_a_full_disk_is_said(workspace: Path) -> None:
     _tar(workspace / "set.tgz", [("a.png", bytes(4_000_000))])
-    (entry,) = entries("set.tgz")
+    (entry,) = entries("set.tgz").files
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
     try:

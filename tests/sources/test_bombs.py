@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from drdd.errors import UserError
-from drdd.sources.entry import Blob, Fetcher, entries, rows
+from drdd.sources.entry import Blob, Fetcher, rows
+from drdd.sources.listing import entries
 from tests.conftest import ROOT
 
 GIB, MIB = 1024**3, 1024**2
@@ -44,13 +45,14 @@ def _zip_with_a_false_size(path: Path, method: int) -> None:
 MEMORY = """
 import sys
 from drdd.errors import UserError
-from drdd.sources.entry import Blob, Fetcher, entries
+from drdd.sources.entry import Blob, Fetcher
+from drdd.sources.listing import entries
 def size():  # MiB at most so far; unlike ru_maxrss, not that of the process which started this one
     return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) // 1024
 before = size()
 try:
     with Fetcher() as fetcher:
-        for entry in entries(sys.argv[1]):
+        for entry in entries(sys.argv[1]).files:
             found = fetcher.fetch(entry)
             print(entry.name, found.content[:9] if isinstance(found, Blob) else found.reason)
 except UserError as error:
@@ -137,7 +139,7 @@ def test_what_pictures_and_masks_need_is_allowed(tmp_path: Path) -> None:
         for number in range(20):
             archive.writestr(f"{number}.bmp", bytes(20 * MIB))
     with Fetcher() as fetcher:
-        found = [fetcher.fetch(entry) for entry in entries(str(tmp_path / "a.zip"))]
+        found = [fetcher.fetch(entry) for entry in entries(str(tmp_path / "a.zip")).files]
     assert all(isinstance(one, Blob) and len(one.content) == 20 * MIB for one in found)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from drdd.errors import UserError
 from drdd.params import read, validate
-from drdd.sources.entry import Blob, Fetcher, Rejected, entries, rows
+from drdd.sources.entry import Blob, Fetcher, Rejected, rows
+from drdd.sources.listing import entries
 from drdd.sources.lists import located
 from drdd.sources.packages import package_file
 from drdd.stages.photographs import photographs
@@ -60,7 +61,7 @@ def test_a_local_list_names_what_its_writer_may_read(buckets: Path) -> None:
     path = buckets.with_name("all.txt")
     path.write_text(f"x.png\n{buckets}\ns3://private/x.png\ns3://drdd/../private/x.png\n")
     with Fetcher() as fetcher:
-        found = [fetcher.fetch(entry) for entry in entries(str(path))]
+        found = [fetcher.fetch(entry) for entry in entries(str(path)).files]
     assert [one.content for one in found if isinstance(one, Blob)] == [
         b"local",
         b"local",

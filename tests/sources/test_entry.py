@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from drdd.errors import TransientError, UserError
-from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries, rows
+from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, rows
+from drdd.sources.listing import entries
 from drdd.sources.packages import package_file
 
 NOBODY = 65534
@@ -27,12 +28,12 @@ def _write(folder: Path, *names: str) -> None:
 
 
 def _names(source: Path | str, include: str | None = None) -> list[str]:
-    return [entry.name for entry in entries(str(source), include)]
+    return [entry.name for entry in entries(str(source), include).files]
 
 
 def _fetched(source: Path | str, column: str = "image") -> dict[str, Blob | Rejected]:
     with Fetcher() as fetcher:
-        found = [fetcher.fetch(entry) for entry in entries(str(source), column=column)]
+        found = [fetcher.fetch(entry) for entry in entries(str(source), column=column).files]
     by_name = {item.name: item for item in found}
     assert len(by_name) == len(found)
     return by_name
@@ -62,7 +63,7 @@ def test_an_entry_can_be_read_in_another_process_and_folder(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(workspace, "in/a.png")
-    (entry,) = pickle.loads(pickle.dumps(entries("in")))
+    (entry,) = pickle.loads(pickle.dumps(entries("in").files))
     (workspace / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
     with Fetcher() as fetcher:
@@ -75,9 +76,12 @@ def test_a_missing_and_an_empty_source_are_refused(tmp_path: Path) -> None:
     for name in ("none", "none.zip", "none.tar.gz", "none.txt", "none.csv", "film.mp4/below"):
         with pytest.raises(UserError, match="does not exist"):
             entries(str(tmp_path / name))
-    for name in ("folder", "empty.txt"):
-        with pytest.raises(UserError, match="holds no image file"):
-            entries(str(tmp_path / name))
+    with pytest.raises(
+        UserError, match=r"holds no image file .* 1 other file: no picture by .* 1 \.md"
+    ):
+        entries(str(tmp_path / "folder"))
+    with pytest.raises(UserError, match="names no file"):
+        entries(str(tmp_path / "empty.txt"))
     with pytest.raises(UserError, match="a file of another kind; a source is a folder"):
         entries(str(tmp_path / "film.mp4"))
     with pytest.raises(UserError, match="a source is a folder"):
@@ -185,7 +189,7 @@ def test_what_permissions_forbid_is_named(
 
 def test_a_failure_that_is_not_the_files_own_may_pass(tmp_path: Path) -> None:
     _write(tmp_path, "1.png")
-    (entry,) = entries(str(tmp_path))
+    (entry,) = entries(str(tmp_path)).files
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Fetcher() as fetcher:
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
@@ -309,5 +313,5 @@ def test_bundled_photographs_are_found_or_said_missing() -> None:
 def test_an_entry_is_small(tmp_path: Path) -> None:
     """100,000 of them travel to workers."""
     _write(tmp_path, *(f"{i}.png" for i in range(100)))
-    found: list[Entry] = entries(str(tmp_path))
+    found: list[Entry] = entries(str(tmp_path)).files
     assert len(pickle.dumps(found)) < 100 * (len(found[0].where) + 100)

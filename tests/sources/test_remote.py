@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from drdd.errors import TransientError, UserError
-from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries, rows
+from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, rows
+from drdd.sources.listing import entries
 from drdd.storage.filesystems import open_filesystem
 
 PICTURES = {f"sub/{n:02}.png": random.Random(n).randbytes(50_000) for n in range(12)}
@@ -134,13 +135,13 @@ def _fetched(found: list[Entry]) -> list[Blob | Rejected]:
 
 @pytest.mark.parametrize("kind", ["plain", "a.zip", "a.tar", "a.tar.gz"])
 def test_a_bucket_gives_what_a_folder_gives(bucket: str, kind: str) -> None:
-    found = entries(f"{bucket}/{kind}")
+    found = entries(f"{bucket}/{kind}").files
     assert _fetched(found) == [Blob(name, content) for name, content in PICTURES.items()]
 
 
 @pytest.mark.parametrize("kind", _slowly("lists/a.txt", "lists/a.csv"))
 def test_lists_and_tables_may_lie_in_a_bucket(bucket: str, kind: str) -> None:
-    found = _fetched(entries(f"{bucket}/{kind}"))
+    found = _fetched(entries(f"{bucket}/{kind}").files)
     assert [item.content for item in found if isinstance(item, Blob)] == list(PICTURES.values())
     lost = [item for item in found if isinstance(item, Rejected)]
     assert [item.name for item in lost] == ["../plain/gone.png"] * kind.endswith("txt")
@@ -155,7 +156,7 @@ def test_a_local_list_may_name_files_in_a_bucket(bucket: str, tmp_path: Path) ->
 
 
 def test_a_listing_has_all_pages(bucket: str) -> None:
-    assert [entry.name for entry in entries(f"{bucket}/many")] == [
+    assert [entry.name for entry in entries(f"{bucket}/many").files] == [
         f"{n:04}.png" for n in range(MANY)
     ]
 
@@ -177,7 +178,7 @@ def test_a_listing_that_is_cut_off_is_never_a_shorter_one(
 def test_a_connection_lost_while_reading_may_come_back(
     bucket: str, wire: Wire, kind: str, share: float
 ) -> None:
-    found = entries(f"{bucket}/{kind}")
+    found = entries(f"{bucket}/{kind}").files
     wire.reset()
     _fetched(found)
     whole = wire.carried

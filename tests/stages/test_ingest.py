@@ -16,7 +16,8 @@ from drdd.intake.card import CARD, PAGE, QUARANTINE
 from drdd.params import validate
 from drdd.pictures.files import png
 from drdd.progress import Reporter, read_status
-from drdd.sources.entry import Blob, Entry, Fetcher, Rejected, entries
+from drdd.sources.entry import Blob, Entry, Fetcher, Rejected
+from drdd.sources.listing import entries
 from drdd.stages.ingest import ingest
 from drdd.stages.paths import CORPORA, MEMBERS
 from drdd.storage.versions import LISTING, addresses
@@ -91,8 +92,9 @@ def test_every_file_of_the_worst_folder_ends_exactly_once(source: Path) -> None:
     rejected = _quarantine()
     taken = [member.name for member in members]
     assert taken == [*GOOD, r"51 caf\xe9.png"]
+    assert rejected.pop("1 other file") == "no picture by the suffix: 1 .txt"
     assert set(rejected) == {*BAD, *UNREADABLE}
-    assert sorted([*taken, *rejected]) == [entry.name for entry in entries("in")]
+    assert sorted([*taken, *rejected]) == [entry.name for entry in entries("in").files]
     for name, (_, reason) in BAD.items():
         assert reason in rejected[name], name
     assert all(rejected[name] for name in UNREADABLE)
@@ -128,7 +130,7 @@ def test_a_person_is_told_what_was_set_aside(source: Path) -> None:
         "8 pictures, 12 set aside (see data/corpora/nature/quarantine.csv): "
         "21 empty.png: empty file; 22 cut.png: damaged"
     )
-    assert status.note.endswith("; and 7 more")
+    assert status.note.endswith("; and 7 more; 1 other file: no picture by the suffix: 1 .txt")
 
 
 def _fails_at(name: str) -> object:
@@ -190,7 +192,7 @@ def test_a_hundred_thousand_files_are_listed_and_a_sample_is_taken(workspace: Pa
         (folder / f"{n}.png").touch()
     for n in (7, 99_999):
         (folder / f"{n}.png").write_bytes(png(scene(n, *SIZE)))
-    found = entries("in")
+    found = entries("in").files
     assert len(found) == len({entry.name for entry in found}) == 100_000
     content = tiny_params()
     content["corpora"]["nature"] |= {"source": "in", "include": r"^(0|7|60000|99999)\.png$"}
