@@ -47,6 +47,7 @@ class Fake:
         self._keys = (key,) if key else ()
         self.asked: list[tuple[str | None, Options]] = []
         self.problem: Exception | None = None
+        self.deviation = 2.0  # levels of the samples, twice as much in the lower half of a picture
         self.seconds: Callable[[Pixels], float] = lambda pixels: 0.0
         self.metrics: dict[str, Any] = METRICS
         self.versions = {"champion": "a1b2c3d4e5f6", "candidate": "0f9e8d7c6b5a"}
@@ -84,7 +85,12 @@ class Fake:
         blurred = [blur(pixels, radius) for radius in range(len(STATES))]
         states = [ShownState(name, x) for name, x in zip(STATES, blurred, strict=True)]
         served = next(one for one in self.models() if one.alias == (model or "champion"))
-        restoration = Restoration(blurred[-1], tuple(states) if options.states else ())
+        deviation = None
+        if options.samples > 1:
+            deviation = np.full(pixels.shape[:2], self.deviation, np.float32)
+            deviation[len(deviation) // 2 :] *= 2
+        shown = tuple(states) if options.states else ()
+        restoration = Restoration(blurred[-1], shown, deviation)
         return Answer(restoration, served, seconds=0.41, waited=0.02, batch=1)
 
 

@@ -286,6 +286,88 @@ def test_a_large_picture_comes_without_its_states(opened: Callable[..., Page], f
     expect(page.locator("#states-note")).to_contain_text("up to 2 megapixels")
 
 
+def _sampled(page: Page, samples: int) -> None:
+    page.get_by_text("Options").click()
+    page.get_by_label("Random samples").fill(str(samples))
+    page.get_by_label("Random samples").press("Enter")
+    expect(page.locator("#waiting")).to_be_hidden()
+
+
+@slow
+def test_where_the_samples_differ_is_shown_over_the_output(
+    opened: Callable[..., Page], fake: Fake
+) -> None:
+    """By keyboard; the map takes the output's place, and gives it back to the output or to a state."""
+    page = opened()
+    page.get_by_role("button", name="rain").click()
+    _result_of(page, "rain.png")
+    expect(page.locator("#sure")).to_be_hidden()
+    _sampled(page, 8)
+    expect(page.locator("#sure-words")).to_contain_text("the mean of 8 samples")
+    expect(page.locator("#sure-words")).to_contain_text(
+        "3.00 levels of 255 in the mean, 4.0 at most"
+    )
+    assert fake.asked[-1] == ("champion", Options(states=True, samples=8))
+    expect(page.locator("#states button")).to_have_text([*STATES, "output"])
+    switch = page.get_by_role("checkbox", name="Show where the samples differ")
+    drawn, tag = page.locator("#sure-map"), page.locator("#after-tag")
+    expect(drawn).to_be_hidden()
+    expect(page.locator(".legend")).to_have_text("08 levels or more")
+    switch.focus()
+    page.keyboard.press("Space")
+    expect(drawn).to_be_visible()
+    expect(tag).to_have_text("deviation")
+    page.keyboard.press("Space")
+    expect(drawn).to_be_hidden()
+    expect(tag).to_have_text("output")
+    page.keyboard.press("Space")
+    page.locator("#states button").nth(1).click()
+    expect(drawn).to_be_hidden()
+    expect(switch).not_to_be_checked()
+    expect(tag).to_have_text(STATES[1])
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the map").click()
+    assert download.value.suggested_filename == "rain-uncertainty.png"
+    grey = np.asarray(Image.open(download.value.path()))
+    assert (grey[:30] == 64).all()
+    assert (grey[30:] == 128).all()
+    page.get_by_label("Random samples").fill("")
+    page.get_by_role("button", name="Restore again").click()
+    expect(page.locator("#sure")).to_be_hidden()
+
+
+@slow
+def test_equal_samples_are_said_to_be_and_have_no_map(
+    opened: Callable[..., Page], fake: Fake
+) -> None:
+    page = opened()
+    fake.deviation = 0.0
+    page.get_by_role("button", name="rain").click()
+    _result_of(page, "rain.png")
+    _sampled(page, 4)
+    expect(page.locator("#sure-words")).to_contain_text("All 4 samples are equal")
+    expect(page.get_by_role("checkbox")).to_be_hidden()
+    expect(page.locator("#sure-download")).to_be_hidden()
+
+
+@slow
+def test_a_large_picture_has_a_map_without_its_states(
+    opened: Callable[..., Page], fake: Fake
+) -> None:
+    page = opened()
+    blank = io.BytesIO()
+    Image.new("RGB", (2000, 1001), "teal").save(blank, "PNG")
+    page.get_by_text("Options").click()
+    page.get_by_label("Random samples").fill("2")
+    page.locator("#file").set_input_files(
+        {"name": "large.png", "mimeType": "image/png", "buffer": blank.getvalue()}
+    )
+    _result_of(page, "large.png")
+    assert fake.asked == [("champion", Options(samples=2))]
+    expect(page.get_by_role("checkbox", name="Show where the samples differ")).to_be_visible()
+    expect(page.locator("#states-note")).to_contain_text("up to 2 megapixels")
+
+
 @slow
 def test_a_problem_is_said_in_words_and_can_be_tried_again(
     opened: Callable[..., Page], fake: Fake
@@ -425,6 +507,8 @@ def test_it_can_be_read_on_a_phone_and_in_the_dark(
 ) -> None:
     """Text has WCAG's contrast of 4.5 in both schemes; nothing is wider than the screen."""
     page = opened(viewport={"width": 360, "height": 740}, color_scheme=scheme, has_touch=True)
+    page.get_by_text("Options").click()
+    page.get_by_label("Random samples").fill("2")
     for name in ("dark street", "rain"):
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         page.get_by_role("button", name=name).tap()

@@ -37,9 +37,10 @@ async function problemOf(response) {
 }
 
 /**
- * Restore an image file: { blob, states, model, seconds, waited, total }, times in seconds.
+ * Restore an image file: { blob, states, uncertainty, model, seconds, waited, total }, times in seconds.
  *
- * options: of the query, all but the format; with states=false no states and no `waited` come back.
+ * options: of the query, all but the format. Without states=true or answer=json no states, no uncertainty and
+ * no `waited` come back.
  */
 export async function sendPicture(file, options, signal) {
   const begin = performance.now();
@@ -61,7 +62,7 @@ async function read(response) {
 }
 
 /** A link to a data URI of many megabytes downloads in no browser reliably; one to a blob does. */
-function blobOf(uri) {
+export function blobOf(uri) {
   const [head, content] = uri.split(",");
   return new Blob([Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))],
     { type: head.slice("data:".length).split(";")[0] });

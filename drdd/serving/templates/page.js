@@ -1,6 +1,7 @@
 import { Problem, ask, hasKey, keepKey, sendPicture } from "./api.js";
 import { make, part, short } from "./elements.js";
 import { showModel } from "./model.js";
+import { coverWithMap, showUncertainty } from "./overlay.js";
 
 const PIXELS_WITH_STATES = 2e6; // every state is a PNG of noise, about 3 bytes a pixel
 let service = { models: [], metrics: [], limits: {} };
@@ -95,6 +96,8 @@ function takeFile(files) {
 
 function options() {
   const fields = ["model", "steps", "noise_level", "seed"].map((name) => [name, part(name).value]);
+  const samples = Number(part("draws").value) || 1;
+  if (samples > 1) fields.push(["samples", samples], ["answer", "json"]); // in which the map is
   return Object.fromEntries(fields.filter(([, value]) => value !== ""));
 }
 
@@ -155,7 +158,8 @@ async function show(answer, { name, url: input }, signal) {
   compareWith("output", url);
   moveTo(50);
   showNumbers(answer, width, height);
-  showStates(answer.states, url);
+  showUncertainty(answer.uncertainty, name);
+  showStates(answer.states, url, answer.uncertainty);
   part("key-form").hidden = true;
   part("result").hidden = false;
   const { alias, version } = answer.model;
@@ -178,9 +182,11 @@ function showNumbers({ model, seconds, waited, total }, width, height) {
     make("div", { className: "number" }, make("dt", { textContent: name }), make("dd", {}, value))));
 }
 
-function showStates(states, url) {
+/** Of several samples the states are those of the first, whose last one is not the output. */
+function showStates(states, url, several) {
+  if (several && states.length > 0) states = [...states, { name: "output", image: url }];
   part("states-note").textContent = states.length > 0
-    ? "A state takes the output's place in the comparison."
+    ? `A state takes the output's place in the comparison.${several ? " These are the first sample's." : ""}`
     : `They are shown for pictures of up to ${PIXELS_WITH_STATES / 1e6} megapixels.`;
   part("states").replaceChildren(...states.map(({ name, image }, index) => {
     const last = index === states.length - 1;
@@ -198,6 +204,7 @@ function showStates(states, url) {
 // --- the comparison
 
 function compareWith(name, url) {
+  coverWithMap(false);
   Object.assign(part("after"), { src: url, alt: `The ${name}` });
   part("after-tag").textContent = name;
 }
