@@ -7,22 +7,32 @@ import tempfile
 from pathlib import Path
 
 from drdd.errors import UserError
+from drdd.shown import printable
 
 
-def git(root: Path, *arguments: str, or_else: str | None = None, **settings: str) -> str:
+def git(
+    root: Path, *arguments: str, or_else: str | None = None, given: str = "", **settings: str
+) -> str:
     """Run git and return its output. settings: environment variables; or_else: returned when git fails.
 
+    given: the standard input. Names that are no UTF-8 have surrogates, as os.fsdecode gives them.
     Raises UserError when git fails and `or_else` is None.
     """
     result = subprocess.run(
-        ["git", *arguments], cwd=root, env=os.environ | settings, capture_output=True, text=True
+        ["git", *arguments],
+        cwd=root,
+        env=os.environ | settings,
+        input=given,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
     )
     if result.returncode == 0:
-        return result.stdout.strip()
+        return result.stdout.strip("\n")
     if or_else is not None:
         return or_else
     raise UserError(
-        f"git {arguments[0]} failed in {root}: {result.stderr.strip()}; "
+        f"git {arguments[0]} failed in {root}: {printable(result.stderr.strip(), lines=True)}; "
         "a run needs a git checkout with at least one commit"
     )
 
@@ -54,20 +64,24 @@ def checked(name: str) -> str:
 def worktree_tree(root: Path) -> str:
     """Write a tree of the present files, including new ones, without changing the user's index.
 
-    New links to places on this machine are left out, since they are invalid elsewhere.
+    New links to places on this machine are left out, since they are invalid elsewhere, and so are new
+    folders that are repositories of their own, of which git would note a commit alone.
     """
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git(root, "read-tree", "HEAD", **index)
+        # With -z, names of any letters are listed as they are, line breaks too.
         new = git(root, "ls-files", "-z", "--others", "--exclude-standard", **index).split("\0")
-        links = [name for name in new if name and _leads_away(root / name)]
+        left_out = [name for name in new if name.endswith("/") or _leads_away(root / name)]
+        wanted = "\0".join([".", *(f":(exclude,literal){name}" for name in left_out)])
+        # By standard input, since there may be more of them than a command line takes.
         git(
             root,
             "add",
             "--all",
-            "--",
-            ".",
-            *(f":(exclude,literal){name}" for name in links),
+            "--pathspec-from-file=-",
+            "--pathspec-file-nul",
+            given=wanted,
             **index,
         )
         return git(root, "write-tree", **index)

@@ -73,8 +73,8 @@ def look(root: Path, prefixes: list[str], branch: str) -> str:
         raise UserError(f"branch {branch!r} is not in {root}; name one of `git branch --list`")
     versioned = [
         line
-        for line in git(root, "ls-tree", "-r", commit).splitlines()
-        if any(Path(line.split("\t", 1)[1]).match(pattern) for pattern in VERSIONED)
+        for line in git(root, "ls-tree", "-r", "-z", commit).split("\0")
+        if line and any(Path(line.split("\t", 1)[1]).match(pattern) for pattern in VERSIONED)
     ]
     named = prefixes or [uri for uri in sources_of(load(root / FILE)) if uri.startswith("s3://")]
     objects = {uri: _objects(uri) for uri in named}

@@ -122,9 +122,12 @@ def _pairs(name: str, paired: "Paired") -> Checked:
 
 
 def _absent(*sources: str) -> str:
-    """A line for each local source that is not there."""
-    absent = [s for s in dict.fromkeys(sources) if "://" not in s and not exists(s)]
-    return "\n".join(f"{source} does not exist" for source in absent)
+    """A line for each local source that is not there, or that `dvc repro` cannot watch."""
+    from drdd.sources.folders import unwatchable
+
+    local = [source for source in dict.fromkeys(sources) if "://" not in source]
+    absent = [f"{source} does not exist" for source in local if not exists(source)]
+    return "\n".join([*absent, *filter(None, map(unwatchable, local))])
 
 
 def _missing(wrong: str, obtain: str) -> str:

@@ -49,6 +49,17 @@ def files_below(root: str) -> Iterator[Found]:
                 yield Found(below)
 
 
+def unwatchable(root: str) -> str:
+    """Why DVC cannot watch a local folder, "" if it can: it reads no name that is not UTF-8."""
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            if (said := decoded_name(name)) != name:
+                where = decoded_name(os.path.join(folder, said))  # noqa: PTH118
+                remedy = "rename it, or pack the folder into an archive"
+                return f"{where}: a name that is no UTF-8, which DVC cannot watch; {remedy}"
+    return ""
+
+
 def _is_folder(item: os.DirEntry[str]) -> bool:
     try:
         return item.is_dir()

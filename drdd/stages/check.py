@@ -14,6 +14,7 @@ from drdd.files import exists, write_bytes, write_json
 from drdd.methods import find
 from drdd.params import Params
 from drdd.progress import Reporter
+from drdd.sources.folders import unwatchable
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, PHOTOGRAPHS, REFERENCES, STARTS, SYNTHETIC
 from drdd.stages.run import run_stage
 from drdd.stages.starts import declared
@@ -32,6 +33,8 @@ def check(params: Params, reporter: Reporter) -> None:
         for key, source in named.items()
         if "://" not in source and Path(source) not in to_be_made and not exists(source)
     ]
+    local = (source for source in dict.fromkeys(named.values()) if "://" not in source)
+    missing += filter(None, map(unwatchable, local))
     starts: dict[str, Any] = {"noise": None, "residual": None}  # None: the method has no such stage
     for stage in find(params.method).stages:
         try:

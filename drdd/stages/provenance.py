@@ -14,7 +14,10 @@ def git_revision() -> str:
     """The commit, with "-dirty" if files differ from it; "" outside of a git checkout."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        command = ["git", *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False
+        )
         return done.stdout.strip() if done.returncode == 0 else ""
 
     # dvc.lock is ignored, because the run itself changes it.

@@ -40,7 +40,9 @@ def git(site: Site) -> str:
     """A commit is what a published model says it was made from, and what runs start from."""
     start = "git init && git add --all && git commit -m start"
     command = ["git", "-C", str(site.root), "status", "--porcelain=v2", "--branch"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * ANSWER_S)
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=2 * ANSWER_S
+    )
     if done.returncode:
         raise problem(f"{site.root.resolve()} is no checkout", start)
     commit = done.stdout.split()[2]  # "# branch.oid COMMIT"

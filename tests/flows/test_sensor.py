@@ -44,6 +44,15 @@ def _commit(root: Path) -> None:
     git(root, "commit", "-qm", "more")
 
 
+@pytest.mark.parametrize("name", ["ärger.dvc", "été/x.dvc", '"q".dvc', "line\nbreak.dvc"])
+def test_a_data_file_of_any_name_counts(project: Path, name: str) -> None:
+    before = look(project, [], "main")
+    (project / name).parent.mkdir(exist_ok=True)
+    (project / name).write_text("outs: []\n")
+    _commit(project)
+    assert look(project, [], "main") != before
+
+
 def test_a_commit_counts_if_it_changes_data_or_params(project: Path) -> None:
     before = look(project, [], "main")
     (project / "code.py").write_text("x")

@@ -243,3 +243,51 @@ def test_a_trial_moves_no_alias_unless_it_says_what_is_published() -> None:
     assert trial_overrides(["seed=1"], []) == ["seed=1", "publish.promote=false"]
     assert trial_overrides([], ["snow"]) == ["publish.promote=false"]
     assert trial_overrides(["publish.alias=mine"], []) == ["publish.alias=mine"]
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_names_of_any_bytes_are_in_the_snapshot(project: Path, tracked: bool) -> None:
+    names = [
+        b"notiz_\xfcber.txt",
+        b" blank",
+        b"line\nbreak",
+        b'"quoted"',
+        b"[x]*?",
+        b"-rf",
+        b":(top)",
+    ]
+    (project / "été").mkdir()
+    for name in [*names, "été/é.txt".encode()]:
+        Path(os.fsdecode(os.fsencode(project) + b"/" + name)).write_bytes(name)
+    (project / "away\n[1]").symlink_to("/nowhere")  # a place on this machine
+    if tracked:
+        _git(project, "add", "--all", "--", ".", ":(exclude)away*")
+        _git(project, "commit", "-qm", "names")
+    with _worked(project, "run") as path:
+        for name in names:
+            copied = Path(os.fsdecode(os.fsencode(path) + b"/" + name))
+            assert copied.read_bytes() == name
+        assert (path / "été/é.txt").is_file()
+        assert not (path / "away\n[1]").is_symlink()
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_repository_in_the_project_folder_is_left_out(project: Path, committed: bool) -> None:
+    (project / "other").mkdir()
+    _git(project / "other", "init", "-q")
+    (project / "other/x").write_text("x")
+    if committed:
+        _git(project / "other", "add", "x")
+        _git(project / "other", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x")
+    with _worked(project, "run") as path:
+        assert not (path / "other").exists()
+        assert (path / "code.py").is_file()
+
+
+def test_many_links_fit_a_command_line(project: Path) -> None:
+    for n in range(1200):
+        (project / f"{n:0200}").symlink_to("/nowhere")
+    (project / "new.py").write_text("new")
+    with _worked(project, "run") as path:
+        assert (path / "new.py").is_file()
+        assert not (path / f"{7:0200}").is_symlink()

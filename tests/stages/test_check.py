@@ -1,12 +1,14 @@
 """check: what params.yaml names must be there; all that is missing is said at once."""
 
 import json
+import os
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from drdd.cli.data import checked
 from drdd.errors import UserError
 from drdd.params import validate
 from drdd.progress import Reporter
@@ -39,6 +41,18 @@ def test_what_is_there_or_will_be_made_is_accepted(there: Path) -> None:
     content["paired"]["table"] = {"input": "table.csv", "target": "table.csv"}
     _check(content)
     assert OK.read_bytes() == b"params.yaml is valid\n"
+
+
+def test_a_name_that_dvc_cannot_watch_is_said(there: Path) -> None:
+    Path(os.fsdecode(os.fsencode(there) + b"/in/caf\xe9.png")).touch()
+    content = tiny_params()
+    content["corpora"]["sky"] = {"source": "in"}
+    with pytest.raises(
+        UserError, match=r"in/caf\\xe9\.png: a name that is no UTF-8.*; rename it, or pack"
+    ):
+        _check(content)
+    found = {one.key: one.missing for one in checked(validate(content))}
+    assert "a name that is no UTF-8" in found["corpora.sky"]
 
 
 def test_the_output_does_not_follow_the_params(there: Path) -> None:
