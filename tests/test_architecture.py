@@ -50,7 +50,7 @@ KNOWS: dict[str, set[str]] = {
         "stages",
         "training",
     },
-    "inference": {"checkpoints", "diffusion", "methods", "nets", "registry"},
+    "inference": {"checkpoints", "diffusion", "methods", "nets", "pictures", "registry"},
     "intake": {"cluster", "data", "drawing", "pictures", "sources"},
     "methods": {"diffusion", "nets"},
     "metrics": {"checkpoints", "pictures"},

@@ -21,7 +21,7 @@ from drdd.methods import find
 from drdd.methods.method import Method, Sampling
 from drdd.nets.context import context_of
 from drdd.nets.families import NetworkConfig, build, described, for_inference, read_config
-from drdd.settings import Name
+from drdd.settings import Name, Scale
 from drdd.shown import printable
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -37,7 +37,7 @@ class TaskUse:
     which the task's holes are hidden; None if it has none.
     """
 
-    scale: Annotated[int, Field(ge=1, le=8)] = 1
+    scale: Scale = 1
     fill: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
@@ -59,6 +59,11 @@ class Model:
     @property
     def method(self) -> Method:
         return find(self.sampling.method)(self.sampling)
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Of its tasks, ascending."""
+        return tuple(sorted({use.scale for use in self.tasks.values()} or {1}))
 
     def restore(self, degraded: Tensor, draw: Draw) -> Tensor:
         """Restore (B, 3, H, W) in [-1, 1], H and W multiples of `factor`.

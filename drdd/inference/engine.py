@@ -1,4 +1,4 @@
-"""Restore pictures with a model folder: any size in, the same size out."""
+"""Restore pictures with a model folder: any size in, the same size out, or `scale` times that."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import UserError
 from drdd.inference.given import AnyPixels, Given, Picture, taken
 from drdd.inference.samples import Moments
+from drdd.inference.scales import scale_of
 from drdd.inference.tiling import TiledNet, Tiles
 from drdd.methods.method import Method
 from drdd.nets.context import context_of
@@ -43,6 +44,8 @@ class Options:
     residual_steps, noise_steps: 1 to 100, of the two parts; the coupled baseline uses their sum.
     noise_level: s in (0, 1]. states: keep every state of the trajectory, that of the first sample.
     samples: n, 1 to 64: restore with the seeds seed, ..., seed + n - 1, and return the mean.
+    scale: how many times higher and wider the output is, as in a task of the model; None: 1 if the model
+    has such a task, else the only scale that it has.
     """
 
     residual_steps: int | None = None
@@ -51,6 +54,7 @@ class Options:
     seed: int = 0
     states: bool = False
     samples: int = 1
+    scale: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class ShownState:
 class Restoration:
     """The result of restoring one picture.
 
-    output: (H, W, 3), or (H, W, 4) if alpha was given; uint8, uint16, or float32 in [0, 1], as was given.
+    output: (H, W, 3), or (H, W, 4) if alpha was given; uint8, uint16, or float32 in [0, 1], as was given;
+    H and W are those of the picture, times the scale.
     states: the trajectory if `Options.states`, else ().
     deviation: (H, W) float32, of the samples, in levels of [0, 255]: the root of the mean over the channels
     of the variance. None for a single sample.
@@ -111,14 +116,18 @@ class Restorer:
     def check(self, options: Options, masked: bool = False) -> None:
         """Raises UserError for options, and for a mask, that this model does not support."""
         self._method(options)
+        scale_of(self.model, options.scale, masked)
         if masked:
             self._fill()
 
-    def bucket(self, pixels: AnyPixels) -> tuple[int, int]:
-        """(H', W'): the size after mirroring at the borders. Pictures of one bucket may share a batch."""
-        unit = lcm(BUCKET, self.model.factor)
+    def bucket(self, pixels: AnyPixels, options: Options = Options()) -> tuple[int, int]:
+        """(H', W'): the size at which (H, W, ...) is restored: enlarged, then mirrored at the borders.
+
+        Pictures of one bucket may share a batch.
+        """
         height, width = pixels.shape[:2]
-        return height + -height % unit, width + -width % unit
+        scale = scale_of(self.model, options.scale)
+        return self._padded((height * scale, width * scale))
 
     def restore(
         self,
@@ -155,8 +164,9 @@ class Restorer:
         """
         method = self._method(options)
         masks = [None] * len(pictures) if masks is None else masks
-        fill = 0.0 if all(mask is None for mask in masks) else self._fill()
-        given = [taken(one, mask, fill) for one, mask in zip(pictures, masks, strict=True)]
+        masked = any(mask is not None for mask in masks)
+        fill, scale = self._fill() if masked else 0.0, scale_of(self.model, options.scale, masked)
+        given = [taken(one, mask, fill, scale) for one, mask in zip(pictures, masks, strict=True)]
         keys = [one.key for one in given] if keys is None else keys
         batches = list(self._batches(given))
         calls = sum(self._calls(given[first], method) for first, *_ in batches)
@@ -169,11 +179,16 @@ class Restorer:
             results |= zip(chosen, restored, strict=True)
         return [results[i] for i in range(len(pictures))]
 
+    def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        height, width = size
+        unit = lcm(BUCKET, self.model.factor)
+        return height + -height % unit, width + -width % unit
+
     def _batches(self, pictures: Sequence[Given]) -> Iterator[list[int]]:
         """Yield the indices of the pictures of each batch."""
         buckets: dict[tuple[int, int], list[int]] = {}
         for i, picture in enumerate(pictures):
-            buckets.setdefault(self.bucket(picture.original), []).append(i)
+            buckets.setdefault(self._padded(picture.size), []).append(i)
         for (height, width), indices in buckets.items():
             large = max(height, width) > self._tiles.size
             most = 1 if large else max(1, AT_ONCE // (height * width))
@@ -182,7 +197,7 @@ class Restorer:
 
     def _calls(self, picture: Given, method: Method) -> int:
         """How often `watch` is called for a sample of a batch with this picture."""
-        size = self.bucket(picture.original)
+        size = self._padded(picture.size)
         return sum(
             len(method.timesteps(stage)) * net.calls(size) for stage, net in self._nets.items()
         )
@@ -196,7 +211,7 @@ class Restorer:
         work: "_Work",
     ) -> list[Restoration]:
         """Restore the pictures of one bucket as a batch."""
-        size = self.bucket(pictures[0].original)
+        size = self._padded(pictures[0].size)
         degraded = torch.stack([one.tensor(*size) for one in pictures]).to(self._device)
         nets = {part: net.watched(work.done) for part, net in self._nets.items()}
         told = self.model.told(nets, self._contexts(pictures))

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from drdd.errors import UserError
+from drdd.pictures.scaling import enlarged
 
 AnyPixels = NDArray[Any]
 """(H, W, 3) RGB, upright: uint8, uint16, or float32 in [0, 1]; with alpha (H, W, 4)."""
@@ -33,8 +34,9 @@ WANTED = (
 class Given:
     """A picture to be restored.
 
-    original: (H, W, 3), as it came; alpha: (H, W) of the same type, None without one; hole: what is to be
-    filled, None without one; fill: the grey in [0, 1] under which the model learned to fill holes.
+    original: (H, W, 3), as it came, but enlarged if the model enlarges; alpha: (H, W) of the same type,
+    None without one; hole: what is to be filled, None without one; fill: the grey in [0, 1] under which
+    the model learned to fill holes.
     """
 
     original: AnyPixels
@@ -92,8 +94,10 @@ class Given:
         return np.concatenate([restored, self.alpha[..., None]], axis=2)
 
 
-def taken(picture: Picture, mask: NDArray[Any] | None = None, fill: float = 0.5) -> Given:
-    """A picture, and a mask if there is one.
+def taken(
+    picture: Picture, mask: NDArray[Any] | None = None, fill: float = 0.5, scale: int = 1
+) -> Given:
+    """A picture, and a mask if there is one; both `scale` times higher and wider than they came.
 
     picture: (H, W, 3) RGB, (H, W, 4) RGB and alpha, (H, W) or (H, W, 1) grey; of uint8, of uint16, or of
     floats in [0, 1]. Or a picture of Pillow, which is turned upright as its EXIF says, and converted to
@@ -103,6 +107,9 @@ def taken(picture: Picture, mask: NDArray[Any] | None = None, fill: float = 0.5)
     Raises UserError, which says what was given and what is wanted.
     """
     given = _of_pillow(picture) if isinstance(picture, Image.Image) else _of_array(picture)
+    if scale > 1:
+        alpha = None if given.alpha is None else enlarged(given.alpha, scale)
+        given = Given(enlarged(given.original, scale), alpha)
     if mask is None:
         return given
     return Given(given.original, given.alpha, _hole(mask, given.size), fill)

@@ -20,7 +20,7 @@ import torch
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import TransientError, UserError
 from drdd.gates.judgement import Judgement
-from drdd.inference.engine import Restorer
+from drdd.inference.engine import Options, Restorer
 from drdd.serving.published import Source
 from drdd.serving.service import ServedModel, UnknownModelError
 from drdd.shown import short
@@ -204,9 +204,8 @@ def load_checked(folder: Path, device: str = "cpu") -> Restorer:
 
 def probe(restorer: Restorer) -> None:
     """Restore a tiny picture. Raises the error of the model, if it fails."""
-    restorer.restore(
-        np.linspace(0, 255, PROBE * PROBE * 3, dtype=np.uint8).reshape(PROBE, PROBE, 3)
-    )
+    picture = np.linspace(0, 255, PROBE * PROBE * 3, dtype=np.uint8).reshape(PROBE, PROBE, 3)
+    restorer.restore(picture, Options(scale=restorer.model.scales[0]))
 
 
 @torch.inference_mode()

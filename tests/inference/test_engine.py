@@ -1,5 +1,6 @@
 """Any size in, the same size out; a result is the picture's alone; steps and levels can be chosen."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_model(folder: Path, seed: int = 0, fill: float | None = None, **changes: Any) -> Path:
-    """A small model with random weights. fill: of the holes that it fills, if any."""
+def make_model(
+    folder: Path,
+    seed: int = 0,
+    fill: float | None = None,
+    scales: Sequence[int] = (1,),
+    **changes: Any,
+) -> Path:
+    """A small model with random weights. fill: of the holes that it fills, if any; scales: of its tasks."""
     torch.manual_seed(seed)
     chosen = sampling(**changes)
     parts = configs(chosen.method, chosen.conditioning)
     weights = {part: random_weights(config) for part, config in parts.items()}
     if chosen.parameterization != "paper":
         weights["noise"] = {f"net.{name}": value for name, value in weights["noise"].items()}
-    save_model(folder, weights, parts, chosen, {"rain": TaskUse(fill=fill)})
+    names = {scale: "rain" if scale == 1 else f"enlarge_{scale}" for scale in scales}
+    tasks = {name: TaskUse(scale, fill) for scale, name in names.items()}
+    save_model(folder, weights, parts, chosen, tasks)
     return folder
 
 
