@@ -9,12 +9,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from drdd.first_bytes import kind_of
 from drdd.pictures import code_points, jpeg_markers
 from drdd.pictures.errors import PictureError, PixelsError
 from drdd.pictures.png_chunks import SIGNATURE, png_head
+from drdd.pictures.profiles import ADOBE_RGB, made_profile
 
 # As Pillow calls them. MPO, several JPEG in one file, is opened by the decoder of JPEG.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
@@ -59,6 +60,8 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
         raise PictureError(_refusal(content, formats)) from None
     if image.format == "AVIF" and not image.info.get("icc_profile"):
         profile = code_points.profile_of(*(code_points.of_avif(content) or (2, 2)))
+    if _is_adobe_rgb(image) and not image.info.get("icc_profile"):
+        profile = made_profile(*ADOBE_RGB)
     if profile is not None:
         image.info["icc_profile"] = profile
     if not (profile := image.info.get("icc_profile")):
@@ -78,6 +81,16 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
 def not_read(kind: str, formats: tuple[str, ...] = FORMATS) -> str:
     """The reason to refuse a picture of another format. kind: its name, such as "HEIC"."""
     return f"{kind} is not read; convert it to one of {', '.join(formats)}"
+
+
+def _is_adobe_rgb(image: Image.Image) -> bool:
+    """Whether a camera says so by its EXIF (DCF 2.0, "R03"), as it does in place of a profile."""
+    if image.format not in ("JPEG", "MPO") or b"R03" not in image.info.get("exif", b""):
+        return False
+    try:
+        return bool(image.getexif().get_ifd(ExifTags.IFD.Interop).get(1) == "R03")
+    except Exception:  # a damaged EXIF says nothing
+        return False
 
 
 def _refusal(content: bytes, formats: tuple[str, ...]) -> str:

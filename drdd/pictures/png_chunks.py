@@ -16,7 +16,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 USUAL_GAMMA, TOLERANCE = 1 / 2.2, 0.05
 GAMMAS = 0.1, 10.0  # others are mistakes of the program that wrote them, and ignored
 TEXT = (b"zTXt", b"iTXt", b"tEXt")
+COLOURS = (b"IHDR", b"cICP", b"sRGB", b"gAMA", b"cHRM")
 MOST = PngImagePlugin.MAX_TEXT_CHUNK  # bytes of one text, or profile, that Pillow inflates
+MOST_TEXT = PngImagePlugin.MAX_TEXT_MEMORY // 2  # bytes of texts, after which no more are kept
 
 
 @dataclass(frozen=True)
@@ -34,26 +36,26 @@ class PngHead:
 
 def png_head(content: bytes, most: int) -> PngHead:
     """most: bytes of a profile. Raises PictureError for colours that are not read."""
-    kept, start, text = [], 0, 0
+    kept, start, text, head = [], 0, 0, True
     said: dict[bytes, bytes] = {}
-    head = True
     for name, begin, end in _chunks(content):
-        data = content[begin + 8 : end - 4]
-        dropped = False
         head &= name != b"IDAT"  # colours that are stated after it do not count
+        dropped = False
         if name in TEXT:
-            size = (
-                MOST + 1 if text > PngImagePlugin.MAX_TEXT_MEMORY // 2 else _text_size(name, data)
-            )
-            text += min(size, MOST)
-            dropped = size > MOST
+            if text <= MOST_TEXT:
+                size, packed = _text_size(name, content[begin + 8 : end - 4])
+                text += size
+                dropped = packed and size > MOST
+            dropped |= text > MOST_TEXT
         elif name == b"iCCP":
-            profile = _inflated(data.partition(b"\0")[2][1:], most + 1)
-            dropped = len(profile) > MOST
-            if head:
-                said.setdefault(name, profile)
-        elif head and name in (b"IHDR", b"cICP", b"sRGB", b"gAMA", b"cHRM"):
-            said.setdefault(name, data)
+            if head and name not in said:
+                packed_profile = content[begin + 8 : end - 4].partition(b"\0")[2][1:]
+                said[name] = _inflated(packed_profile, most + 1)
+            else:
+                dropped = True
+            dropped |= len(said.get(name, b"")) > MOST
+        elif head and name in COLOURS:
+            said.setdefault(name, content[begin + 8 : end - 4])
         if dropped:
             kept.append(content[start:begin])
             start = end
@@ -73,13 +75,15 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         place += 12 + size
 
 
-def _text_size(name: bytes, data: bytes) -> int:
-    """Bytes of a text once it is inflated, MOST + 1 if more."""
+def _text_size(name: bytes, data: bytes) -> tuple[int, bool]:
+    """Bytes of a text, MOST + 1 at most if it is to be inflated; and whether it is."""
     rest = data.partition(b"\0")[2]
-    if name == b"tEXt" or (name == b"iTXt" and rest[:1] == b"\0"):
-        return min(len(rest), MOST + 1)
-    compressed = rest[1:] if name == b"zTXt" else rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    return len(_inflated(compressed, MOST + 1))
+    if name == b"zTXt":
+        return len(_inflated(rest[1:], MOST + 1)), True
+    if name == b"iTXt" and rest[:1] not in (b"", b"\0"):
+        packed = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+        return len(_inflated(packed, MOST + 1)), True
+    return len(data), False
 
 
 def _inflated(data: bytes, most: int) -> bytes:

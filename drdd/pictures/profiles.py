@@ -6,7 +6,9 @@ of pixels than the picture's, says nothing that could be used and is ignored, as
 
 import io
 import struct
+from collections.abc import Callable
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from PIL import Image, ImageCms
 Floats = NDArray[np.float64]
 Deep = NDArray[np.uint16]
 
+BAND = 2**20  # samples that are converted at a time
 KNOWN = 256  # profiles whose judgement is remembered
 SAME = 1  # of 255 levels: a short table of sRGB's curve is off by so much
 _FOREIGN: dict[tuple[bytes, str], bool] = {}  # by digest, so that no profile is kept in memory
@@ -27,6 +30,7 @@ BRADFORD = np.array(
 )
 SRGB_PRIMARIES = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 D65 = (0.3127, 0.3290)
+ADOBE_RGB = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), D65, 563 / 256  # primaries, white, gamma
 
 
 def is_foreign(profile: bytes, mode: str) -> bool:
@@ -91,12 +95,18 @@ def deep_to_srgb(values: Deep, profile: bytes) -> Deep:
     mode = "RGB" if values.shape[2] == 3 else "L"
     if not profile or not is_foreign(profile, mode):
         return np.broadcast_to(values, (*values.shape[:2], 3))
-    if (linear := _linear(values, profile)) is not None:
-        return _encoded(linear)
+    if (to_linear := _to_linear(profile)) is not None:
+        return in_bands(values, lambda band: _encoded(to_linear(band)))
     eight = np.squeeze(eight_bits(values), 2) if mode == "L" else eight_bits(values)
     converted = _converted(Image.fromarray(eight), profile)
     assert converted is not None  # it was for the probes
     return np.asarray(converted).astype(np.uint16) * 257
+
+
+def in_bands(array: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+    """convert(array), some rows at a time, so that floats are never those of a whole picture."""
+    rows = max(1, BAND // max(1, array[:1].size))
+    return np.concatenate([convert(array[top : top + rows]) for top in range(0, len(array), rows)])
 
 
 def eight_bits(values: Deep) -> NDArray[np.uint8]:
@@ -119,23 +129,27 @@ def _encoded(linear: Floats) -> Deep:
     return np.rint(coded * 65535).astype(np.uint16)
 
 
-def _linear(values: Deep, profile: bytes) -> Floats | None:
-    """Linear light of sRGB's primaries; None if the profile is not of curves and primaries alone."""
+def _to_linear(profile: bytes) -> Callable[[Deep], Floats] | None:
+    """(H, W, C) -> (H, W, 3) linear light of sRGB's primaries; for curves and primaries alone."""
     tags = _tags(profile)
     if profile[20:24] != b"XYZ " or any(name in tags for name in (b"A2B0", b"A2B1", b"D2B0")):
         return None
     if profile[16:20] == b"GRAY":
         grey = _curve(tags.get(b"kTRC", b""))
-        return None if grey is None else np.repeat(grey[values], 3, axis=2)
+        return None if grey is None else lambda values: np.repeat(grey[values], 3, axis=2)
     curves = [_curve(tags.get(name, b"")) for name in (b"rTRC", b"gTRC", b"bTRC")]
     columns = [tags.get(name, b"")[8:20] for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
     if any(curve is None for curve in curves) or any(len(column) != 12 for column in columns):
         return None
-    red, green, blue = (np.array(struct.unpack(">3i", column)) / 65536 for column in columns)
-    channels = [values[..., n % values.shape[2]] for n in range(3)]
-    light = np.stack([c[v] for c, v in zip(curves, channels, strict=True) if c is not None], -1)
-    to_linear = np.linalg.inv(matrix(SRGB_PRIMARIES, D65)) @ np.stack([red, green, blue], -1)
-    return light @ to_linear.T
+    colorants = np.array([struct.unpack(">3i", column) for column in columns]).T / 65536
+    to_linear = np.linalg.inv(matrix(SRGB_PRIMARIES, D65)) @ colorants
+
+    def convert(values: Deep) -> Floats:
+        channels = [values[..., n % values.shape[2]] for n in range(3)]
+        light = [c[v] for c, v in zip(curves, channels, strict=True) if c is not None]
+        return np.stack(light, -1) @ to_linear.T
+
+    return convert
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from drdd.pictures import tiff_tags as t
 from drdd.pictures.errors import PictureError
-from drdd.pictures.profiles import lab_to_srgb
+from drdd.pictures.profiles import in_bands, lab_to_srgb
 from drdd.pictures.tiff_segments import LOSSLESS, Array, samples
 from drdd.pictures.tiff_tags import Page
 
@@ -88,6 +88,8 @@ def stored(page: Page) -> Stored:
         photometric = YCBCR if many == 3 else photometric
     if photometric in _REFUSED:
         raise PictureError(_REFUSED[photometric])
+    if photometric < 0:
+        raise PictureError("damaged: a TIFF without photometric interpretation")
     if photometric not in _COLOURS:
         raise PictureError(
             f"a TIFF of photometric interpretation {photometric} is not read; convert it to RGB"
@@ -128,7 +130,7 @@ def _kind(page: Page) -> str:
         raise PictureError(
             "signed integers, whose black and white are not known; convert it to unsigned 8 or 16 bits"
         )
-    name = "floating-point" if formats == {FLOAT} else "such"
+    name = "floating-point" if formats == {FLOAT} else "integer"
     raise PictureError(f"{name} samples of {bits} bits are not read; convert it to 8 or 16 bits")
 
 
@@ -180,7 +182,7 @@ def layers_of(content: bytes, page: Page) -> Layers:
     if alpha is not None and extra == ASSOCIATED:
         levels = _divided(levels, alpha)
     if read.photometric in LAB:
-        levels = _from_lab(levels, read)
+        levels = in_bands(levels, lambda band: _from_lab(band, read))
         alpha = None if alpha is None else _deep(alpha)
     if read.photometric == CMYK:
         return Layers(levels, "CMYK", alpha)
@@ -196,9 +198,16 @@ def _levels(raw: Array, read: Stored) -> Levels:
                 f"floating-point samples from {least:g} to {most:g}; 0 is black and 1 is white: "
                 f"scale it, or convert it to 8 or 16 bits"
             )
+    return (
+        raw
+        if read.kind == "u" and read.bits in (8, 16)
+        else in_bands(raw, lambda band: _scaled(band, read))
+    )
+
+
+def _scaled(raw: Array, read: Stored) -> Levels:
+    if read.kind == "f":
         return np.rint(raw.astype(np.float64).clip(0, 1) * 65535).astype(np.uint16)
-    if read.bits in (8, 16):
-        return raw
     if read.bits == 32:
         return ((raw.astype(np.uint64) + 32768) // 65537).astype(np.uint16)
     top, white = (1 << read.bits) - 1, 255 if read.bits < 8 else 65535
@@ -213,8 +222,12 @@ def _deep(levels: Levels) -> NDArray[np.uint16]:
 def _divided(levels: Levels, alpha: Levels) -> Levels:
     """Colours that alpha was multiplied into, as they were before."""
     top = float(np.iinfo(levels.dtype).max)
-    share = np.maximum(alpha, 1)[..., None] / top
-    return np.rint(levels / share).clip(0, top).astype(levels.dtype)
+
+    def divide(band: Levels) -> Levels:
+        share = np.maximum(band[..., -1:], 1) / top
+        return np.rint(band[..., :-1] / share).clip(0, top).astype(band.dtype)
+
+    return in_bands(np.concatenate([levels, alpha[..., None]], axis=2), divide)
 
 
 def _from_palette(raw: Array, page: Page, read: Stored) -> Layers:
@@ -257,16 +270,21 @@ def _from_ycbcr(content: bytes, page: Page, read: Stored) -> Layers:
         raise PictureError(
             "YCbCr with few colours in planes of their own is not read; convert it to RGB"
         )
+    planes = np.stack([plane[:height, :width] for plane in (y, cb, cr)], -1)
+    return Layers(in_bands(planes, lambda band: _rgb_of_ycbcr(band, page)), "RGB")
+
+
+def _rgb_of_ycbcr(ycbcr: Levels, page: Page) -> NDArray[np.uint8]:
+    """By the coefficients and the reference of black and white of the page; TIFF 6.0, section 21."""
     black_y, white_y, zero_cb, most_cb, zero_cr, most_cr = (
         float(v) for v in page.tags.get(t.REFERENCE, (0, 255, 128, 255, 128, 255))
     )
     red, green, blue = (float(v) for v in page.tags.get(t.COEFFICIENTS, (0.299, 0.587, 0.114)))
-    light = (y - black_y) * (255 / (white_y - black_y))
-    to_blue = (cb - zero_cb) * (127 / (most_cb - zero_cb)) * (2 - 2 * blue)
-    to_red = (cr - zero_cr) * (127 / (most_cr - zero_cr)) * (2 - 2 * red)
-    r, b = light + to_red, light + to_blue
-    rgb = np.stack([r, (light - red * r - blue * b) / green, b], -1)[:height, :width]
-    return Layers(np.rint(rgb).clip(0, 255).astype(np.uint8), "RGB")
+    light = (ycbcr[..., 0] - black_y) * (255 / (white_y - black_y))
+    r = light + (ycbcr[..., 2] - zero_cr) * (127 / (most_cr - zero_cr)) * (2 - 2 * red)
+    b = light + (ycbcr[..., 1] - zero_cb) * (127 / (most_cb - zero_cb)) * (2 - 2 * blue)
+    rgb = np.stack([r, (light - red * r - blue * b) / green, b], -1)
+    return np.rint(rgb).clip(0, 255).astype(np.uint8)
 
 
 def _units(page: Page, across: int, down: int) -> Page:

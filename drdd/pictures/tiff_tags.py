@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from drdd.pictures.errors import PictureError
+from PIL import Image
+
+from drdd.pictures.errors import PictureError, PixelsError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_PAGES = 64  # that are looked through for a picture
@@ -70,6 +72,10 @@ def page_of(content: bytes) -> Page:
         if DNG in page.tags:
             raise PictureError("a camera's raw file (DNG) is not read; develop it")
         if page.one(SUBFILE) & 0b101 == 0 and min(page.size) > 0:
+            if page.size[0] * page.size[1] > 2 * (
+                Image.MAX_IMAGE_PIXELS or 0
+            ):  # as by Pillow itself
+                raise PixelsError("claims far more pixels than are decoded")
             return Page(page.order, page.tags, page.profile, number)
     raise PictureError(
         "a TIFF without a page of its own: a mask or preview alone, as in a camera's raw file"
@@ -97,7 +103,7 @@ def _directory(
     tags: dict[int, Values] = {}
     profile = b""
     if count > MOST_TAGS:
-        raise PictureError(f"a TIFF with {count} tags in a page")
+        raise PictureError(f"damaged: a TIFF with {count} tags in a page")
     for n in range(count):
         at = start + n * entry
         tag, kind, many = _unpack(order + "HH" + pointer, content, at)
@@ -106,7 +112,7 @@ def _directory(
         code = _KINDS[int(kind)]
         size = struct.calcsize("=" + code) * int(many)
         if many > MOST_VALUES and tag != PROFILE:
-            raise PictureError(f"a TIFF with {many} values in its tag {tag}")
+            raise PictureError(f"damaged: a TIFF with {many} values in its tag {tag}")
         data = at + entry - inline
         if size > inline:
             data = int(_unpack(order + pointer, content, data)[0])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from drdd.intake.decoding import Limits, decode, decode_and_verify
 from drdd.pictures.colours import Bits, opened, rgb_of
@@ -19,6 +19,7 @@ from tests.pictures.tiffs import UNDEFINED, made_tiff
 Levels = NDArray[Any]
 ANY = Limits(1, 10**9, 10**9)
 SRGB = ((0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
+ADOBE = ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))
 P3 = ((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841))
 WHITE = (0.9642, 1.0, 0.8249)
 
@@ -141,6 +142,22 @@ def test_a_profile_of_grey_is_followed(curve: bytes, expected: int) -> None:
     deep = Image.fromarray(np.full((16, 16), 55 * 257, np.uint16))
     pixels = _pixels(deep, "PNG", _grey_profile(curve), bits=16)
     np.testing.assert_allclose(pixels / 257, expected, atol=0.6)
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "MPO"])
+def test_a_camera_says_adobe_rgb_by_its_exif(format_: str) -> None:
+    exif, green = Image.Exif(), Image.new("RGB", (16, 16), (60, 180, 60))
+    exif.get_ifd(ExifTags.IFD.Exif)[0xA001] = 0xFFFF
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: "R03"}
+    named = encoded(green, format_, exif=exif, quality=100)
+    adobe = _rgb_profile("x", _power(563 / 256), ADOBE)
+    with decoding():
+        by_exif = rgb_of(opened(named))
+    np.testing.assert_allclose(by_exif, _pixels(green, "PNG", adobe), atol=2)
+    assert by_exif[0, 0, 0] < 5
+    assert _pixels(green, format_, b"")[0, 0, 0] > 55
+    srgb = encoded(green, format_, exif=exif, quality=100, icc_profile=made_profile())
+    assert decode(Blob("x", srgb), ANY)[0, 0, 0] > 55
 
 
 def test_inks_follow_their_profile() -> None:

@@ -256,6 +256,7 @@ def test_a_preview_before_the_picture_is_passed_over() -> None:
 GREY = np.zeros((8, 8, 1), np.uint8)
 COLOUR = np.zeros((8, 8, 3), np.uint8)
 FLOATS = np.linspace(-0.5, 200, 64, dtype=np.float32).reshape(8, 8, 1)
+DOUBLES = np.zeros((8, 8, 3))
 NAN = np.full((8, 8, 1), np.nan, np.float32)
 REFUSED = {
     "signed integers": made_tiff(GREY.astype(np.int16), 1),
@@ -275,7 +276,7 @@ REFUSED = {
     "floating-point samples of 24 bits": made_tiff(
         GREY.astype(np.float32), 1, tags={258: (SHORT, [24])}
     ),
-    "such samples of 64 bits": made_tiff(GREY.astype(np.uint64), 1),
+    "integer samples of 64 bits": made_tiff(GREY.astype(np.uint64), 1),
     "predictor 2 with 4 bits": made_tiff(
         GREY, 1, bits=4, compression="lzw", tags={317: (SHORT, [2])}
     ),
@@ -284,7 +285,8 @@ REFUSED = {
     "cut short: a strip or tile has fewer": made_tiff(GREY, 1, tags={279: (LONG, [63])}),
     "beyond the end of the file": made_tiff(GREY, 1)[:-40],
     "strips or tiles overlap": made_tiff(GREY, 1, rows=1, tags={279: (LONG, [10**6] * 8)}),
-    "more than 2 GiB": made_tiff(GREY, 1, tags={256: (LONG, [2**16]), 257: (LONG, [2**16])}),
+    "far more pixels": made_tiff(GREY, 1, tags={256: (LONG, [2**16]), 257: (LONG, [2**16])}),
+    "more than 2 GiB": made_tiff(DOUBLES, 2, tags={256: (LONG, [2**14]), 257: (LONG, [2**13])}),
     "a palette of another length": made_tiff(GREY, 3, tags={320: (SHORT, [0] * 30)}),
 }
 
