@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drdd.pictures import deep, profiles, tiff, tiff_tags
-from drdd.pictures.opening import FORMATS, open_picture
+from drdd.pictures.opening import FORMATS, checked_profile, open_picture
 
 Bits = Literal[8, 16]
 Levels = NDArray[Any]  # uint8 or uint16
@@ -110,12 +110,12 @@ def opened(content: bytes, formats: tuple[str, ...] = FORMATS) -> Opened:
 def _opened_tiff(content: bytes) -> Opened:
     page = tiff_tags.page_of(content)
     stored = tiff.stored(page)
+    profile = b"" if stored.photometric in tiff.LAB else checked_profile(page.profile)
     if not stored.by_pillow:
-        profile = b"" if stored.photometric in tiff.LAB else page.profile
         return Opened(content, "TIFF", page.size, stored.depth, profile, None, page)
     image = open_picture(content, ("TIFF",))
     image.seek(page.number)
-    return Opened(content, "TIFF", page.size, stored.depth, page.profile, image)
+    return Opened(content, "TIFF", page.size, stored.depth, profile, image)
 
 
 def rgb_of(file: Opened, bits: Bits = 8) -> Levels:

@@ -64,11 +64,8 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
         profile = made_profile(*ADOBE_RGB)
     if profile is not None:
         image.info["icc_profile"] = profile
-    if not (profile := image.info.get("icc_profile")):
+    if not checked_profile(image.info.get("icc_profile")):
         image.info.pop("icc_profile", None)
-    elif len(profile) > MAX_PROFILE:
-        most = MAX_PROFILE // 1024**2
-        raise PictureError(f"its colour profile has more than {most} MiB; convert it to sRGB")
     if is_png and depth <= 8 and (clear := image.info.get("transparency")) is not None:
         # Scaled as the levels themselves; bits beyond the depth do not count.
         if image.mode == "L":
@@ -81,6 +78,14 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
 def not_read(kind: str, formats: tuple[str, ...] = FORMATS) -> str:
     """The reason to refuse a picture of another format. kind: its name, such as "HEIC"."""
     return f"{kind} is not read; convert it to one of {', '.join(formats)}"
+
+
+def checked_profile(profile: bytes | None) -> bytes:
+    """The profile, b"" for none. Raises PictureError for one of more than MAX_PROFILE bytes."""
+    if profile and len(profile) > MAX_PROFILE:
+        most = MAX_PROFILE // 1024**2
+        raise PictureError(f"its colour profile has more than {most} MiB; convert it to sRGB")
+    return profile or b""
 
 
 def _is_adobe_rgb(image: Image.Image) -> bool:

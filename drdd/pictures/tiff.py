@@ -1,7 +1,7 @@
 """TIFF: the samples of a page become levels of a colour space, or the reason why they do not.
 
-Files without loss are read here (tiff_segments.py). Those whose compression is of pictures (JPEG, fax,
-WebP) are left to Pillow, for the few kinds of samples that it gets right.
+Files without loss are read here (tiff_segments.py). Those whose compression is of pictures (JPEG, fax)
+are left to Pillow, for the few kinds of samples that it gets right.
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ _REFUSED = {
     32844: "high dynamic range (photometric LogL) is not read; convert it to 8 or 16 bits",
     32845: "high dynamic range (photometric LogLuv) is not read; convert it to 8 or 16 bits",
 }
-FAX, JPEG, OLD_JPEG, WEBP = (2, 3, 4), 7, 6, 50001
+FAX, JPEG, OLD_JPEG = (2, 3, 4), 7, 6
 UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
 ASSOCIATED, UNASSOCIATED, COREL_ALPHA = 1, 2, 999
 SLACK = 1e-3  # by which floats may be beyond 0 and 1: rounding, and the overshoot of scaling
@@ -152,9 +152,8 @@ def _check_pillow(page: Page, read: Stored, compression: int) -> None:
     grey = (WHITE_IS_ZERO, BLACK_IS_ZERO)
     right = {
         **{fax: [(kind, 1, 1) for kind in grey] for fax in FAX},
-        JPEG: [(BLACK_IS_ZERO, 8, 1), (RGB, 8, 3), (YCBCR, 8, 3), (CMYK, 8, 4)],
+        JPEG: [*((kind, 8, 1) for kind in grey), (RGB, 8, 3), (YCBCR, 8, 3), (CMYK, 8, 4)],
         OLD_JPEG: [(YCBCR, 8, 3)],
-        WEBP: [(RGB, 8, 3), (RGB, 8, 4)],
     }
     if shape not in right.get(compression, ()) or (page.one(t.PLANAR, 1) != 1 and read.samples > 1):
         raise PictureError(

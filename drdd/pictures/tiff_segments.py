@@ -20,7 +20,7 @@ from drdd.pictures.tiff_tags import Page
 
 NONE, LZW, DEFLATE, PACK_BITS, OLD_DEFLATE, LZMA, ZSTD = 1, 5, 8, 32773, 32946, 34925, 50000
 LOSSLESS = (NONE, LZW, DEFLATE, PACK_BITS, OLD_DEFLATE, LZMA, ZSTD)
-PREDICTED = (LZW, DEFLATE, OLD_DEFLATE, LZMA, ZSTD)  # by the others, libtiff ignores the tag
+PREDICTED = (LZW, DEFLATE, OLD_DEFLATE, LZMA, ZSTD)  # of the others, readers differ
 MOST_BYTES = 2 * 1024**3  # of all samples
 REVERSED = bytes(int(f"{n:08b}"[::-1], 2) for n in range(256))
 
@@ -111,7 +111,11 @@ def _unpacked(
     data: bytes, page: Page, shape: tuple[int, int, int], bits: int, dtype: np.dtype[Any]
 ) -> Array:
     rows, across, count = shape
-    predictor = page.one(t.PREDICTOR, 1) if page.one(t.COMPRESSION, 1) in PREDICTED else 1
+    predictor, compression = page.one(t.PREDICTOR, 1), page.one(t.COMPRESSION, 1)
+    if predictor != 1 and compression not in PREDICTED:
+        raise PictureError(
+            f"predictor {predictor} with compression {compression} is not read; save it without"
+        )
     if predictor == 3 and dtype.kind == "f":
         return _float_predicted(data, shape, dtype)
     if predictor not in (1, 2) or (predictor == 2 and bits not in (8, 16, 32, 64)):

@@ -69,7 +69,7 @@ def size_of(body: bytes, max_pixels: int) -> int:
     except PixelsError:
         raise ProblemError(413, f"the picture has more than {max_pixels} pixels") from None
     except PictureError as error:
-        raise ProblemError(422, f"send a PNG, JPEG or WebP picture: {error}") from None
+        raise ProblemError(422, f"the body cannot be used: {error}") from None
     if width * height > max_pixels:
         raise ProblemError(
             413, f"the picture has {width} x {height} pixels, over the limit of {max_pixels}"

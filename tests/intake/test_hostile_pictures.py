@@ -53,7 +53,7 @@ def test_no_file_starts_ghostscript(ghostscript: Path, tmp_path: Path) -> None:
                 reader(Blob(name, EPS), LIMITS)
         with pytest.raises(UserError, match="EPS"):
             read_picture(tmp_path / name)
-    with pytest.raises(ProblemError, match=r"send a PNG, JPEG or WebP picture: .* EPS"):
+    with pytest.raises(ProblemError, match=r"the body cannot be used: .* EPS .* PNG, JPEG, WEBP"):
         size_of(EPS, 10**6)
     assert not ghostscript.exists()
     Image.init()  # the attack itself works where Pillow may choose the decoder
@@ -198,7 +198,7 @@ def test_profiles_of_many_requests_are_not_kept(size: int, count: int) -> None:
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     grown = int(ran.stdout.split("grown by")[1].split()[0])
     assert grown < 100, ran.stdout
-    refused = ran.stdout.count("its colour profile has 32 MiB, 8 at most; convert it to sRGB")
+    refused = ran.stdout.count("its colour profile has more than 8 MiB; convert it to sRGB")
     assert refused == (count if size > MAX_PROFILE else 0)
 
 

@@ -280,6 +280,8 @@ REFUSED = {
     "predictor 2 with 4 bits": made_tiff(
         GREY, 1, bits=4, compression="lzw", tags={317: (SHORT, [2])}
     ),
+    "predictor 2 with compression 32773": made_tiff(GREY, 1, compression="packbits", predictor=2),
+    "predictor 2 with compression 1 ": made_tiff(GREY, 1, tags={317: (SHORT, [2])}),
     "compression 34712": made_tiff(GREY, 1, tags={259: (SHORT, [34712])}),
     "cut short: it has 1 of 2 strips": made_tiff(GREY, 1, tags={278: (LONG, [4])}),
     "cut short: a strip or tile has fewer": made_tiff(GREY, 1, tags={279: (LONG, [63])}),
