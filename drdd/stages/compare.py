@@ -36,17 +36,20 @@ from drdd.stages.run import run_stage
 from drdd.storage.versions import addresses, shared_folder
 
 SHOWN = 3  # pictures of a task
+NOTICED = 0.1  # dB; kernels of another machine change less
 FAILURES = (UserError, RayError, RayServeException)  # of a model that does not load or restore
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """A picture to be shown. held_out: whether the champion was evaluated on it too."""
+    """A picture to be shown. then: dB that the champion had on it when it was evaluated, None if it was not
+    evaluated on it.
+    """
 
     task: str
     pair: Pair
     input_psnr: float
-    held_out: bool
+    then: float | None
 
 
 def compare(params: Params, reporter: Reporter) -> None:
@@ -90,11 +93,23 @@ def _compared(params: Params, champion: ChampionRecord, reporter: Reporter) -> C
         if before.shape == after.shape:
             shown = _shown(one, before, after, library, references, params.metrics.crop_border)
             pictures.append(shown)
+            notes += _otherwise(one, shown)
         else:
             sizes = [f"{x.shape[1]} x {x.shape[0]}" for x in (before, after)]
             said = "no pictures, as the champion's are of {} pixels and the candidate's of {}"
             notes.append(f"{one.task}: {said.format(*sizes)}")
     return Comparison(champion.version, tuple(dict.fromkeys(notes)), tuple(pictures))
+
+
+def _otherwise(one: _Chosen, shown: SideBySide) -> list[str]:
+    """A note where the champion does not restore as when it was evaluated: its scores are of other code."""
+    if one.then is None or abs(shown.champion_psnr - one.then) <= NOTICED:
+        return []
+    return [
+        f"{one.task}, {one.pair.image}: the champion has {shown.champion_psnr:.2f} dB here and had "
+        f"{one.then:.2f} when it was evaluated, by other code or on another machine; "
+        "the table has the latter"
+    ]
 
 
 def _shown(
@@ -122,7 +137,7 @@ def _shown(
         input_psnr=one.input_psnr,
         champion_psnr=psnr_rgb(before[kept, kept], target[kept, kept]),
         candidate_psnr=psnr_rgb(after[kept, kept], target[kept, kept]),
-        held_out=one.held_out,
+        held_out=one.then is not None,
     )
 
 
@@ -146,7 +161,8 @@ def _choose(champion: ChampionRecord, learned: Collection[str]) -> tuple[list[_C
         pairs = {(pair.input, pair.target): pair for pair in held}
         for row in rows.head(SHOWN).to_dict("records"):
             pair = pairs[row["input_id"], row["target_id"]]
-            chosen.append(_Chosen(task, pair, float(row["input_psnr_rgb"]), held_out=not why))
+            then = None if why else float(row["output_psnr_rgb_before"])
+            chosen.append(_Chosen(task, pair, float(row["input_psnr_rgb"]), then))
     return chosen, notes
 
 

@@ -8,7 +8,7 @@ import pytest
 from drdd.inference.engine import Options, Restorer
 from drdd.inference.tiling import Tiles
 from tests.corpora import scene
-from tests.inference.test_engine import make_model
+from tests.inference.test_engine import VARIANTS, make_model
 
 PICTURES = [scene(seed, 70, 90) for seed in range(3)]
 FOUR = Options(seed=5, samples=4)
@@ -64,3 +64,11 @@ def test_samples_are_a_prefix_of_more_samples(folder: Path) -> None:
     floats = (PICTURES[0] / 255).astype(np.float32)
     halves = [restorer.restore(floats, Options(seed=seed, samples=2)).output for seed in (5, 7)]
     assert _far(restorer.restore(floats, FOUR).output, (halves[0] + halves[1]) / 2) < 1e-5
+
+
+def test_a_model_without_noise_gives_equal_samples(tmp_path: Path) -> None:
+    restorer = Restorer.from_folder(make_model(tmp_path, **VARIANTS["regression"]))
+    together = restorer.restore(PICTURES[0], FOUR)
+    assert together.deviation is not None
+    assert not together.deviation.any()
+    assert np.array_equal(together.output, restorer.restore(PICTURES[0]).output)

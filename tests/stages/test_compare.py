@@ -1,7 +1,7 @@
 """compare: the pictures that lost most against the champion, by both models; or why there are none."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -44,9 +44,9 @@ def params(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     write_params(workspace, tiny_params())
     clean = clean_corpus("nature", {f"{n}.png": scene(n, 48, 64) for n in range(PICTURES)})
     rows = []
-    for number, task in enumerate(TASKS):
+    for task in TASKS:
         held = [Pair(p.corpus, p.name, p.target, split=HOLDOUT) for p in clean]
-        inputs = {pair: scene(100 * number + n, 48, 64) for n, pair in enumerate(held, 10)}
+        inputs = {pair: _degraded(task, pair.image) for pair in held}
         members = task_pairs(task, inputs)
         rows += [_row(task, pair, gain=1.0 + n) for n, pair in enumerate(members)]
         made = picture(scene(99, 48, 64))  # what the reference makes of every input; noise has none
@@ -107,6 +107,11 @@ def _champion(
     return version.id
 
 
+def _published(params: Params, folder: Path) -> str:
+    """A champion with its true scores, which the candidate exceeds by 1 dB."""
+    return _champion(params, folder, _scores(folder, {}))
+
+
 def _result() -> TaskResult:
     return TaskResult(images=PICTURES, input={}, output={}, gain={})
 
@@ -116,12 +121,26 @@ def _compare(params: Params) -> Comparison:
     return read_comparison(COMPARISON)
 
 
-def _scores(losses: dict[tuple[str, str], float]) -> pd.DataFrame:
-    """The champion's: as the candidate's, but for losses, in dB by task and image."""
-    scores = pd.read_parquet(IMAGES)
-    names = zip(scores["task"], scores["image"], strict=True)
+def _scores(champion: Path, losses: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+    """The true scores of a champion. The candidate's become those less losses, in dB by task and image."""
+    scores, restorer = pd.read_parquet(IMAGES), Restorer.from_folder(champion)
+    names = list(zip(scores["task"], scores["image"], strict=True))
+    true = [psnr_rgb(restorer.restore(_degraded(*n)).output, _target(n[1])) for n in names]
     lost = [losses.get(name, -1.0) for name in names]
-    return scores.assign(output_psnr_rgb=scores["output_psnr_rgb"] + lost)
+    scores.assign(output_psnr_rgb=np.subtract(true, lost)).to_parquet(IMAGES)
+    return scores.assign(output_psnr_rgb=true)
+
+
+def _degraded(task: str, image: str) -> Pixels:
+    return scene(100 * TASKS.index(task) + 10 + _number(image), 48, 64)
+
+
+def _target(image: str) -> Pixels:
+    return scene(_number(image), 48, 64)
+
+
+def _number(image: str) -> int:
+    return int(image.removeprefix("nature/").removesuffix(".png"))
 
 
 def test_a_first_version_stands_beside_nothing(
@@ -139,7 +158,7 @@ def test_the_pictures_that_lost_most_are_restored_by_both(params: Params) -> Non
     lost = {("haze", f"nature/{n}.png"): loss for n, loss in ((4, 3.0), (1, 2.0), (3, 1.0))}
     lost |= {("noise", f"nature/{n}.png"): loss for n, loss in ((0, 2.0), (2, 1.0), (4, 0.0))}
     champion = _model(Path("champion"), params, seed=2)
-    version = _champion(params, champion, _scores(lost))
+    version = _champion(params, champion, _scores(champion, lost))
     found = _compare(params)
     assert (found.champion, found.notes) == (version, ())
     assert {(one.task, one.image) for one in found.pictures} == lost.keys()
@@ -150,9 +169,7 @@ def test_the_pictures_that_lost_most_are_restored_by_both(params: Params) -> Non
         "candidate": Restorer.from_folder(CANDIDATE),
     }
     for one in found.pictures:
-        number = int(one.image[-5])
-        degraded = scene(100 * TASKS.index(one.task) + 10 + number, 48, 64)
-        target = scene(number, 48, 64)
+        degraded, target = _degraded(one.task, one.image), _target(one.image)
         assert one.held_out
         assert (one.reference is not None and _near(one.reference, scene(99, 48, 64))) == (
             one.task == "haze"
@@ -176,7 +193,7 @@ def _away(saved: Pixels, pixels: Pixels) -> float:
 
 
 def test_tasks_that_the_champion_has_not_learned_are_said(params: Params) -> None:
-    _champion(params, _model(Path("champion"), params, 2, ("haze", "snow")), _scores({}))
+    _published(params, _model(Path("champion"), params, 2, ("haze", "snow")))
     found = _compare(params)
     assert found.notes == ("noise: no pictures, as the champion has not learned this task",)
     assert [one.task for one in found.pictures] == ["haze"] * SHOWN
@@ -186,7 +203,7 @@ def test_with_no_common_task_nothing_is_restored(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "ray_cluster", _refuse)
-    _champion(params, _model(Path("champion"), params, 2, ("snow",)), _scores({}))
+    _published(params, _model(Path("champion"), params, 2, ("snow",)))
     found = _compare(params)
     assert found.pictures == ()
     assert [note.split(":")[0] for note in found.notes] == list(TASKS)
@@ -236,7 +253,7 @@ def test_a_champion_that_does_not_load_any_more_is_said(
     monkeypatch.setattr(stage, "ray_cluster", _refuse)
     folder = _model(Path("champion"), params, seed=2)
     (folder / name).write_bytes(change((folder / name).read_bytes()))
-    version = _champion(params, folder, _scores({}))
+    version = _champion(params, folder, pd.read_parquet(IMAGES))
     found = _compare(params)
     assert (found.champion, found.pictures) == (version, ())
     (note,) = found.notes
@@ -245,7 +262,7 @@ def test_a_champion_that_does_not_load_any_more_is_said(
 
 
 def test_a_champion_whose_files_are_lost_is_said(params: Params) -> None:
-    version = _champion(params, _model(Path("champion"), params, seed=2), _scores({}))
+    version = _published(params, _model(Path("champion"), params, seed=2))
     Store(params.publish.registry).delete(f"versions/{version}/model.safetensors")
     (note,) = _compare(params).notes
     assert "model.safetensors" in note
@@ -254,7 +271,7 @@ def test_a_champion_whose_files_are_lost_is_said(params: Params) -> None:
 def test_a_champion_that_dies_as_it_restores_is_said(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _champion(params, _model(Path("champion"), params, seed=2), _scores({}))
+    _published(params, _model(Path("champion"), params, seed=2))
 
     @contextmanager
     def dies(folder: Path, *_: object) -> Iterator[Any]:
@@ -274,7 +291,7 @@ def test_pictures_of_another_size_are_not_shown(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where a task has become one whose output is larger."""
-    _champion(params, _model(Path("champion"), params, seed=2), _scores({}))
+    _published(params, _model(Path("champion"), params, seed=2))
 
     @contextmanager
     def larger(folder: Path, *_: object) -> Iterator[Any]:
@@ -292,19 +309,33 @@ def test_pictures_of_another_size_are_not_shown(
     assert set(found.notes) == {f"{task}: {said}" for task in TASKS}
 
 
+def test_a_champion_that_restores_otherwise_than_when_it_was_evaluated_is_said(
+    params: Params,
+) -> None:
+    folder = _model(Path("champion"), params, seed=2)
+    scores = _scores(folder, {("noise", "nature/2.png"): 50.0})
+    worse = (scores["task"] == "noise") & (scores["image"] == "nature/2.png")
+    true = float(scores["output_psnr_rgb"][worse].iloc[0])
+    scores.loc[worse, "output_psnr_rgb"] += 0.3
+    _champion(params, folder, scores)
+    assert _compare(params).notes == (
+        f"noise, nature/2.png: the champion has {true:.2f} dB here and had {true + 0.3:.2f} when it was "
+        "evaluated, by other code or on another machine; the table has the latter",
+    )
+
+
 def test_a_candidate_that_does_not_load_is_an_error(params: Params) -> None:
-    _champion(params, _model(Path("champion"), params, seed=2), _scores({}))
+    _published(params, _model(Path("champion"), params, seed=2))
     (CANDIDATE / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(UserError, match=r"models/candidate.*damaged"):
         _compare(params)
 
 
 def test_the_border_that_metrics_leave_out_is_left_out_here_too(params: Params) -> None:
-    _champion(params, _model(Path("champion"), params, seed=2), _scores({}))
+    _published(params, _model(Path("champion"), params, seed=2))
     metrics = params.metrics.model_copy(update={"crop_border": 8})
     found = _compare(params.model_copy(update={"metrics": metrics}))
     restorer, one = Restorer.from_folder(CANDIDATE), found.pictures[0]
-    number = int(one.image[-5])
-    output = restorer.restore(scene(100 * TASKS.index(one.task) + 10 + number, 48, 64)).output
-    inner = psnr_rgb(output[8:-8, 8:-8], scene(number, 48, 64)[8:-8, 8:-8])
+    output = restorer.restore(_degraded(one.task, one.image)).output
+    inner = psnr_rgb(output[8:-8, 8:-8], _target(one.image)[8:-8, 8:-8])
     assert one.candidate_psnr == pytest.approx(inner)
