@@ -14,7 +14,7 @@ import pandas as pd
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from drdd.checkpoints.folder import load_model
+from drdd.checkpoints.folder import TaskUse, load_model
 from drdd.cluster.session import ray_cluster
 from drdd.data.library import Library
 from drdd.data.pairs import HOLDOUT, Pair, read_pairs
@@ -70,11 +70,12 @@ def _compared(params: Params, champion: ChampionRecord, reporter: Reporter) -> C
         learned = load_model(folder).tasks
     except FAILURES as error:
         return _without(champion, error)
+    ours = load_model(CANDIDATE).tasks
     chosen, notes = _choose(champion, learned)
     if not chosen:
         return Comparison(champion.version, tuple(notes))
     library, references = _sources(chosen)
-    degraded = [library.pixels(one.pair.input) for one in chosen]
+    degraded = [(one.task, library.pixels(one.pair.input)) for one in chosen]
     restored: list[Pixels] = []
 
     def add(output: Pixels) -> None:
@@ -83,13 +84,14 @@ def _compared(params: Params, champion: ChampionRecord, reporter: Reporter) -> C
 
     with ray_cluster(cpus=1):
         try:
-            _restore(folder, degraded, params, add)
+            _restore(folder, learned, degraded, params, add)
         except FAILURES as error:
             return _without(champion, error)
-        _restore(CANDIDATE, degraded, params, add)
+        _restore(CANDIDATE, ours, degraded, params, add)
     pictures = []
-    theirs, ours = restored[: len(chosen)], restored[len(chosen) :]
-    for one, before, after in zip(chosen, theirs, ours, strict=True):
+    for one, before, after in zip(
+        chosen, restored[: len(chosen)], restored[len(chosen) :], strict=True
+    ):
         if before.shape == after.shape:
             shown = _shown(one, before, after, library, references, params.metrics.crop_border)
             pictures.append(shown)
@@ -182,12 +184,17 @@ def _sources(chosen: Sequence[_Chosen]) -> tuple[Library, dict[tuple[str, str], 
 
 
 def _restore(
-    model: Path, degraded: Sequence[Pixels], params: Params, add: Callable[[Pixels], None]
+    model: Path,
+    tasks: Mapping[str, TaskUse],
+    degraded: Sequence[tuple[str, Pixels]],
+    params: Params,
+    add: Callable[[Pixels], None],
 ) -> None:
-    """Restore with a model that is deployed as for evaluation, picture by picture."""
+    """Restore (task, picture) one by one, with a model that is deployed as for evaluation."""
     with candidate(model, params.serve, partial(shared_folder, "candidates")) as handle:
-        for pixels in degraded:
-            (restoration,) = handle.restore_batch.remote([pixels], Options()).result()
+        for task, pixels in degraded:
+            options = Options(scale=tasks[task].scale)
+            (restoration,) = handle.restore_batch.remote([pixels], options).result()
             add(restoration.output)
 
 
