@@ -4,6 +4,8 @@ import json
 import math
 from typing import Any, NoReturn
 
+from drdd.first_bytes import JSON, kind_of
+
 DEEPEST = 32  # levels of nesting; a manifest has seven
 
 
@@ -20,9 +22,14 @@ def read_json(content: bytes, most: int) -> Any:
     except RecursionError:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
     except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
+        kind = kind_of(content)
+        raise ValueError(f"it is {kind.name}" if kind else "it is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON (line {error.lineno})") from None
+        kind = kind_of(content)
+        said = (
+            f"{kind.name}; {kind.advice}" if kind and kind is not JSON else f"line {error.lineno}"
+        )
+        raise ValueError(f"it is not JSON ({said})") from None
     _check(value)
     return value
 

@@ -15,12 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from drdd.bounded import read_json
-from drdd.checkpoints.reading import read_checkpoint
+from drdd.checkpoints.reading import INDEX, read_checkpoint
 from drdd.errors import UserError
 from drdd.nets.adm import AdmConfig
 
 UNET, SCHEDULER = "config.json", "scheduler_config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+SAVED = (WEIGHTS, f"{WEIGHTS}{INDEX}", "diffusion_pytorch_model.bin")
 LARGEST = 1024**2  # bytes of a JSON file
 _Number = Annotated[int, Field(ge=1, le=2**16)]
 _Word = Annotated[str, Field(max_length=60)]
@@ -76,10 +77,19 @@ def read_unet2d(folder: Path) -> tuple[AdmConfig, dict[str, Tensor], str | None]
     inner = folder / "unet" if (folder / "unet" / UNET).is_file() else folder
     settings = _json(inner / UNET)
     config = unet2d_config(settings, str(inner / UNET))
-    weights = unet2d_names(read_checkpoint(inner / WEIGHTS), config)
+    weights = unet2d_names(_weights(inner), config)
     schedulers = (folder / SCHEDULER, folder / "scheduler" / SCHEDULER)
     named = next((path for path in schedulers if path.is_file()), None)
     return config, weights, _parameterization(named) if named else None
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    """Whole, in shards, or as older programs save them."""
+    found = next((folder / name for name in SAVED if (folder / name).exists()), folder / WEIGHTS)
+    content = read_checkpoint(found)
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise UserError(f"{found}: holds no state dict, names with tensors; get the file again")
+    return content
 
 
 class _Settings(BaseModel):

@@ -10,10 +10,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from drdd.bounded import read_json
 from drdd.checkpoints.archives import CodeError, check_archive, check_tensors
+from drdd.checkpoints.kinds import kind_at, no_checkpoint, refuse_other_zip, refuse_parts
 from drdd.errors import UserError
+from drdd.first_bytes import JSON, PICKLE, SAFETENSORS, ZIP
 
 LARGEST_HEADER = 4 * 1024**2  # bytes, of a .safetensors file
+INDEX = ".index.json"  # ends the name of an index of shards
 FLOATS = {"F64", "F32", "F16", "BF16"}
 _DAMAGED = "{}: damaged, cut short, or no checkpoint ({}); get the file again"
 _CODE_SAID = (
@@ -28,25 +32,31 @@ _CODE = re.compile(
 
 
 def read_checkpoint(path: Path) -> Any:
-    """The content of a .safetensors file or a .pt or .pth file of torch, with tensors on the CPU.
+    """The content of a file of safetensors or of torch, or of the shards that an index of them names.
 
-    Raises UserError when the file is missing, truncated, or holds anything but plain data: code in a
-    checkpoint is never run.
+    The first bytes say which it is, not its suffix. Tensors are on the CPU.
+    Raises UserError when the file is missing, truncated, something else, which is named, or holds anything
+    but plain data: code in a checkpoint is never run.
     """
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path}: no regular file")
+    kind = kind_at(path)
+    if kind is JSON and path.name.endswith(INDEX):
+        return _of_shards(path)
+    if kind not in (SAFETENSORS, ZIP, PICKLE, None):
+        raise no_checkpoint(path, kind)
     try:
-        if path.suffix == ".safetensors":
+        if kind is SAFETENSORS:
             read_shapes(path)
             return load_file(path)
+        refuse_other_zip(path)
+        if kind is None:
+            refuse_parts(path)
         check_archive(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # of a path, torch would believe the suffix
+            content = torch.load(file, map_location="cpu", weights_only=True)
         check_tensors(content, path.stat().st_size)
         return content
     except UserError:
         raise
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path}: no such file") from None
     except CodeError as error:
         raise UserError(_CODE_SAID.format(path, error)) from None
     except Exception as error:  # a file that is not a pickle can raise anything
@@ -55,12 +65,35 @@ def read_checkpoint(path: Path) -> Any:
         raise UserError(_DAMAGED.format(path, _last(error))) from None
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors of a .safetensors file, by its header alone.
+def _of_shards(index: Path) -> dict[str, Tensor]:
+    """The tensors of all files that an index names, as large models are saved: in the same folder."""
+    with index.open("rb") as file:
+        content = file.read(LARGEST_HEADER + 1)
+    try:
+        found = read_json(content, LARGEST_HEADER)
+        shards = sorted(set(found["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{index}: no index of shards; get the file again") from None
+    if not all(isinstance(one, str) and Path(one).name == one for one in shards):
+        raise UserError(f"{index}: names files outside its folder; get the file again")
+    tensors: dict[str, Tensor] = {}
+    for shard in shards:
+        part = read_checkpoint(index.parent / shard)
+        if not isinstance(part, dict):
+            raise UserError(f"{index.parent / shard}: no shard of tensors; get the file again")
+        tensors |= part
+    return tensors
 
-    Raises UserError when the header is too large, lies of the file, or names other types than floating
-    point.
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors of a file of safetensors, by its header alone.
+
+    Raises UserError when it is something else, which is named, or when the header is too large, lies of
+    the file, or names other types than floating point.
     """
+    kind = kind_at(path)
+    if kind is not None and kind is not SAFETENSORS:
+        raise UserError(f"{path}: {kind.name}, where safetensors is expected", kind.advice)
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
@@ -70,8 +103,6 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
             types = {one.get_dtype() for one in slices.values()}
             shapes = {name: tuple(one.get_shape()) for name, one in slices.items()}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
         raise UserError(_DAMAGED.format(path, _last(error))) from None
     if strange := types - FLOATS:

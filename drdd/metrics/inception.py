@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drdd.checkpoints.kinds import kind_at, no_checkpoint
 from drdd.errors import UserError
+from drdd.first_bytes import ZIP
 from drdd.metrics.distances import frechet
 from drdd.pictures.pixels import Pixels
 
@@ -19,6 +21,9 @@ from drdd.pictures.pixels import Pixels
 class Inception:
     def __init__(self, weights: Path) -> None:
         """Raises UserError when the file is not TorchScript."""
+        kind = kind_at(weights)
+        if kind is not None and kind is not ZIP:
+            raise no_checkpoint(weights, kind)
         try:
             self._net = torch.jit.load(str(weights), map_location="cpu").eval()
         except RuntimeError as error:

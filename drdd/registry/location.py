@@ -153,6 +153,9 @@ def folder_of(uri: str | Path) -> Path:
         return cached(ref, registry)
     if is_ref(text) and (os.environ.get("DRDD_REGISTRY") or is_project(Path())):
         return cached(text, default_registry())
+    if is_file(text):
+        remedy = "name the folder; `drdd models import` makes one of the authors' checkpoint"
+        raise UserError(f"{text} is a file; a model is a folder with config.json", remedy)
     raise UserError(
         f"{shortened(text)} is no model: neither base, nor a model folder (config.json, "
         "model.safetensors), nor REGISTRY@ALIAS, nor REGISTRY/versions/ID, such as s3://bucket/models@champion"
