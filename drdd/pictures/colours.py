@@ -91,7 +91,7 @@ class Opened:
             layers = deep.layers_of(self.content, self.image)
         turn = _TURNED.get(self.orientation, lambda levels: levels)
         rgb = profiles.deep_to_srgb(layers.levels, self.profile)
-        return turn(rgb), None if layers.alpha is None else turn(layers.alpha)
+        return turn(rgb), None if layers.alpha is None else turn(layers.alpha).copy()
 
 
 def opened(content: bytes, formats: tuple[str, ...] = FORMATS) -> Opened:
@@ -149,14 +149,21 @@ def is_plain(file: Opened) -> bool:
 def on_white(file: Opened) -> Image.Image:
     """The picture in 8 bits (RGB), upright, in sRGB, laid on white where it is transparent."""
     rgb, alpha = file._decoded
-    image = rgb if isinstance(rgb, Image.Image) else Image.fromarray(profiles.eight_bits(rgb))
+    if isinstance(rgb, Image.Image):
+        if not isinstance(alpha, Image.Image):
+            return rgb
+        layer = rgb.copy()
+        layer.putalpha(alpha)
+        return Image.alpha_composite(Image.new("RGBA", rgb.size, "white"), layer).convert("RGB")
     if alpha is None:
-        return image
-    layer = image.copy()
-    layer.putalpha(
-        alpha if isinstance(alpha, Image.Image) else Image.fromarray(_with_bits(alpha, 8))
-    )
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer).convert("RGB")
+        return Image.fromarray(profiles.eight_bits(rgb))
+    return Image.fromarray(profiles.in_bands(_laid_on_white, rgb, np.asarray(alpha)))
+
+
+def _laid_on_white(rgb: Levels, alpha: Levels) -> Levels:
+    """From uint16 to uint8."""
+    cover = alpha[..., None].astype(np.uint64)
+    return profiles.eight_bits((rgb * cover + 65535 * (65535 - cover) + 32767) // 65535)
 
 
 def _with_bits(levels: Image.Image | Levels, bits: Bits) -> Levels:

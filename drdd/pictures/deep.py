@@ -51,7 +51,10 @@ def _unpacked(content: bytes, raw: str) -> NDArray[np.uint8]:
 
 
 def _joined(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    return first.astype(np.uint16) << np.uint16(8) | second
+    whole = first.astype(np.uint16)
+    whole <<= 8
+    whole |= second
+    return whole
 
 
 def _clear(image: Image.Image, levels: NDArray[np.uint16]) -> NDArray[np.uint16] | None:
@@ -62,7 +65,9 @@ def _clear(image: Image.Image, levels: NDArray[np.uint16]) -> NDArray[np.uint16]
 
 
 def _grey(image: Image.Image) -> Layers:
-    levels = np.asarray(image)[..., None].clip(0, 65535).astype(np.uint16)
+    levels = np.asarray(image)[..., None]
+    if levels.dtype != np.uint16:  # mode I, of a PPM
+        levels = levels.clip(0, 65535).astype(np.uint16)
     return Layers(levels, "L", _clear(image, levels))
 
 

@@ -5,6 +5,7 @@ those of FORMATS are asked, whatever a file's name says; none of them starts a p
 """
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from drdd.pictures.profiles import ADOBE_RGB, made_profile
 
 # As Pillow calls them. MPO, several JPEG in one file, is opened by the decoder of JPEG.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+BMP_V5 = 124  # bytes of the header that may state an embedded profile
 MAX_PROFILE = 8 * 1024**2  # bytes; those of printers, the largest in use, have about 3 MiB
 
 
@@ -47,29 +49,21 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
     Raises PictureError for another format, which is named if it is a common one; for a colour profile of
     more than MAX_PROFILE bytes, and colours that are not read; for a JPEG that would stall the decoder.
     """
-    is_png = content.startswith(SIGNATURE)
-    profile, depth = None, 8
-    if is_png:
-        head = png_head(content, MAX_PROFILE)
-        content, profile, depth = head.content, head.profile, head.depth
-    elif content.startswith(b"\xff\xd8") and (reason := jpeg_markers.refused(content)):
+    head = png_head(content, MAX_PROFILE) if content.startswith(SIGNATURE) else None
+    if content.startswith(b"\xff\xd8") and (reason := jpeg_markers.refused(content)):
         raise PictureError(reason)
     try:
-        image = Image.open(io.BytesIO(content), formats=formats)
+        image = Image.open(io.BytesIO(head.content if head else content), formats=formats)
     except UnidentifiedImageError:
         raise PictureError(_refusal(content, formats)) from None
-    if image.format == "AVIF" and not image.info.get("icc_profile"):
-        profile = code_points.profile_of(*(code_points.of_avif(content) or (2, 2)))
-    if _is_adobe_rgb(image) and not image.info.get("icc_profile"):
-        profile = made_profile(*ADOBE_RGB)
-    if profile is not None:
+    profile = checked_profile(head.profile if head else _profile(content, image))
+    image.info.pop("icc_profile", None)
+    if profile:
         image.info["icc_profile"] = profile
-    if not checked_profile(image.info.get("icc_profile")):
-        image.info.pop("icc_profile", None)
-    if is_png and depth <= 8 and (clear := image.info.get("transparency")) is not None:
+    if head and head.depth <= 8 and (clear := image.info.get("transparency")) is not None:
         # Scaled as the levels themselves; bits beyond the depth do not count.
         if image.mode == "L":
-            image.info["transparency"] = clear % 2**depth * (255 // (2**depth - 1))
+            image.info["transparency"] = clear % 2**head.depth * (255 // (2**head.depth - 1))
         elif image.mode == "RGB":
             image.info["transparency"] = tuple(level % 256 for level in clear)
     return image
@@ -80,12 +74,25 @@ def not_read(kind: str, formats: tuple[str, ...] = FORMATS) -> str:
     return f"{kind} is not read; convert it to one of {', '.join(formats)}"
 
 
-def checked_profile(profile: bytes | None) -> bytes:
-    """The profile, b"" for none. Raises PictureError for one of more than MAX_PROFILE bytes."""
-    if profile and len(profile) > MAX_PROFILE:
+def checked_profile(profile: bytes) -> bytes:
+    """The profile. Raises PictureError for one of more than MAX_PROFILE bytes."""
+    if len(profile) > MAX_PROFILE:
         most = MAX_PROFILE // 1024**2
         raise PictureError(f"its colour profile has more than {most} MiB; convert it to sRGB")
-    return profile or b""
+    return profile
+
+
+def _profile(content: bytes, image: Image.Image) -> bytes:
+    """Of the colours of a file that is no PNG; b"" for sRGB, or where nothing is said."""
+    profile: bytes = image.info.get("icc_profile") or b""
+    if profile:
+        return profile
+    if image.format == "AVIF" and (points := code_points.of_avif(content)):
+        return code_points.profile_of(*points)
+    if image.format == "BMP" and content[70:74] == b"DEBM" and content[14] == BMP_V5:
+        start, size = struct.unpack_from("<2I", content, 126)
+        return content[14 + start : 14 + start + size]
+    return made_profile(*ADOBE_RGB) if _is_adobe_rgb(image) else b""
 
 
 def _is_adobe_rgb(image: Image.Image) -> bool:
@@ -100,7 +107,9 @@ def _is_adobe_rgb(image: Image.Image) -> bool:
 
 def _refusal(content: bytes, formats: tuple[str, ...]) -> str:
     kind = kind_of(content)
-    if kind is None or kind.format in formats:  # the latter: a beginning without the rest
+    if kind is None:
         return f"no image: none of {', '.join(formats)}"
+    if kind.format in formats:
+        return f"no image: a damaged {kind.name}, or one of a kind that is not read"
     said = not_read(kind.name, formats) if kind.format else f"{kind.name}; {kind.advice}"
     return f"no image: {said}"

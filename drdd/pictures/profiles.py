@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 Floats = NDArray[np.float64]
 Deep = NDArray[np.uint16]
 
-BAND = 2**20  # samples that are converted at a time
+BAND = 2**18  # samples that are converted at a time
 KNOWN = 256  # profiles whose judgement is remembered
 SAME = 1  # of 255 levels: a short table of sRGB's curve is off by so much
 _FOREIGN: dict[tuple[bytes, str], bool] = {}  # by digest, so that no profile is kept in memory
@@ -96,22 +96,27 @@ def deep_to_srgb(values: Deep, profile: bytes) -> Deep:
     if not profile or not is_foreign(profile, mode):
         return np.broadcast_to(values, (*values.shape[:2], 3))
     if (to_linear := _to_linear(profile)) is not None:
-        return in_bands(values, lambda band: _encoded(to_linear(band)))
+        return in_bands(lambda band: _encoded(to_linear(band)), values)
     eight = np.squeeze(eight_bits(values), 2) if mode == "L" else eight_bits(values)
     converted = _converted(Image.fromarray(eight), profile)
     assert converted is not None  # it was for the probes
     return np.asarray(converted).astype(np.uint16) * 257
 
 
-def in_bands(array: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
-    """convert(array), some rows at a time, so that floats are never those of a whole picture."""
-    rows = max(1, BAND // max(1, array[:1].size))
-    return np.concatenate([convert(array[top : top + rows]) for top in range(0, len(array), rows)])
+def in_bands(convert: Callable[..., NDArray[Any]], *arrays: NDArray[Any]) -> NDArray[Any]:
+    """convert(*arrays), some rows at a time, so that floats are never those of a whole picture."""
+    height, rows = len(arrays[0]), max(1, BAND // max(1, arrays[0][:1].size))
+    first = convert(*(array[:rows] for array in arrays))
+    whole = np.empty((height, *first.shape[1:]), first.dtype)
+    whole[:rows] = first
+    for top in range(rows, height, rows):
+        whole[top : top + rows] = convert(*(array[top : top + rows] for array in arrays))
+    return whole
 
 
 def eight_bits(values: Deep) -> NDArray[np.uint8]:
     """uint16 in [0, 65535] -> uint8 in [0, 255], rounded."""
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return in_bands(lambda band: ((band.astype(np.uint32) + 128) // 257).astype(np.uint8), values)
 
 
 def lab_to_srgb(lab: Floats) -> Deep:

@@ -181,7 +181,7 @@ def layers_of(content: bytes, page: Page) -> Layers:
     if alpha is not None and extra == ASSOCIATED:
         levels = _divided(levels, alpha)
     if read.photometric in LAB:
-        levels = in_bands(levels, lambda band: _from_lab(band, read))
+        levels = in_bands(lambda band: _from_lab(band, read), levels)
         alpha = None if alpha is None else _deep(alpha)
     if read.photometric == CMYK:
         return Layers(levels, "CMYK", alpha)
@@ -200,7 +200,7 @@ def _levels(raw: Array, read: Stored) -> Levels:
     return (
         raw
         if read.kind == "u" and read.bits in (8, 16)
-        else in_bands(raw, lambda band: _scaled(band, read))
+        else in_bands(lambda band: _scaled(band, read), raw)
     )
 
 
@@ -222,11 +222,11 @@ def _divided(levels: Levels, alpha: Levels) -> Levels:
     """Colours that alpha was multiplied into, as they were before."""
     top = float(np.iinfo(levels.dtype).max)
 
-    def divide(band: Levels) -> Levels:
-        share = np.maximum(band[..., -1:], 1) / top
-        return np.rint(band[..., :-1] / share).clip(0, top).astype(band.dtype)
+    def divide(band: Levels, cover: Levels) -> Levels:
+        share = np.maximum(cover, 1)[..., None] / top
+        return np.rint(band / share).clip(0, top).astype(band.dtype)
 
-    return in_bands(np.concatenate([levels, alpha[..., None]], axis=2), divide)
+    return in_bands(divide, levels, alpha)
 
 
 def _from_palette(raw: Array, page: Page, read: Stored) -> Layers:
@@ -270,7 +270,7 @@ def _from_ycbcr(content: bytes, page: Page, read: Stored) -> Layers:
             "YCbCr with few colours in planes of their own is not read; convert it to RGB"
         )
     planes = np.stack([plane[:height, :width] for plane in (y, cb, cr)], -1)
-    return Layers(in_bands(planes, lambda band: _rgb_of_ycbcr(band, page)), "RGB")
+    return Layers(in_bands(lambda band: _rgb_of_ycbcr(band, page), planes), "RGB")
 
 
 def _rgb_of_ycbcr(ycbcr: Levels, page: Page) -> NDArray[np.uint8]:

@@ -15,17 +15,44 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
+# Adam7: first column and row, and the steps between columns and rows, of each pass.
+PASSES = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+
+
 def made_png(
-    stored: NDArray[Any], kind: int, depth: int, *before: tuple[bytes, bytes], after: bytes = b""
+    stored: NDArray[Any],
+    kind: int,
+    depth: int,
+    *before: tuple[bytes, bytes],
+    after: bytes = b"",
+    interlaced: bool = False,
 ) -> bytes:
     """stored: (H, W, C) samples; before: chunks between header and pixels; after: chunks behind them."""
     height, width, _ = stored.shape
-    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
-    bits = (stored.reshape(height, -1, 1).astype(np.uint32) >> np.arange(depth)[::-1]) & 1
-    rows = np.packbits(bits.reshape(height, -1).astype(np.uint8), axis=1)
-    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)
+    passes = (
+        [stored[y::down, x::across] for x, y, across, down in PASSES] if interlaced else [stored]
+    )
+    data = b"".join(_rows(part, depth) for part in passes)
     said = b"".join(chunk(name, content) for name, content in before)
     pixels = chunk(b"IDAT", zlib.compress(data))
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + said + pixels + after + chunk(b"IEND", b"")
     )
+
+
+def _rows(part: NDArray[Any], depth: int) -> bytes:
+    """Each without a filter."""
+    if part.size == 0:
+        return b""
+    bits = (part.reshape(len(part), -1, 1).astype(np.uint32) >> np.arange(depth)[::-1]) & 1
+    rows = np.packbits(bits.reshape(len(part), -1).astype(np.uint8), axis=1)
+    return b"".join(b"\0" + row.tobytes() for row in rows)

@@ -47,10 +47,11 @@ PNGS = [(GREY, depth) for depth in (1, 2, 4, 8, 16)]
 PNGS += [(kind, depth) for kind in (RGB, GREY_ALPHA, RGBA) for depth in (8, 16)]
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(("kind", "depth"), PNGS)
-def test_a_png_keeps_all_of_its_bits(kind: int, depth: int) -> None:
+def test_a_png_keeps_all_of_its_bits(kind: int, depth: int, interlaced: bool) -> None:
     stored = _samples(kind, depth)
-    content = made_png(stored, kind, depth)
+    content = made_png(stored, kind, depth, interlaced=interlaced)
     values = np.rint(stored * (65535 / (2**depth - 1)))
     colours = 3 if kind in (RGB, RGBA) else 1
     assert np.array_equal(_rgb(content, 16), np.broadcast_to(values[..., :colours], (9, 13, 3)))
@@ -103,6 +104,27 @@ def test_a_bmp_of_any_depth_is_read(bits: int) -> None:
     content = b"BM" + struct.pack("<IHHI", 54 + len(data), 0, 0, 54) + header + data
     np.testing.assert_allclose(_rgb(content), expected, atol=1)
     assert _alpha(content) is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sixteen_bits_are_turned_as_eight_are(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    said = (b"eXIf", exif.tobytes()[6:])
+    eight, deep = _samples(RGBA, 8), _samples(RGBA, 8) * 257
+    small = made_png(eight, RGBA, 8, said)
+    for content in (
+        made_png(deep, RGBA, 16, said),
+        made_png(deep, RGBA, 16, after=chunk(*said)),
+        made_tiff(deep.astype(np.uint16), 2, tags={274: (SHORT, [orientation]), 338: (SHORT, [2])}),
+        made_tiff(eight.astype(np.uint8), 2, tags={274: (SHORT, [orientation]), 338: (SHORT, [2])}),
+    ):
+        assert np.array_equal(_rgb(content), _rgb(small))
+        alpha, expected = _alpha(content), _alpha(small)
+        assert alpha is not None
+        assert expected is not None
+        assert np.array_equal(alpha, expected)
+        assert np.array_equal(decode(Blob("x", content), ANY), decode(Blob("x", small), ANY))
 
 
 # --- what a PNG says of its colours
@@ -174,6 +196,18 @@ def test_the_code_points_of_an_avif_are_followed() -> None:
     linear = plain[:place] + struct.pack(">HH", 1, 8) + plain[place + 4 :]
     np.testing.assert_allclose(_rgb(plain), 55, atol=1)
     np.testing.assert_allclose(_rgb(linear), 128, atol=2)
+
+
+def test_the_profile_of_a_bmp_is_followed() -> None:
+    """Of version 5, at the end of the file."""
+    levels = bytes([55]) * 8 * 8 * 3
+    head = struct.pack("<IiiHHIIiiII", 124, 8, 8, 1, 24, 0, len(levels), 0, 0, 0, 0) + bytes(16)
+    colours = b"DEBM" + bytes(36 + 12) + struct.pack("<4I", 4, 124 + len(levels), len(LINEAR), 0)
+    whole = head + colours + levels + LINEAR
+    content = b"BM" + struct.pack("<IHHI", 14 + len(whole), 0, 0, 14 + 124) + whole
+    assert len(head + colours) == 124
+    np.testing.assert_allclose(_rgb(content), 128, atol=1)
+    np.testing.assert_allclose(_rgb(content.replace(b"DEBM", b"BGRs")), 55)
 
 
 # --- long texts and profiles
