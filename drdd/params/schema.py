@@ -56,7 +56,9 @@ class Serve(Section):
     )
     timeout_s: Positive = Field(default=600.0, description="seconds that a request may take")
     max_megabytes: Positive = Field(default=32.0, description="of a request's body")
-    max_pixels: Count = Field(default=50_000_000, description="of a picture that is sent")
+    max_pixels: Count = Field(
+        default=50_000_000, description="of a picture that is sent, times its samples"
+    )
     api_keys: str | None = Field(
         default=None,
         min_length=1,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from drdd.errors import UserError
 from drdd.gates.judgement import published
@@ -65,4 +66,11 @@ def _scores(registry: Registry, version: Version) -> pd.DataFrame | None:
             f"{registry.uri}/{name} is missing or damaged, so nothing can be compared with it; "
             "`drdd models rollback` points the alias to the version before"
         )
-    return pd.read_parquet(io.BytesIO(content))
+    try:
+        return pd.read_parquet(io.BytesIO(content))
+    except (pa.ArrowException, OSError) as error:
+        said = str(error).splitlines()[0][:120]
+        raise UserError(
+            f"{registry.uri}/{name} is no table ({said}), so nothing can be compared with it",
+            "`drdd models rollback` points the alias to the version before",
+        ) from None

@@ -210,6 +210,15 @@ def test_a_champion_whose_scores_are_damaged_is_said(params: Params) -> None:
         _judge(params)
 
 
+def test_a_champion_whose_scores_are_no_table_is_said(params: Params) -> None:
+    registry = Registry.open(params.publish.registry)
+    odd = registry.publish({"images.parquet": b"a page that says no"}, {})
+    registry.aliases.move("champion", odd.id)
+    evaluate(b"one", GOOD)
+    with pytest.raises(UserError, match=r"images\.parquet is no table .*`drdd models rollback`"):
+        _judge(params)
+
+
 def test_an_alias_that_moved_since_is_not_moved_unseen(params: Params) -> None:
     evaluate(b"one", GOOD)
     _judge(params)
