@@ -7,6 +7,9 @@ MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 TEMPORARY, START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN = 0x01, 0xD8, 0xD9, 0xDA
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the kinds that begin a frame, with its depth
 MAX_SCANS = 100  # progressive files have about ten scans
+MAX_MARKERS = (
+    10_000  # a profile has 255 at most; each costs the decoder as much time as 10 kB of data
+)
 
 
 def refused(content: bytes) -> str:
@@ -14,8 +17,11 @@ def refused(content: bytes) -> str:
 
     Each scan may take few bytes, but decoding it touches all pixels.
     """
-    place, scans = 2, 0
+    place, scans, markers = 2, 0, 0
     while marker := MARKER.search(content, place):
+        markers += 1
+        if markers > MAX_MARKERS:
+            return f"the JPEG has more than {MAX_MARKERS} segments; save it anew"
         kind, place = content[marker.end() - 1], marker.end()
         if kind == END_OF_IMAGE:
             break

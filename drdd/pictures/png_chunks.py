@@ -9,6 +9,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from drdd.pictures.code_points import profile_of
+from drdd.pictures.errors import PictureError
 from drdd.pictures.profiles import D65, SRGB_PRIMARIES, made_profile
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -17,6 +18,7 @@ USUAL_GAMMA, TOLERANCE = 1 / 2.2, 0.05
 GAMMAS = 0.1, 10.0  # others are mistakes of the program that wrote them, and ignored
 TEXT = (b"zTXt", b"iTXt", b"tEXt")
 COLOURS = (b"IHDR", b"cICP", b"sRGB", b"gAMA", b"cHRM")
+MOST_CHUNKS = 250_000  # a file of 1 GiB has 131,072 of the usual 8 KiB
 MOST = PngImagePlugin.MAX_TEXT_CHUNK  # bytes of one text, or profile, that Pillow inflates
 MOST_TEXT = PngImagePlugin.MAX_TEXT_MEMORY // 2  # bytes of texts, after which no more are kept
 
@@ -35,7 +37,8 @@ class PngHead:
 
 
 def png_head(content: bytes, most: int) -> PngHead:
-    """most: bytes of a profile. Raises PictureError for colours that are not read."""
+    """most: bytes of a profile. Raises PictureError for colours that are not read, and for
+    more chunks than any program writes."""
     kept, start, text, head = [], 0, 0, True
     said: dict[bytes, bytes] = {}
     for name, begin, end in _chunks(content):
@@ -65,14 +68,17 @@ def png_head(content: bytes, most: int) -> PngHead:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk that is whole."""
+    """Name, start and end of each chunk that is whole. Raises PictureError for more than MOST_CHUNKS."""
     place = len(SIGNATURE)
-    while place + 12 <= len(content):
+    for _ in range(MOST_CHUNKS):
+        if place + 12 > len(content):
+            return
         size, name = struct.unpack_from(">I4s", content, place)
         if place + 12 + size > len(content):
             return
         yield name, place, place + 12 + size
         place += 12 + size
+    raise PictureError(f"the PNG has more than {MOST_CHUNKS} chunks; save it anew")
 
 
 def _text_size(name: bytes, data: bytes) -> tuple[int, bool]:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from drdd.intake.decoding import Limits, decode, decode_and_verify
-from drdd.pictures.jpeg_markers import MAX_SCANS
+from drdd.pictures.jpeg_markers import MAX_MARKERS, MAX_SCANS
 from drdd.pictures.opening import PictureError
 from drdd.serving.problems import ProblemError
 from drdd.serving.reading import pixels_of, size_of
@@ -46,3 +46,11 @@ def test_the_scans_of_a_second_picture_do_not_count() -> None:
     whole, second = encoded(PICTURE, "JPEG"), _with_scans("JPEG", 2 * MAX_SCANS)
     pixels = decode(Blob("x", whole + second), LIMITS)
     assert np.array_equal(pixels, decode(Blob("x", whole), LIMITS))
+
+
+def test_endless_segments_are_refused() -> None:
+    whole, comment = encoded(PICTURE, "JPEG"), b"\xff\xfe\0\2"
+    good, bad = (whole[:2] + comment * count + whole[2:] for count in (1000, MAX_MARKERS))
+    assert np.array_equal(decode(Blob("x", good), LIMITS), decode(Blob("x", whole), LIMITS))
+    with pytest.raises(PictureError, match="more than 10000 segments; save it anew"):
+        decode(Blob("x", bad), LIMITS)
