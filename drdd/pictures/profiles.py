@@ -21,7 +21,7 @@ BAND = 2**18  # samples that are converted at a time
 KNOWN = 256  # profiles whose judgement is remembered
 SAME = 1  # of 255 levels: a short table of sRGB's curve is off by so much
 _FOREIGN: dict[tuple[bytes, str], bool] = {}  # by digest, so that no profile is kept in memory
-_SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK", b"Lab ": "LAB"}
+_SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 _ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 
 D50 = np.array([0.9642, 1.0, 0.8249])
@@ -34,7 +34,7 @@ ADOBE_RGB = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), D65, 563 / 256  # primar
 
 
 def is_foreign(profile: bytes, mode: str) -> bool:
-    """Whether pixels of `mode` (RGB, L, CMYK or LAB) with this profile need to be converted to sRGB."""
+    """Whether pixels of `mode` (RGB, L or CMYK) with this profile need to be converted to sRGB."""
     space = _SPACES.get(profile[16:20])
     if space != mode and (mode, space) != ("L", "RGB"):
         return False
@@ -53,7 +53,7 @@ def _changes_colours(profile: bytes, mode: str) -> bool:
     converted = _converted(probes, profile)
     if converted is None:
         return False
-    if mode in ("CMYK", "LAB"):
+    if mode == "CMYK":
         return True
     before = np.asarray(probes.convert("RGB"), np.int16)
     return bool(np.abs(np.asarray(converted, np.int16) - before).max() > SAME)
@@ -71,7 +71,7 @@ def _probes(mode: str) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The image (RGB, L, CMYK or LAB) in sRGB, if the profile is foreign; else None."""
+    """The image (RGB, L or CMYK) in sRGB, if the profile is foreign; else None."""
     return _converted(image, profile) if profile and is_foreign(profile, image.mode) else None
 
 
