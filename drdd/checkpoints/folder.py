@@ -33,8 +33,8 @@ LARGEST_CONFIG = 1024**2  # bytes
 class TaskUse:
     """What a caller must know to use a model for one of its tasks.
 
-    scale: how many times higher and wider than the input the output is. fill: the grey in [0, 1] under
-    which the task's holes are hidden; None if it has none.
+    scale: how many times higher and wider than the input the output is. fill: the one grey in [0, 1]
+    under which the task's holes are hidden; None if there is no such.
     """
 
     scale: Scale = 1

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import lcm
 from pathlib import Path
+from statistics import fmean
 from threading import Lock
 from typing import Any
 
@@ -117,8 +118,6 @@ class Restorer:
         """Raises UserError for options, and for a mask, that this model does not support."""
         self._method(options)
         scale_of(self.model, options.scale, masked)
-        if masked:
-            self._fill()
 
     def bucket(self, pixels: AnyPixels, options: Options = Options()) -> tuple[int, int]:
         """(H', W'): the size at which (H, W, ...) is restored: enlarged, then mirrored at the borders.
@@ -155,7 +154,8 @@ class Restorer:
 
         pictures: (H, W, 3) uint8, or whatever else `drdd.inference.given.taken` takes.
         masks: of each picture, None or (H, W), not 0 where it is to be filled; what lies there decides
-        nothing, and all other pixels of the output are the picture's, to the bit.
+        nothing, and all other pixels of the output are the picture's, to the bit. The model sees the hole
+        under the grey of its training; one that has learned no such holes sees it filled smoothly.
 
         The noise of a picture is drawn for the whole picture from the streams of (seed, key); the default
         key is the SHA-256 of the pixels that the model sees. So, except for rounding in kernels, a result
@@ -165,7 +165,7 @@ class Restorer:
         method = self._method(options)
         masks = [None] * len(pictures) if masks is None else masks
         masked = any(mask is not None for mask in masks)
-        fill, scale = self._fill() if masked else 0.0, scale_of(self.model, options.scale, masked)
+        fill, scale = self._fill(), scale_of(self.model, options.scale, masked)
         given = [taken(one, mask, fill, scale) for one, mask in zip(pictures, masks, strict=True)]
         keys = [one.key for one in given] if keys is None else keys
         batches = list(self._batches(given))
@@ -241,15 +241,10 @@ class Restorer:
         whole = (one.tensor(*one.size)[None].to(self._device) for one in pictures)
         return torch.cat([context_of(x) for x in whole])
 
-    def _fill(self) -> float:
-        """The grey under which the model learned to fill holes, in [0, 1]. Raises UserError."""
+    def _fill(self) -> float | None:
+        """The grey, in [0, 1], under which the model learned to fill holes; None if it did not."""
         fills = [use.fill for use in self.model.tasks.values() if use.fill is not None]
-        if not fills:
-            raise UserError(
-                "a mask was given, and this model fills no holes: none of its tasks has a mask",
-                "leave the mask out, or train a task that has one as its degradation",
-            )
-        return sum(fills) / len(fills)
+        return fmean(fills) if fills else None
 
     def _method(self, options: Options) -> Method:
         """The model's method with `options` applied.

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from drdd.errors import UserError
+from drdd.inference.holes import filled_smoothly
 from drdd.pictures.scaling import enlarged
 
 AnyPixels = NDArray[Any]
@@ -36,13 +37,13 @@ class Given:
 
     original: (H, W, 3), as it came, but enlarged if the model enlarges; alpha: (H, W) of the same type,
     None without one; hole: what is to be filled, None without one; fill: the grey in [0, 1] under which
-    the model learned to fill holes.
+    the model learned to fill holes, None if it did not: then they are filled smoothly for it.
     """
 
     original: AnyPixels
     alpha: AnyPixels | None = None
     hole: Hole | None = None
-    fill: float = 0.5
+    fill: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,10 +60,15 @@ class Given:
         """(H, W, 3): what the model sees. What lies under the hole decides nothing."""
         if self.hole is None:
             return self.original
-        grey = np.array(self.fill * self.white, np.float32)
+        if self.fill is not None:
+            filling = np.array(self.fill * self.white, np.float32)
+        else:
+            known = np.where(self.hole[..., None], 0, self.original).astype(np.float32)
+            x = torch.from_numpy(known).permute(2, 0, 1)
+            filling = filled_smoothly(x, torch.from_numpy(self.hole)).permute(1, 2, 0).numpy()
         if self.original.dtype != np.float32:
-            grey = grey.round()
-        return np.where(self.hole[..., None], grey.astype(self.original.dtype), self.original)
+            filling = filling.round()
+        return np.where(self.hole[..., None], filling.astype(self.original.dtype), self.original)
 
     @property
     def key(self) -> str:
@@ -95,7 +101,7 @@ class Given:
 
 
 def taken(
-    picture: Picture, mask: NDArray[Any] | None = None, fill: float = 0.5, scale: int = 1
+    picture: Picture, mask: NDArray[Any] | None = None, fill: float | None = None, scale: int = 1
 ) -> Given:
     """A picture, and a mask if there is one; both `scale` times higher and wider than they came.
 

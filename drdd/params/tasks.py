@@ -1,6 +1,5 @@
 """Tasks: where their pairs come from, how many they may use, what they must reach."""
 
-from statistics import fmean
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -61,9 +60,9 @@ class Task(TaskBounds, Pairs):
         return self
 
     def fill(self) -> float | None:
-        """The mean grey, in [0, 1], under which its degradations hide pixels; None if they hide none."""
-        greys = [fmean(step.fill) for step in self.degradation if isinstance(step, Mask)]
-        return fmean(greys) if greys else None
+        """The one grey, in [0, 1], under which its degradations hide pixels; None if there is no such."""
+        greys = {grey for step in self.degradation if isinstance(step, Mask) for grey in step.fill}
+        return greys.pop() if len(greys) == 1 else None
 
     def reference_name(self) -> str | None:
         """The name in drdd.references.catalogue; None: the task has no reference."""

@@ -126,12 +126,25 @@ def test_what_is_no_mask_is_refused(restorer: Restorer, mask: Any, said: str) ->
         restorer.restore(RGB, mask=mask)
 
 
-def test_a_model_that_fills_no_holes_takes_no_mask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("white", [255, 65535, 1.0])
+def test_a_model_that_has_learned_no_holes_sees_them_filled_smoothly(
+    tmp_path: Path, white: float
+) -> None:
+    ramp = np.broadcast_to(np.linspace(0, 1, 24)[None, :, None], (20, 24, 3))
+    picture = (
+        ramp.astype(np.float32)
+        if white == 1
+        else (ramp * white).astype(np.uint16 if white > 255 else np.uint8)
+    )
+    other = picture.copy()
+    other[SIDE] = picture.max() - other[SIDE]
     restorer = Restorer.from_folder(make_model(tmp_path))
-    with pytest.raises(UserError, match="fills no holes"):
-        restorer.restore(RGB, mask=SIDE)
-    with pytest.raises(UserError, match="fills no holes"):
-        restorer.check(Options(), masked=True)
+    one, two = (restorer.restore(each, mask=SIDE) for each in (picture, other))
+    assert np.array_equal(one.output, two.output)
+    assert np.array_equal(one.output[~SIDE], picture[~SIDE])
+    seen = taken(other, SIDE).seen
+    assert np.array_equal(seen[~SIDE], picture[~SIDE])
+    assert _far(seen, picture) < 0.02 * white, "a ramp is the smooth surface through its sides"
 
 
 def test_samples_are_the_restorations_of_their_seeds(restorer: Restorer) -> None:
