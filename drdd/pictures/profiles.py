@@ -22,6 +22,8 @@ KNOWN = 256  # profiles whose judgement is remembered
 SAME = 1  # of 255 levels: a short table of sRGB's curve is off by so much
 _FOREIGN: dict[tuple[bytes, str], bool] = {}  # by digest, so that no profile is kept in memory
 _SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
+# Relative colorimetric keeps colours as they are; perceptual fits what ink can show to what screens can.
+INTENTS = {"CMYK": ImageCms.Intent.PERCEPTUAL}
 _ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 
 D50 = np.array([0.9642, 1.0, 0.8249])
@@ -81,7 +83,8 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image | None:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+        intent = INTENTS.get(image.mode, ImageCms.Intent.RELATIVE_COLORIMETRIC)
+        return ImageCms.profileToProfile(image, source, srgb, intent, outputMode="RGB")
     except _ERRORS:
         return None
 

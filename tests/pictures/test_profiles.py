@@ -79,15 +79,18 @@ def _grey_profile(curve: bytes) -> bytes:
     return _profile("grey", b"GRAY", {b"kTRC": curve})
 
 
-def _profile_of_tables(name: str, space: bytes, channels: int) -> bytes:
-    """The first channel alone matters, the more the darker: 2 grid points of an 8-bit table (lut8)."""
-    grid = [255 - 255 * first for first in (0, 1) for _ in range(2 ** (channels - 1))]
+def _table_of(channels: int, black: int = 0) -> bytes:
+    """The first channel alone matters, from white to `black`: 2 grid points of an 8-bit table (lut8)."""
+    grid = [black if first else 255 for first in (0, 1) for _ in range(2 ** (channels - 1))]
     cells = b"".join(bytes([lightness, 128, 128]) for lightness in grid)
     identity = bytes(range(256))
     matrix = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
     head = b"mft1" + bytes(4) + bytes([channels, 3, 2, 0])
-    lut = head + matrix + identity * channels + cells + identity * 3
-    return _profile(name, space, {b"A2B0": lut}, b"Lab ")
+    return head + matrix + identity * channels + cells + identity * 3
+
+
+def _profile_of_tables(name: str, space: bytes, channels: int) -> bytes:
+    return _profile(name, space, {b"A2B0": _table_of(channels)}, b"Lab ")
 
 
 INKS = _profile_of_tables("cyan is black", b"CMYK", 4)
@@ -198,6 +201,16 @@ def test_sixteen_bits_are_converted_as_the_library_converts_eight(profile: bytes
     assert eight is not None
     deep = deep_to_srgb(pixels.astype(np.uint16) * 257, profile)
     np.testing.assert_allclose(eight_bits(deep).astype(int), np.asarray(eight), atol=1)
+
+
+def test_colours_are_as_measured_not_as_a_printer_would_fit_them() -> None:
+    """Of the tables of both intents: profiles of sRGB itself have one that lifts the dark."""
+    tags = {b"A2B0": _table_of(3, black=60), b"A2B1": _table_of(3)}
+    red = Image.new("RGB", (16, 16), (255, 0, 0))
+    assert _pixels(red, "PNG", _profile("x", b"RGB ", tags, b"Lab ")).max() == 0
+    inks = {b"A2B0": _table_of(4), b"A2B1": _table_of(4, black=60)}
+    cyan = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
+    assert _pixels(cyan, "TIFF", _profile("x", b"CMYK", inks, b"Lab ")).max() <= 2
 
 
 def test_the_dark_of_a_linear_file_keeps_its_levels() -> None:
