@@ -174,8 +174,10 @@ def test_a_removed_task_is_gone_from_the_model(copy: Path) -> None:
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
     assert ran == {"check", "split", "train_residual", "evaluate", "compare", "judge", "publish"}
     config = json.loads((copy / "models/candidate/config.json").read_text())
-    assert config["tasks"] == ["noise"]
+    assert list(config["tasks"]) == ["noise"]
     assert not (copy / "data/pairs/haze").exists()
+    beside = read_comparison(copy / "results/comparison")  # by both models, really deployed
+    assert ([one.task for one in beside.pictures], beside.notes) == (["noise"], ())
 
 
 def test_dvc_shows_graph_metrics_params_and_plots(copy: Path) -> None:
