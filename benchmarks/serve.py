@@ -38,7 +38,7 @@ from benchmarks.loads import by_handle, closed, offered, summary, throughput
 from benchmarks.model import device_name
 from benchmarks.train import CORES, machine, told
 from drdd.checkpoints.folder import load_model, save_model
-from drdd.cluster.session import ray_cluster
+from drdd.cluster.connection import ray_cluster
 from drdd.methods import find
 from drdd.nets.families import build
 from drdd.params import Params, Serve, load

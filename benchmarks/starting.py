@@ -65,7 +65,7 @@ class _Nobody:
 
 
 def _measure(began: float) -> StartTimes:
-    from drdd.cluster.session import start_ahead
+    from drdd.cluster.connection import start_ahead
 
     start_ahead(cpus=1)
     import drdd.stages.train_noise  # noqa: F401

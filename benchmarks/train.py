@@ -129,7 +129,7 @@ def running_cluster() -> Iterator[str]:
 
 
 def _hold(connection: Connection) -> None:
-    from drdd.cluster.session import ray_cluster
+    from drdd.cluster.connection import ray_cluster
 
     with ray_cluster(CORES):
         import ray

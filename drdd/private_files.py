@@ -1,12 +1,16 @@
-"""Files and folders that no other user of the machine may read, write or put in our way."""
+"""Files and folders that no other user may read, write or put in our way; and where sockets go."""
 
 import os
 import stat
 from pathlib import Path
+from tempfile import gettempdir
 
 from drdd.errors import UserError
 from drdd.files import atomic_path, flush, make_folder
 
+SOCKET_PATH = 103  # bytes that the path of a Unix socket may have, on macOS; Linux allows four more
+INNER = 88  # of them below `socket_base`, at most: a socket in a session of a stack's Ray
+SHORT = Path("/tmp")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -45,6 +49,22 @@ def refuse_shared(path: Path) -> Path:
         what = "no folder"
     remedy = "delete it, or set TMPDIR to a folder of your own"
     raise UserError(f"{path} must be private, and is {what}", remedy)
+
+
+def socket_base() -> Path:
+    """The temporary folder, or /tmp if its path is too long for sockets, as batch systems set TMPDIR.
+
+    Raises UserError when neither will do.
+    """
+    place, most = gettempdir(), SOCKET_PATH - INNER
+    if len(os.fsencode(place)) <= most:
+        return Path(place)
+    if os.access(SHORT, os.W_OK | os.X_OK):
+        return SHORT
+    raise UserError(
+        f"the temporary folder {place} is too long for sockets, and {SHORT} may not be written",
+        f"set TMPDIR to a folder of {most} letters at most",
+    )
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from drdd.errors import Failure, failure_of
 from drdd.files import write_json
-from drdd.shown import printable
+from drdd.shown import console, printable
 
 FOLDER = Path(".drdd/progress")
 LINE_EVERY_S = 10.0
@@ -57,7 +57,7 @@ class Reporter:
     def __init__(self, stage: str, root: Path = Path()) -> None:
         self._root = root
         self._status = Status(stage, "running", began=psutil.Process().create_time())
-        self._console = Console(stderr=True)
+        self._console = console(stderr=True)
         self._bar: _Bar | None = None
         self._lock = threading.Lock()
         self._later: threading.Timer | None = None  # a write that is due
@@ -82,7 +82,7 @@ class Reporter:
     def say(self, sentence: str) -> None:
         """Print a message for the user, above the bar."""
         line = printable(f"{self._status.stage}: {sentence}", lines=True)
-        self._console.print(line, markup=False, soft_wrap=True, highlight=False)
+        self._console.print(line, soft_wrap=True)
         said = (*self._status.said, sentence)[-KEPT_SENTENCES:]
         self._status = replace(self._status, said=said)
         self._write()
@@ -125,7 +125,7 @@ class Reporter:
         if self._console.is_terminal:
             if self._bar is None:
                 self._bar = _Bar(
-                    TextColumn("{task.description}"),
+                    TextColumn("{task.description}", markup=False),
                     BarColumn(),
                     TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
                     TimeRemainingColumn(),
@@ -139,7 +139,7 @@ class Reporter:
         elif now - self._last_line >= LINE_EVERY_S or status.done == status.total:
             self._last_line = now
             line = printable(describe(status))
-            self._console.print(line, markup=False, soft_wrap=True, highlight=False)
+            self._console.print(line, soft_wrap=True)
 
 
 class _Bar(Progress):

@@ -1,6 +1,10 @@
 """What people read: short ids, and strings of strangers that steer no terminal."""
 
 import unicodedata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 DIGITS = 12  # of an id
 # Control characters, format characters such as those that reorder a line, surrogates, line separators.
@@ -16,6 +20,16 @@ def short(id_: str) -> str:
 def shortened(text: str, most: int = 200) -> str:
     """`text`, or its beginning and how long it is."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} letters)"
+
+
+def console(**settings: Any) -> "Console":
+    """A terminal that shows every string as it is: "[red]" and ":bug:" in a path are no markup.
+
+    settings: of rich's Console, such as stderr=True. Colours are given by rich's Text and by styles.
+    """
+    from rich.console import Console
+
+    return Console(**{"highlight": False, "markup": False, "emoji": False} | settings)
 
 
 def printable(text: object, lines: bool = False) -> str:

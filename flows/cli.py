@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
+from drdd.shown import console
 from infra.local.settings import environment
 
 SWEEPS = Path(".drdd/sweeps")
-out = Console(highlight=False)
+out = console()
 
 
 def run(
@@ -71,7 +71,7 @@ def run(
         if rows := metrics(client, finished.id):
             out.print(table(rows))
         for line in places(client, finished.id):
-            out.print(f" {line}", soft_wrap=True, markup=False)
+            out.print(f" {line}", soft_wrap=True)
     state = finished.state
     said = state.message if state else ""
     if state is None or not state.is_completed():

@@ -29,6 +29,7 @@ from prefect.workers.process import ProcessWorker
 from drdd.cluster.sessions import JOBS
 from drdd.errors import UserError
 from drdd.params.yaml_text import load_yaml
+from drdd.private_files import socket_base
 from drdd.text import read_text
 
 POOL = "drdd"
@@ -137,7 +138,8 @@ def main() -> None:
     given = parser.parse_args()
     template = template_of(given.base_job_template)
     # Prefect keeps files of runs in a folder of the temporary one, by a name that anybody may take first.
-    with TemporaryDirectory(prefix=f"{JOBS}{os.getpid()}-", ignore_cleanup_errors=True) as own:
+    prefix = f"{JOBS}{os.getpid()}-"
+    with TemporaryDirectory(prefix=prefix, dir=socket_base(), ignore_cleanup_errors=True) as own:
         os.environ["TMPDIR"] = tempfile.tempdir = own
         worker = worker_class(given.type, template)(
             work_pool_name=POOL, limit=given.limit, base_job_template=template

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from prefect import task
 
-from drdd.cluster.session import ray_cluster
+from drdd.cluster.connection import ray_cluster
 from drdd.params import FILE, load
 from drdd.shown import short
 from drdd.stages.paths import PUBLISHED

@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.sorting import ArtifactSort
 from rich.table import Table
+from rich.text import Text
 
 COLOURS = {
     "passed": "green",
@@ -50,7 +51,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
         numbers[-1] = f"{row['gain, dB']:+.2f}"
         colour = COLOURS.get(row["gates"], "red")
         rest = (row["95 %"], row["needed, dB"], f"{row['SSIM']:.3f}")
-        made.add_row(row["task"], *numbers, *rest, f"[{colour}]{row['gates']}[/]")
+        made.add_row(row["task"], *numbers, *rest, Text(row["gates"], colour))
     return made
 
 

@@ -23,6 +23,7 @@ from prefect.exceptions import ObjectNotFound
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from drdd.errors import TransientError, UserError
 from flows.graph import stages
@@ -32,7 +33,13 @@ POLL_S = 1.0
 LIMIT = 200  # maximum artifacts or tasks of one run
 LINE_EVERY_S = 20.0
 PASSING = ("Scheduled", "Pending", "Submitting", "Late")
-MARKS = {"COMPLETED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CRASHED": "[red]✗[/]", "RUNNING": "▸"}
+FAILED = Text("✗", "red")
+MARKS = {
+    "COMPLETED": Text("✓", "green"),
+    "FAILED": FAILED,
+    "CRASHED": FAILED,
+    "RUNNING": Text("▸"),
+}
 
 
 @dataclass(frozen=True)
@@ -156,5 +163,5 @@ def _table(run: FlowRun, rows: Sequence[StageRow]) -> Table:
     for row in rows:
         took = f"{row.seconds:.0f} s" if row.state == "Completed" else ""
         said = row.word.removeprefix(row.name).strip() or took
-        table.add_row(MARKS.get(row.state.upper(), "·"), row.name, row.state.lower(), said)
+        table.add_row(MARKS.get(row.state.upper(), Text("·")), row.name, row.state.lower(), said)
     return table

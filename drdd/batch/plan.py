@@ -139,7 +139,9 @@ def _matching(pattern: str) -> Listing:
     try:
         matches = re.compile(_expression(as_seen(rest))).fullmatch
     except re.error as error:
-        raise UserError(f"{pattern}: no pattern of names ({error}); escape [ as [[]") from None
+        raise UserError(
+            f"{pattern}: does not exist, and is no pattern of names ({error}); escape [ as [[]"
+        ) from None
     found = entries(source)
     files, unread = (
         [entry for entry in side if matches(as_seen(entry.name))]

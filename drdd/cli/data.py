@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
 from drdd.files import exists
-from drdd.shown import printable
+from drdd.shown import console, printable
 from drdd.stages.paths import PHOTOGRAPHS
 from drdd.stages.run import EXIT_USER
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:  # the command line starts without storage
     from drdd.sources.entry import Rejected
 
 app = typer.Typer(no_args_is_help=True)
-out = Console(highlight=False)
+out = console()
 SHOWN = 3  # files that will be set aside
 READ_BY_DVC = ("photographs", "synthetic")  # they have a default, but dvc.yaml loops over them
 
@@ -144,6 +143,6 @@ def _table(results: Iterable[Checked]) -> Table:
             said.append(f"\n{len(result.aside)} set aside", "yellow")
         for row in [*result.aside[:SHOWN], *result.counted]:
             said.append(f"\n{printable(f'{row.name}: {row.reason}')}", "yellow")
-        mark = "[red]✗[/]" if result.missing else "[green]✓[/]"
+        mark = Text("✗", "red") if result.missing else Text("✓", "green")
         table.add_row(mark, result.key, result.found, said)
     return table

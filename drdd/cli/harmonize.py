@@ -4,15 +4,16 @@ from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from drdd.errors import UserError
+from drdd.shown import console
 
 if TYPE_CHECKING:  # the command line starts without pandas
     import pandas as pd
 
-out = Console(highlight=False)
+out = console()
 
 
 def harmonize(
@@ -43,7 +44,7 @@ def harmonize(
             progress=lambda done, total: reporter.update(done, total, "images"),
         )
     out.print(shown(measured.table))
-    out.print(f"\n{measured.suggestion.why}", soft_wrap=True, markup=False)
+    out.print(f"\n{measured.suggestion.why}", soft_wrap=True)
     out.print(
         f"More noise also hides more of a picture; diffusion.noise_level is "
         f"{params.diffusion.noise_level:g} now.",
@@ -74,10 +75,10 @@ def register(app: typer.Typer) -> None:
     app.command("harmonize")(harmonize)
 
 
-def _percent(relative: float) -> str:
+def _percent(relative: float) -> Text:
     if isnan(relative):
-        return "-"
-    return f"[green]{relative:.0%}[/]" if relative <= 0.5 else f"{relative:.0%}"
+        return Text("-")
+    return Text(f"{relative:.0%}", "green" if relative <= 0.5 else "")
 
 
 def _parsed(levels: str) -> list[float]:

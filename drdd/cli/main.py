@@ -6,7 +6,6 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
@@ -14,7 +13,7 @@ from drdd.cli import data, harmonize, presets, restore, tasks
 from drdd.errors import TransientError, UserError
 from drdd.extras import missing
 from drdd.registry import cli as models
-from drdd.shown import printable, shortened
+from drdd.shown import console, printable, shortened
 from drdd.stages.run import EXIT_INTERRUPTED, EXIT_TRANSIENT, EXIT_USER
 
 # Entry points: by a command's name, a function with Typer's annotations.
@@ -76,7 +75,7 @@ app.add_typer(
     models.app, name="models", help="Published models: list, show, promote, rollback, pull, ..."
 )
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = console(stderr=True, soft_wrap=True)
 
 
 def main() -> None:
@@ -87,19 +86,19 @@ def main() -> None:
         except ModuleNotFoundError as error:
             raise missing(error) from error
     except UserError as error:
-        err.print("[red]error:[/] ", end="")
-        err.print(printable(error, lines=True), markup=False)
+        err.print("error: ", style="red", end="")
+        err.print(printable(error, lines=True))
         sys.exit(EXIT_USER)
     except TransientError as error:
-        err.print("[red]error:[/] ", end="")
-        err.print(f"{printable(error, lines=True)} (trying again may help)", markup=False)
+        err.print("error: ", style="red", end="")
+        err.print(f"{printable(error, lines=True)} (trying again may help)")
         sys.exit(EXIT_TRANSIENT)
     except OSError as error:
         if error.errno not in OF_A_PATH or error.filename is None:
             raise
-        err.print("[red]error:[/] ", end="")
+        err.print("error: ", style="red", end="")
         said = f"{shortened(str(error.filename))}: {error.strerror}; name another place"
-        err.print(printable(said), markup=False)
+        err.print(printable(said))
         sys.exit(EXIT_USER)
     except KeyboardInterrupt:
         err.print("interrupted")

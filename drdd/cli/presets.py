@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from drdd.errors import UserError
 from drdd.params.file import FILE
+from drdd.shown import console
 
 app = typer.Typer(no_args_is_help=True)
-out = Console(highlight=False)
+out = console()
 
 PresetOption = Annotated[
     list[str] | None,
@@ -54,4 +54,4 @@ def write(
     if output.exists() and not force:
         raise UserError(f"{output} exists; give --force to overwrite it, or -o with another name")
     write_bytes(output, f"# {FILE} with preset {', '.join(preset)}\n{text}".encode())
-    out.print(f"{output}  {FILE} with preset {', '.join(preset)}", soft_wrap=True, markup=False)
+    out.print(f"{output}  {FILE} with preset {', '.join(preset)}", soft_wrap=True)

@@ -6,16 +6,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from drdd.errors import UserError
 from drdd.files import is_file
-from drdd.shown import printable, short, shortened
+from drdd.shown import console, printable, short, shortened
 
 if TYPE_CHECKING:
     from drdd.inference.engine import Options
 
-out = Console(highlight=False, markup=False)
+out = console()
 CHAMPION, BASE = "champion", "base"
 LISTED = 5  # files that could not be restored, at the end
 
@@ -127,7 +126,7 @@ def _default(registry: str | None) -> str:
 
     if registry or (_has_registry() and is_published(CHAMPION, default_registry())):
         return CHAMPION
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
+    console(stderr=True, soft_wrap=True).print(
         "no model is published yet: the base that ships with drdd is used"
     )
     return BASE

@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from drdd.cli.presets import PresetOption
 from drdd.errors import UserError
-from drdd.shown import printable
+from drdd.shown import console, printable
 
 if TYPE_CHECKING:  # the command line starts without torch and pydantic
     from drdd.gates.gate import TaskGate
     from drdd.pictures.pixels import Pixels
 
 app = typer.Typer(no_args_is_help=True)
-out = Console(highlight=False)
+out = console()
 
 PHOTOGRAPH = "sklearn/datasets/images/china.jpg"
 COLUMNS = 5
@@ -52,7 +51,7 @@ def show(
         chain = [schema.model_validate({"kind": kind}).model_dump()]
         tiles.append((degrade(clean, chain, seed, "show", kind), kind.replace("_", " ")))
     write_picture(output, np.asarray(contact_sheet(tiles, COLUMNS)))
-    out.print(f"{output}  {len(SCHEMAS)} degradations", soft_wrap=True, markup=False)
+    out.print(f"{output}  {len(SCHEMAS)} degradations", soft_wrap=True)
 
 
 @app.command("list")
@@ -137,7 +136,7 @@ def add(
         chosen["corpora"] = _known_corpora()
     entry = {key: value for key, value in chosen.items() if value is not None}
     written = add_task(name, entry)
-    out.print(f"{FILE}, tasks:\n{written}", soft_wrap=True, markup=False)
+    out.print(f"{FILE}, tasks:\n{written}", soft_wrap=True)
     out.print("\ndrdd run, or dvc repro, trains it; the noise stage is not retrained")
 
 
@@ -163,12 +162,10 @@ def preview(
     write_picture(output, drawn(found.examples))
     inputs = len(found.examples[0].inputs)
     variants = f", {inputs} variants of each" if inputs > 1 else ""
-    out.print(f"{output}  {len(found.examples)} of {name}{variants}", soft_wrap=True, markup=False)
+    out.print(f"{output}  {len(found.examples)} of {name}{variants}", soft_wrap=True)
     if found.rejected:
         said = some(found.rejected)
-        out.print(
-            printable(f"set aside on the way: {said}"), style="yellow", soft_wrap=True, markup=False
-        )
+        out.print(printable(f"set aside on the way: {said}"), style="yellow", soft_wrap=True)
 
 
 def _asked(chosen: dict[str, Any]) -> dict[str, Any]:
@@ -189,7 +186,7 @@ def _asked(chosen: dict[str, Any]) -> dict[str, Any]:
         if said != "none":
             return {"paired": _names(said), **share}
     corpora = chosen["corpora"] or _names(typer.prompt("Corpora", ",".join(params.corpora)))
-    out.print(f"Kinds: {', '.join(SCHEMAS)}; a range as haze:density=1.5..2.0", markup=False)
+    out.print(f"Kinds: {', '.join(SCHEMAS)}; a range as haze:density=1.5..2.0")
     steps = typer.prompt("Degradations, in order, with spaces between them").split()
     degradation = [parse_degradation(step) for step in steps]
     return {"corpora": corpora, "degradation": degradation, **share}

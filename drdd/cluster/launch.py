@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from drdd.cluster.checkpoints import Checkpoints
+from drdd.cluster.connection import ray_cluster
 from drdd.cluster.control import GRACE_S, Began, Control, Failed, LogMessage
 from drdd.cluster.ray_internals import cause_of
-from drdd.cluster.session import ray_cluster
 from drdd.cluster.sessions import SCRATCH
 from drdd.errors import TransientError, UserError, failure_of
 from drdd.params import TrainStage

@@ -8,11 +8,9 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile, gettempdir
+from tempfile import NamedTemporaryFile
 
-from drdd.private_files import private_folder
-
-LONGEST = 26  # a longer path would leave too few of the 107 bytes that a socket's path may have
+from drdd.private_files import private_folder, socket_base
 
 
 def write_token(path: Path) -> None:
@@ -26,8 +24,8 @@ def write_token(path: Path) -> None:
 
 def ray_tmpdir() -> Path:
     """Where the sessions of this user's private clusters are: RAY_TMPDIR, or a folder below TMPDIR."""
-    place = gettempdir() if len(gettempdir()) <= LONGEST else "/tmp"
-    return Path(os.environ.get("RAY_TMPDIR") or Path(place) / f"drdd-ray-{os.getuid()}")
+    given = os.environ.get("RAY_TMPDIR")
+    return Path(given) if given else socket_base() / f"drdd-ray-{os.getuid()}"
 
 
 def private_cluster() -> dict[str, str]:

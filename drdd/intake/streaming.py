@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from drdd.cluster.session import ray_cluster
+from drdd.cluster.connection import ray_cluster
 from drdd.data.shards import SCHEMA, table_of
 from drdd.errors import TransientError, UserError
 from drdd.intake.decoding import Limits, decode_and_verify

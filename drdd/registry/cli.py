@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from drdd.errors import UserError
 from drdd.registry.import_command import import_model
-from drdd.shown import printable, short
+from drdd.shown import console, printable, short
 
 if TYPE_CHECKING:  # the command line starts without storage
     from drdd.registry.aliases import Alias
     from drdd.registry.registry import Registry
 
 app = typer.Typer(no_args_is_help=True)
-out = Console(highlight=False, markup=False)  # strings of publishers are no markup
-warn = Console(stderr=True, highlight=False, markup=False)
+out = console()  # strings of publishers are no markup
+warn = console(stderr=True)
 app.command("import")(import_model)
 
 RegistryOption = Annotated[

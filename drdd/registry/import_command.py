@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from drdd.errors import UserError
+from drdd.shown import console
 
-out = Console(highlight=False)
+out = console()
 
 
 def import_model(

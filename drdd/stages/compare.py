@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from drdd.checkpoints.folder import TaskUse, load_model
-from drdd.cluster.session import ray_cluster
+from drdd.cluster.connection import ray_cluster
 from drdd.data.library import Library
 from drdd.data.pairs import HOLDOUT, Pair, read_pairs
 from drdd.errors import UserError

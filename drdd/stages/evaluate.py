@@ -10,7 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from drdd.checkpoints.folder import TaskUse, save_model
 from drdd.checkpoints.trained import read_trained
-from drdd.cluster.session import ray_cluster
+from drdd.cluster.connection import ray_cluster
 from drdd.data.library import Library
 from drdd.data.pairs import HOLDOUT, read_pairs
 from drdd.data.shards import read_known

@@ -5,12 +5,10 @@ import signal
 import sys
 from collections.abc import Callable
 
-from rich.console import Console
-
 from drdd.errors import failure_of
 from drdd.params import Params, load
 from drdd.progress import Reporter, reporting
-from drdd.shown import printable
+from drdd.shown import console, printable
 
 EXIT_USER, EXIT_TRANSIENT, EXIT_INTERRUPTED = 2, 75, 130
 EXITS = {"user": EXIT_USER, "transient": EXIT_TRANSIENT, "interrupted": EXIT_INTERRUPTED}
@@ -34,8 +32,8 @@ def run_stage(stage: str, body: Callable[[Params, Reporter], None]) -> None:
         failure = failure_of(error)
         if failure.kind not in EXITS:
             raise
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(f"[red]{stage}:[/] ", end="")
+        err = console(stderr=True, soft_wrap=True)
+        err.print(f"{stage}: ", style="red", end="")
         passing = " (trying again may help)" if failure.kind == "transient" else ""
-        console.print(printable(f"{failure}{passing}", lines=True), markup=False)
+        err.print(printable(f"{failure}{passing}", lines=True))
         sys.exit(EXITS[failure.kind])

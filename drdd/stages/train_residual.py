@@ -1,7 +1,7 @@
 """train_residual: train the residual stage on the pairs of all tasks."""
 
 if __name__ == "__main__":
-    from drdd.cluster.session import start_ahead
+    from drdd.cluster.connection import start_ahead
 
     start_ahead(cpus=1)  # while the modules below are imported
 

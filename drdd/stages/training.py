@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
 from drdd.checkpoints.trained import write_trained
 from drdd.cluster.launch import fitted
@@ -17,6 +16,7 @@ from drdd.files import write_bytes, write_json
 from drdd.nets.families import NetworkConfig
 from drdd.params.yaml_text import load_yaml
 from drdd.progress import Reporter
+from drdd.shown import console
 from drdd.stages.paths import BOARD, CHECKPOINTS, CURVE, LIVE, START, WEIGHTS
 from drdd.stages.starts import Start, account_table, digest, find_start
 from drdd.training.history import Point, Progress
@@ -58,11 +58,11 @@ def train_stage(job: Job, folder: Path, reporter: Reporter) -> None:
 def _announced(start: Start, job: Job) -> Mapping[str, NetworkConfig]:
     """Print what the stage begins from; the networks that it trains, by part of the model."""
     initial = initial_weights_of(job)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    err = console(stderr=True, soft_wrap=True)
     if initial and initial.account:
-        console.print(account_table(start, job.stage, initial.account))
+        err.print(account_table(start, job.stage, initial.account))
     elif start.said:
-        console.print(f"train_{job.stage}: {start.said}", markup=False)
+        err.print(f"train_{job.stage}: {start.said}")
     return initial.networks if initial else networks_of(job.params, job.stage)
 
 

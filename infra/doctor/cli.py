@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from drdd.shown import console
 from infra.doctor import leftovers, machine, project, services
 from infra.doctor.finding import Check, Finding, Site, examine, worst
 
@@ -34,7 +34,7 @@ CHECKS: dict[str, Check] = {
     "service": services.service,
 }
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
-out = Console(highlight=False)
+out = console()
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Clean = Annotated[
@@ -47,7 +47,7 @@ def doctor(as_json: Json = False, clean: Clean = False) -> None:
     if clean:
         for one in leftovers.clean(Path()):
             said = f"deleted {one.path} ({leftovers.mib(one.size)}): {one.why}"
-            out.print(said, soft_wrap=True, markup=False)
+            out.print(said, soft_wrap=True)
         return
     findings = examine(Site(Path(), dict(os.environ)), CHECKS)
     state = worst(findings)

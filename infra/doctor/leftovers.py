@@ -17,6 +17,7 @@ from tempfile import gettempdir
 import psutil
 
 from drdd.cluster.sessions import JOBS, SCRATCH, answers, ended_sessions, sessions_folder
+from drdd.private_files import socket_base
 from drdd.storage.versions import node_cache
 from infra.doctor.finding import Site, note
 from infra.local.settings import ray_folder, short_folder
@@ -43,13 +44,14 @@ class Leftover:
 
 def leftovers(root: Path) -> list[Leftover]:
     temporary = Path(gettempdir())
+    short = socket_base()  # another one if that is too long for sockets
     found = {
         "unfinished file of a killed process": _unfinished(root),
         "session of a Ray cluster that has ended": _sessions(root),
         "socket of a store that has ended": _store_sockets(),
-        "temporary folder of a stack that does not run": _stacks(temporary),
+        "temporary folder of a stack that does not run": _stacks(short),
         "temporary folder of a training that has ended": _of_ended(temporary, SCRATCH),
-        "temporary folder of a worker that has ended": _of_ended(temporary, JOBS),
+        "temporary folder of a worker that has ended": _of_ended(short, JOBS),
         "socket folder of a Python process that has ended": _listeners(temporary),
         "log of a process of Ray that has ended": _worker_logs(root),
         "shard not used for a month, which can be fetched again": _shards(),

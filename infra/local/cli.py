@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from drdd.shown import console
 from infra.local.settings import Ports, environment
 from infra.local.stack import StackStatus, status, up
 from infra.local.stack import down as stop
 
-out = Console(highlight=False)
+out = console()
 STATE_STYLES = {
     "running": "green",
     "starting": "yellow",
@@ -92,17 +92,17 @@ def show(as_json: Json = False) -> None:
 def export() -> None:
     """Print the environment variables that clients of the stack need: eval "$(drdd env)"."""
     for name, value in environment(Path()).items():
-        out.print(f"export {name}={shlex.quote(value)}", soft_wrap=True, markup=False)
+        out.print(f"export {name}={shlex.quote(value)}", soft_wrap=True)
 
 
 def _table(result: StackStatus) -> Table:
     table = Table(box=None)
     for heading in ("service", "state", "address", "pid", "up", "memory", ""):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for service in result.services:
         table.add_row(
             service.name,
-            f"[{STATE_STYLES[service.state]}]{service.state}[/]",
+            Text(service.state, STATE_STYLES[service.state]),
             service.address,
             str(service.pid or ""),
             _duration(service.uptime_s),

@@ -110,7 +110,7 @@ def deploy_published(root: Path) -> bool:
     first, registry = params.serve.models[0], params.publish.registry
     if first != BASE and not is_published(first, registry, root):
         return False
-    from drdd.cluster.session import ray_cluster
+    from drdd.cluster.connection import ray_cluster
     from drdd.serving.app import deploy
 
     with ray_cluster(cpus=1):

@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
-from tempfile import gettempdir
 
 import psutil
 
-from drdd.cluster.session import QUIET
+from drdd.cluster.connection import QUIET
 from drdd.errors import UserError
-from drdd.private_files import private_folder, refuse_shared, write_private
+from drdd.private_files import private_folder, refuse_shared, socket_base, write_private
 
 FOLDER = Path(".drdd/stack")
 BUCKET = "drdd"
@@ -100,7 +99,7 @@ def ray_token(root: Path) -> Path:
 def short_folder(root: Path) -> Path:
     """For sockets. Raises UserError when others have, or may have, put something there."""
     name = sha256(str(root.resolve()).encode()).hexdigest()[:8]
-    return refuse_shared(Path(gettempdir()) / f"drdd-{os.getuid()}-{name}")
+    return refuse_shared(socket_base() / f"drdd-{os.getuid()}-{name}")
 
 
 def load_state(root: Path) -> StackState | None:

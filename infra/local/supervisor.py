@@ -16,7 +16,7 @@ import psutil
 
 from drdd.errors import UserError
 from drdd.files import write_bytes
-from drdd.private_files import private_folder
+from drdd.private_files import private_folder, socket_base
 from infra.local.services import Service
 from infra.local.settings import folder, short_folder, socket_path
 
@@ -62,7 +62,7 @@ class Supervisor:
         write_bytes(configuration, self._configuration(services).encode())
         done = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
-            env={**os.environ, **environment, "PATH": _path(), MARK: str(self._root)},
+            env={**os.environ, **environment, **self._own()},
             cwd=self._root,
             capture_output=True,
             text=True,
@@ -75,6 +75,10 @@ class Supervisor:
         raise UserError(
             f"supervisord did not start: {done.stderr.strip() or self.log('supervisord')}"
         )
+
+    def _own(self) -> dict[str, str]:
+        """Programs of this environment, and a temporary folder in which multiprocessing has sockets too."""
+        return {"PATH": _path(), "TMPDIR": str(socket_base()), MARK: str(self._root)}
 
     def start(self, service: str) -> None:
         """No wait; starting what runs is no error."""

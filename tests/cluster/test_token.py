@@ -16,7 +16,7 @@ from tests.strangers import NOBODY, as_nobody, reachable_by_nobody, tokenless_py
 PRIVATE = """
 import sys
 import ray.exceptions  # as stages do, before they start a cluster
-from drdd.cluster.session import ray_cluster
+from drdd.cluster.connection import ray_cluster
 
 with ray_cluster(1):
     import ray
@@ -96,7 +96,7 @@ def test_a_stranger_neither_joins_a_private_cluster_nor_finds_its_files(
 def test_a_folder_of_others_is_not_used(
     place: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drdd.cluster.token.gettempdir", lambda: str(place))
+    monkeypatch.setattr("drdd.private_files.gettempdir", lambda: str(place))
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     path = ray_tmpdir()
     if what == "a link":

@@ -138,7 +138,7 @@ def test_an_address_without_a_port_is_refused() -> None:
 def test_a_driver_on_a_machine_of_its_own_uses_the_cluster(tmp_path: Path) -> None:
     """The machine gives the cluster nothing; the task runs on the node that has a CPU."""
     script = (
-        "import ray; from drdd.cluster.session import ray_cluster\n"
+        "import ray; from drdd.cluster.connection import ray_cluster\n"
         "@ray.remote(num_cpus=1)\n"
         "def where(): return ray.util.get_node_ip_address()\n"
         "with ray_cluster(1): print(ray.get(where.remote()), ray.cluster_resources()['CPU'])\n"

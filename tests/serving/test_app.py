@@ -17,7 +17,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from drdd.cluster.session import ray_cluster
+from drdd.cluster.connection import ray_cluster
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restorer
 from drdd.params import Serve

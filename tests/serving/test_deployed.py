@@ -14,7 +14,7 @@ from ray.serve._private import api
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
-from drdd.cluster.session import QUIET, ray_cluster
+from drdd.cluster.connection import QUIET, ray_cluster
 from drdd.errors import UserError
 from drdd.params import load
 from drdd.registry.registry import Registry

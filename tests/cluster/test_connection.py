@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from drdd.cluster.session import PRIVATE
+from drdd.cluster.connection import PRIVATE
 
 AHEAD = """
 import os, signal, sys
-from drdd.cluster.session import ray_cluster, start_ahead
+from drdd.cluster.connection import ray_cluster, start_ahead
 
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 cpus = int(sys.argv[1])
@@ -33,7 +33,7 @@ print(*sorted(set(os.environ) & set(sys.argv[2:])), sep=",", flush=True)
 PRINTS = """
 import glob, os
 from pathlib import Path
-from drdd.cluster.session import QUIET, ray_cluster
+from drdd.cluster.connection import QUIET, ray_cluster
 
 assert QUIET.keys() >= {"RAY_ROTATION_MAX_BYTES", "RAY_ROTATION_BACKUP_COUNT"}
 os.environ["RAY_ROTATION_MAX_BYTES"] = "20000"  # what is set already is left
@@ -51,7 +51,7 @@ logs = glob.glob(os.environ["RAY_TMPDIR"] + f"/ray/session_2*/logs/worker-*-{pid
 print(len(logs), max(os.path.getsize(path) for path in logs), flush=True)
 """
 UNUSED = """
-from drdd.cluster.session import _Private, start_ahead
+from drdd.cluster.connection import _Private, start_ahead
 
 start_ahead(1)
 _Private.ahead.join()
