@@ -13,6 +13,7 @@ from torch import Tensor
 
 from drdd.errors import UserError
 from drdd.inference.holes import filled_smoothly
+from drdd.pictures.pixels import Hole
 from drdd.pictures.scaling import enlarged
 
 AnyPixels = NDArray[Any]
@@ -20,9 +21,6 @@ AnyPixels = NDArray[Any]
 
 Picture = NDArray[Any] | Image.Image
 """A picture as callers have it; see `taken`."""
-
-Hole = NDArray[np.bool_]
-"""(H, W), True in the pixels that are to be filled."""
 
 WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 WANTED = (

@@ -7,16 +7,17 @@ import numpy as np
 from PIL import Image
 
 from drdd.errors import UserError
-from drdd.pictures.colours import Opened, is_plain, on_white, opened
+from drdd.pictures.colours import Opened, alpha_of, is_plain, on_white, opened, rgb_of
 from drdd.pictures.files import png
 from drdd.pictures.opening import PictureError, decoding
-from drdd.pictures.pixels import Picture, Pixels, described
+from drdd.pictures.pixels import Hole, Picture, Pixels, described
 from drdd.sources.entry import Blob
 
 # Of these, a file keeps its bytes if training, which calls Pillow's convert("RGB"), sees what intake sees.
 KEPT_FORMATS = {"PNG", "JPEG", "WEBP", "MPO"}
 # A file of a few kilobytes may claim gigabytes; a white PNG of two colours has 8,000 pixels a byte.
 ORDINARY, PIXELS_A_BYTE = 50_000_000, 10_000
+HALF = 127.5  # of a mask: levels above are nearer to white
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,36 @@ def decode(blob: Blob, limits: Limits) -> Pixels:
     """(H, W, 3) uint8: upright, in RGB, no side above `max_side`. Raises as `decode_and_verify`."""
     with decoding():
         return np.asarray(_within(on_white(_checked(blob, limits)), limits))
+
+
+def decode_mask(blob: Blob, limits: Limits) -> Hole:
+    """(H, W) bool, upright: True where the mask is white, or nearer to white than to black.
+
+    Raises PictureError as `decode_and_verify` does, for a mask that is black all over, and for one with
+    transparent pixels, which some programs mean to be filled and some to be kept.
+    """
+    with decoding():
+        file = _checked(blob, limits)
+        alpha = alpha_of(file, bits=8)
+        if alpha is not None and int(alpha.min()) < 255:
+            raise PictureError(
+                "it has transparent pixels; save it without, white where the picture is to be filled and "
+                "black elsewhere"
+            )
+        hole: Hole = rgb_of(file, bits=8).mean(2) >= HALF
+        if not hole.any():
+            raise PictureError("it is black all over, and white is what is to be filled")
+        return hole
+
+
+def read_mask(path: Path) -> Hole:
+    """`decode_mask` of a file without size limits. Raises UserError."""
+    try:
+        return decode_mask(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))
+    except OSError as error:
+        raise UserError(f"{path}: the mask cannot be read ({error.strerror})") from None
+    except PictureError as error:
+        raise UserError(f"{path}: the mask cannot be used: {error}") from None
 
 
 def read_picture(path: Path) -> Pixels:

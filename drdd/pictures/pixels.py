@@ -12,6 +12,9 @@ from drdd.pictures.opening import open_picture
 Pixels = NDArray[np.uint8]
 """(H, W, 3) uint8, RGB, upright."""
 
+Hole = NDArray[np.bool_]
+"""(H, W), True in the pixels that are to be filled."""
+
 THUMBNAIL = 16
 VALUES = np.arange(256.0)
 SAMPLED = 128  # rows or columns sampled for thumbnail and channel statistics

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from drdd.errors import UserError
-from drdd.pictures.pixels import Pixels
+from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.memory import DECODING, Reservation, bytes_a_pixel, refuse_costly
 from drdd.serving.problems import ProblemError
-from drdd.serving.reading import pixels_of, read_body, size_of
+from drdd.serving.reading import Sent, hole_of, pixels_of, read_body, size_of
 from drdd.serving.schema import RestoreQuery
 from drdd.serving.service import Answer, BusyError, Service, UnknownModelError
 
@@ -38,27 +38,16 @@ class ApiLimits:
 
 
 @dataclass(frozen=True)
-class Sent:
-    """The files of a request, as they arrived."""
-
-    image: bytes
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return len(self.image)
-
-
-@dataclass(frozen=True)
 class Opened:
-    """What is restored. pixels: (H, W, 3) uint8, upright, in sRGB."""
+    """What is restored. pixels: (H, W, 3) uint8, upright, in sRGB; hole: what is to be filled, if sent."""
 
     pixels: Pixels
+    hole: Hole | None = None
 
 
 async def received(request: Request, limits: ApiLimits, memory: Reservation) -> Sent:
     """Raises ProblemError as read_body does, BusyError."""
-    return Sent(await read_body(request, limits.max_megabytes, limits.timeout_s, memory.reserve))
+    return await read_body(request, limits.max_megabytes, limits.timeout_s, memory.reserve)
 
 
 async def opened(sent: Sent, query: RestoreQuery, limits: ApiLimits, memory: Reservation) -> Opened:
@@ -71,13 +60,18 @@ async def opened(sent: Sent, query: RestoreQuery, limits: ApiLimits, memory: Res
     kept = bytes_a_pixel(query) * size
     memory.reserve(sent.size + max(DECODING * size, kept))
     pixels = await asyncio.to_thread(pixels_of, sent.image, limits.max_pixels)
-    memory.reserve(kept)
-    return Opened(pixels)
+    if sent.mask is None:
+        memory.reserve(kept)
+        return Opened(pixels)
+    memory.reserve(sent.size + kept + DECODING * size)
+    hole = await asyncio.to_thread(hole_of, sent.mask, pixels, limits.max_pixels)
+    memory.reserve(kept + hole.size)
+    return Opened(pixels, hole)
 
 
 async def restored(service: Service, picture: Opened, query: RestoreQuery) -> Answer:
     """Raises as Service.restore does."""
-    return await service.restore(picture.pixels, query.options(), query.model)
+    return await service.restore(picture.pixels, query.options(), query.model, picture.hole)
 
 
 @contextmanager

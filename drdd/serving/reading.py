@@ -2,29 +2,43 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from drdd.intake.decoding import Limits, decode
+from drdd.intake.decoding import Limits, decode, decode_mask
 from drdd.pictures.opening import PictureError, PixelsError, decoding, open_picture
-from drdd.pictures.pixels import Pixels
+from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.problems import ProblemError
 from drdd.sources.entry import Blob
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-MULTIPART, FIELD = "multipart/form-data", "image"
+MULTIPART, IMAGE, MASK = "multipart/form-data", "image", "mask"
 # curl's --data-binary sends any file as the second of these by default.
 RAW = {"", "application/x-www-form-urlencoded", "application/octet-stream"}
 MIB = 1024**2
 
 
+@dataclass(frozen=True)
+class Sent:
+    """The files of a request, as they arrived. mask: None without one."""
+
+    image: bytes
+    mask: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.image) + len(self.mask or b"")
+
+
 async def read_body(
     request: Request, max_megabytes: float, timeout_s: float, holding: Callable[[int], None]
-) -> bytes:
-    """Read the picture file up to `max_megabytes`. Raises ProblemError: 408, 413, 415 or 422.
+) -> Sent:
+    """Read the files, up to `max_megabytes` in all. Raises ProblemError: 408, 413, 415 or 422.
 
     holding: called with the number of bytes so far; its errors end the reading.
     """
@@ -51,9 +65,9 @@ async def read_body(
     except ClientDisconnect:
         raise ProblemError(400, "the client left before its body had arrived") from None
     if kind != MULTIPART:
-        return bytes(body)
+        return Sent(bytes(body))
     # Parse in a thread with its own event loop, because a large form takes seconds.
-    return await asyncio.to_thread(asyncio.run, _part(request.headers, bytes(body)))
+    return await asyncio.to_thread(asyncio.run, _parts(request.headers, bytes(body)))
 
 
 def size_of(body: bytes, max_pixels: int) -> int:
@@ -85,24 +99,51 @@ def pixels_of(body: bytes, max_pixels: int) -> Pixels:
         raise ProblemError(422, f"the picture cannot be used: {error}") from None
 
 
-async def _part(headers: Headers, body: bytes) -> bytes:
-    """The file part FIELD of a form. The client's file name is ignored."""
+def hole_of(body: bytes, pixels: Pixels, max_pixels: int) -> Hole:
+    """What the mask file marks, (H, W) bool of the size of `pixels`. Raises ProblemError: 413 or 422."""
+    if not body:
+        raise ProblemError(
+            422, "the mask is empty; send a picture file in it, or leave the part out"
+        )
+    try:
+        hole = decode_mask(Blob("mask", body), Limits(1, 10**9, max_pixels))
+    except PictureError as error:
+        raise ProblemError(422, f"the mask cannot be used: {error}") from None
+    if hole.shape != pixels.shape[:2]:
+        (height, width), (rows, columns) = pixels.shape[:2], hole.shape
+        raise ProblemError(
+            422,
+            f"the mask has {columns} x {rows} pixels, and the picture, once upright, {width} x {height}; "
+            "send a mask of the picture's size",
+        )
+    return hole
+
+
+async def _parts(headers: Headers, body: bytes) -> Sent:
+    """The file parts IMAGE and MASK of a form. The client's file names are ignored."""
 
     async def once() -> AsyncGenerator[bytes, None]:
         yield body
 
     try:
         parser = MultiPartParser(
-            headers, once(), max_files=1, max_fields=10, max_part_size=len(body) + 1
+            headers, once(), max_files=2, max_fields=10, max_part_size=len(body) + 1
         )
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError, UnicodeDecodeError) as error:
         raise ProblemError(422, f"the form cannot be read: {_said(error)}") from None
     try:
-        part = form.get(FIELD)
-        if not isinstance(part, UploadFile):
-            raise ProblemError(422, f"the form has no file part {FIELD!r}")
-        return await part.read()
+        files = {name: part for name, part in form.multi_items() if isinstance(part, UploadFile)}
+        if IMAGE not in files:
+            raise ProblemError(422, f"the form has no file part {IMAGE!r}")
+        if len(form.multi_items()) > len(files) or not files.keys() <= {IMAGE, MASK}:
+            raise ProblemError(
+                422,
+                f"a form has the file part {IMAGE!r} and may have {MASK!r}, each once, and no other "
+                "part; options belong into the query of the URL",
+            )
+        mask = await files[MASK].read() if MASK in files else None
+        return Sent(await files[IMAGE].read(), mask)
     finally:
         await form.close()
 

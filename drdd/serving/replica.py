@@ -16,7 +16,7 @@ from ray import serve
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restoration
 from drdd.params import Serve
-from drdd.pictures.pixels import Pixels
+from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.asked import ApiLimits
 from drdd.serving.http import make_api
 from drdd.serving.models import Models, load_checked
@@ -138,10 +138,14 @@ class Replica:
         return make_api(self._restoring, limits, samples, self._telemetry, self._collect)
 
     async def restore(
-        self, pixels: Pixels, options: Options = AS_EVALUATED, model: str | None = None
+        self,
+        pixels: Pixels,
+        options: Options = AS_EVALUATED,
+        model: str | None = None,
+        hole: Hole | None = None,
     ) -> Answer:
         """See Restoring.restore."""
-        return await self._restoring.restore(pixels, options, model)
+        return await self._restoring.restore(pixels, options, model, hole)
 
     async def restore_batch(
         self,

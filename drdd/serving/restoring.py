@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from drdd.errors import TransientError
 from drdd.inference.engine import AT_ONCE, Options, Restoration
 from drdd.params import Serve
-from drdd.pictures.pixels import Pixels
+from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.batching import Batcher
 from drdd.serving.models import Loaded, Models, probe
 from drdd.serving.service import Answer, ServedModel
@@ -25,12 +25,18 @@ class _Alike:
     size: tuple[int, int]
 
 
+@dataclass(frozen=True, eq=False)
+class _Item:
+    pixels: Pixels
+    hole: Hole | None
+
+
 class Restoring:
     """A `Service` (service.py) for one event loop."""
 
     def __init__(self, models: Models, settings: Serve) -> None:
         self._models, self._settings = models, settings
-        self._batcher: Batcher[_Alike, Pixels, Restoration] = Batcher(
+        self._batcher: Batcher[_Alike, _Item, Restoration] = Batcher(
             _restored, self._batch_limit, settings.max_waiting, settings.timeout_s
         )
 
@@ -42,16 +48,24 @@ class Restoring:
             except TransientError:
                 await asyncio.sleep(self._settings.follow_s)
 
-    async def restore(self, pixels: Pixels, options: Options, model: str | None = None) -> Answer:
+    async def restore(
+        self,
+        pixels: Pixels,
+        options: Options,
+        model: str | None = None,
+        hole: Hole | None = None,
+    ) -> Answer:
         """Restore (H, W, 3) uint8 with the present model, in a batch with similar waiting pictures.
+
+        hole: (H, W) bool, what is to be filled; all else stays as it is.
 
         Raises UnknownModelError, UserError for options that the model does not support, BusyError,
         TimeoutError.
         """
         loaded, served = self._models.find(model)
-        loaded.restorer.check(options)
+        loaded.restorer.check(options, masked=hole is not None)
         alike = _Alike(loaded, options, loaded.restorer.bucket(pixels))
-        done = await self._batcher.submit(alike, pixels)
+        done = await self._batcher.submit(alike, _Item(pixels, hole))
         return Answer(done.result, served, done.seconds, done.waited, done.batch)
 
     async def restore_batch(
@@ -109,5 +123,6 @@ class Restoring:
         return max(1, min(self._settings.max_batch, AT_ONCE // cost))
 
 
-def _restored(alike: _Alike, pictures: Sequence[Pixels]) -> list[Restoration]:
-    return alike.loaded.restorer.restore_batch(pictures, alike.options)
+def _restored(alike: _Alike, items: Sequence[_Item]) -> list[Restoration]:
+    pictures, holes = [item.pixels for item in items], [item.hole for item in items]
+    return alike.loaded.restorer.restore_batch(pictures, alike.options, masks=holes)

@@ -184,7 +184,15 @@ class ReadyOut(StatusOut):
 
 def request_body() -> dict[str, Any]:
     """The OpenAPI description of the body of POST /v1/restore."""
-    form = {"type": "object", "required": ["image"], "properties": {"image": BINARY["schema"]}}
+    mask = {
+        **BINARY["schema"],
+        "description": "a picture of the same size: white is filled, black is kept",
+    }
+    form = {
+        "type": "object",
+        "required": ["image"],
+        "properties": {"image": BINARY["schema"], "mask": mask},
+    }
     return {
         "required": True,
         "content": {**dict.fromkeys(BODIES, BINARY), "multipart/form-data": {"schema": form}},

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restoration
-from drdd.pictures.pixels import Pixels
+from drdd.pictures.pixels import Hole, Pixels
 
 
 class UnknownModelError(UserError):
@@ -45,7 +45,9 @@ class Answer:
 
 
 class Service(Protocol):
-    async def restore(self, pixels: Pixels, options: Options, model: str | None) -> Answer: ...
+    async def restore(
+        self, pixels: Pixels, options: Options, model: str | None, hole: Hole | None = None
+    ) -> Answer: ...
 
     def models(self) -> list[ServedModel]: ...
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from PIL import Image, ImageFilter
 
 from drdd.inference.engine import Options, Restoration, ShownState
-from drdd.pictures.pixels import Pixels
+from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.asked import ApiLimits
 from drdd.serving.http import make_api
 from drdd.serving.service import Answer, ServedModel
@@ -46,6 +46,7 @@ class Fake:
     def __init__(self, key: str | None = None) -> None:
         self._keys = (key,) if key else ()
         self.asked: list[tuple[str | None, Options]] = []
+        self.holes: list[Hole | None] = []
         self.problem: Exception | None = None
         self.deviation = 2.0  # levels of the samples, twice as much in the lower half of a picture
         self.seconds: Callable[[Pixels], float] = lambda pixels: 0.0
@@ -77,8 +78,11 @@ class Fake:
             for alias, version in self.versions.items()
         ]
 
-    async def restore(self, pixels: Pixels, options: Options, model: str | None) -> Answer:
+    async def restore(
+        self, pixels: Pixels, options: Options, model: str | None, hole: Hole | None = None
+    ) -> Answer:
         self.asked.append((model, options))
+        self.holes.append(hole)
         await asyncio.sleep(self.seconds(pixels))
         if self.problem:
             raise self.problem

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from drdd.inference.engine import Options, Restoration, Restorer
-from drdd.pictures.pixels import Pixels
+from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.asked import ApiLimits
 from drdd.serving.connections import BoundedProtocol
 from drdd.serving.proxy import layers
@@ -38,7 +38,9 @@ class FakeService:
         self.asked: list[Options] = []
         self.cancelled = threading.Event()
 
-    async def restore(self, pixels: Pixels, options: Options, model: str | None) -> Answer:
+    async def restore(
+        self, pixels: Pixels, options: Options, model: str | None, hole: Hole | None = None
+    ) -> Answer:
         self.asked.append(options)
         if model not in (None, SERVED.alias, SERVED.version):
             raise UnknownModelError(f"no model {model!r} is served; there are: champion")
@@ -49,7 +51,7 @@ class FakeService:
                 self.cancelled.set()
                 raise
         if self._restorer:
-            restored = await asyncio.to_thread(self._restorer.restore, pixels, options)
+            restored = await asyncio.to_thread(self._restorer.restore, pixels, options, None, hole)
         else:
             restored = Restoration(np.ascontiguousarray(pixels))
         return Answer(restored, SERVED, seconds=0.25, waited=0.5, batch=3)

@@ -136,7 +136,7 @@ def test_health_is_a_restoration_and_a_long_batch_is_no_illness(
 ) -> None:
     stuck, release = threading.Event(), threading.Event()
 
-    def hang(*_: object) -> None:
+    def hang(*_: object, **__: object) -> None:
         stuck.set()
         release.wait(60)
 
