@@ -23,7 +23,7 @@ SHARE = 20  # writing takes at most a twentieth of the time
 class Record:
     """sha256: of the input's bytes; recipe: of the model's files and all options; problem: "" if done.
 
-    map_sha256: of the map of uncertainty, "" if none was written.
+    mask_sha256: of the mask's bytes, map_sha256: of the map of uncertainty; "" for none.
     """
 
     input: str
@@ -32,6 +32,7 @@ class Record:
     model: str
     output: str
     output_sha256: str
+    mask_sha256: str = ""
     map_sha256: str = ""
     problem: str = ""
 

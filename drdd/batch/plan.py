@@ -8,6 +8,8 @@ from os.path import commonpath, normpath
 from pathlib import Path, PurePosixPath
 
 from drdd.batch.ledger import FILE
+from drdd.batch.masks import folder_of_masks, one_mask, with_masks
+from drdd.batch.planned import PlannedFile
 from drdd.errors import UserError
 from drdd.files import is_file
 from drdd.sources.archives import is_archive
@@ -31,19 +33,6 @@ TOO_LONG = (
 
 
 @dataclass(frozen=True)
-class PlannedFile:
-    """output: the name below the output root, "/"-separated, without ".."."""
-
-    entry: Entry
-    output: str
-
-    @property
-    def map(self) -> str:
-        """The name of its map of uncertainty, below the root of these."""
-        return str(PurePosixPath(self.output).with_suffix(".png"))
-
-
-@dataclass(frozen=True)
 class BatchPlan:
     """counted: a line for the files of the inputs that are no pictures, if there are any."""
 
@@ -51,10 +40,17 @@ class BatchPlan:
     counted: list[Rejected]
 
 
-def plan(inputs: Sequence[str], output: str, suffix: str, maps: str | None = None) -> BatchPlan:
+def plan(
+    inputs: Sequence[str],
+    output: str,
+    suffix: str,
+    maps: str | None = None,
+    mask: str | None = None,
+) -> BatchPlan:
     """List all pictures in `inputs`: files, folders, archives, s3:// prefixes, or patterns of these.
 
-    maps: the root of the maps of uncertainty, if they are written.
+    maps: the root of the maps of uncertainty, if they are written; mask: a file that is the mask of all, or
+    a folder or prefix of masks with the names of the pictures.
     In a pattern, `*` and `?` match within a name, `**` matches any folders; what exists under a name is
     meant by it, brackets and all. Files below `output` and `maps` are left out. Refused by themselves are
     pictures of kinds that are not read, and inputs whose names climb out of the output or are too long.
@@ -63,19 +59,22 @@ def plan(inputs: Sequence[str], output: str, suffix: str, maps: str | None = Non
     """
     found = Listing(_files(inputs)) if len(inputs) > 1 else _source(inputs[0])
     root = absolute(output)
-    roots = [root, absolute(maps)] if maps else [root]
+    roots = [root, *(absolute(one) for one in (maps, mask) if one)]
     all_ = sorted([*found.files, *found.unread], key=_name) if found.unread else found.files
     files = [
         _planned(entry, suffix)
         for entry in all_
-        if not any(entry.where.startswith(f"{one}/") for one in roots)
+        if not any(f"{entry.where}/".startswith(f"{one}/") for one in roots)
     ]
     if not files:
         below = f": all that are there are below {' or '.join(roots)}" if all_ else ""
         raise UserError(f"{', '.join(inputs[:3])}: no picture to restore{below}")
     _refuse_doubles(files, not is_remote(root) and ignores_case(Path(root)))
+    if mask:
+        masks = one_mask(mask) if is_picture(mask) else folder_of_masks(mask)
+        files = with_masks(files, masks)
     wanted = [file for file in files if not file.entry.refusal]
-    read = [*inputs, *(file.entry.where for file in files)]
+    read = [*inputs, *(one.where for file in files for one in (file.entry, file.mask) if one)]
     _refuse_places(root, [*(file.output for file in wanted), FILE], read)
     if maps:
         _refuse_places(absolute(maps), [file.map for file in wanted], read)

@@ -6,7 +6,7 @@ An interrupted batch resumes.
 from collections.abc import Iterator, Mapping, Sequence
 
 from drdd.batch.ledger import Record, RestoreLedger
-from drdd.batch.plan import PlannedFile
+from drdd.batch.planned import PlannedFile
 from drdd.batch.worker import BatchRestorer, Recipe
 from drdd.progress import Reporter
 

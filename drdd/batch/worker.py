@@ -11,17 +11,17 @@ from pathlib import Path
 import torch
 
 from drdd.batch.ledger import Record
-from drdd.batch.plan import PlannedFile
+from drdd.batch.planned import PlannedFile
 from drdd.data.loader import ahead
 from drdd.errors import UserError
 from drdd.inference.engine import Options, Restoration, Restorer
-from drdd.intake.decoding import Limits, decode
+from drdd.intake.decoding import Limits, decode, decode_mask
 from drdd.pictures.errors import PictureError
 from drdd.pictures.files import FORMATS, encoded
-from drdd.pictures.pixels import Pixels
+from drdd.pictures.pixels import Hole, Pixels
 from drdd.pictures.uncertainty import uncertainty_png
 from drdd.registry.location import folder_of
-from drdd.sources.entry import Entry, Fetcher, Rejected
+from drdd.sources.entry import Blob, Entry, Fetcher, Rejected
 from drdd.sources.names import on_disk
 from drdd.storage.objects import Store
 
@@ -72,20 +72,35 @@ class _Read:
 
     file: PlannedFile
     sha256: str = ""
+    mask_sha256: str = ""
     pixels: Pixels | None = field(default=None, compare=False)
+    hole: Hole | None = field(default=None, compare=False)
     record: Record | None = None
 
 
 def read_one(source: str) -> Pixels:
     """(H, W, 3) uint8 of one picture, a local file or an object. Raises UserError, TransientError."""
-    with Fetcher() as fetcher:
-        blob = fetcher.fetch(Entry(source, on_disk(source)))
-    if isinstance(blob, Rejected):
-        raise UserError(blob.reason if source in blob.reason else f"{source}: {blob.reason}")
+    blob = _fetched(source)
     try:
         return decode(blob, ANY)
     except PictureError as error:
         raise UserError(f"{source}: {error}") from None
+
+
+def _fetched(source: str) -> Blob:
+    with Fetcher() as fetcher:
+        blob = fetcher.fetch(Entry(source, on_disk(source)))
+    if isinstance(blob, Rejected):
+        raise UserError(blob.reason if source in blob.reason else f"{source}: {blob.reason}")
+    return blob
+
+
+def mask_of_one(source: str, pixels: Pixels) -> Hole:
+    """What a mask file, local or an object, marks in a picture. Raises UserError."""
+    try:
+        return decode_mask(_fetched(source), ANY, pixels.shape[:2])
+    except PictureError as error:
+        raise UserError(f"{source}: the mask cannot be used: {error}") from None
 
 
 class BatchRestorer:
@@ -128,20 +143,42 @@ class BatchRestorer:
     def _read(self, file: PlannedFile) -> _Read:
         with Fetcher() as fetcher:
             blob = fetcher.fetch(file.entry)
+            mask = fetcher.fetch(file.mask) if file.mask else None
         if isinstance(blob, Rejected):
-            return _Read(file, record=self._record(file, "", problem=blob.reason))
-        digest = sha256(blob.content).hexdigest()
-        if (known := self._known.get(file.entry.name)) and self._is_done(known, digest, file):
+            return self._failed(_Read(file), blob.reason)
+        read = _Read(file, sha256(blob.content).hexdigest())
+        if mask is not None:
+            if isinstance(mask, Rejected):
+                return self._failed(read, f"its mask: {mask.reason}")
+            read = replace(read, mask_sha256=sha256(mask.content).hexdigest())
+        if (known := self._known.get(file.entry.name)) and self._is_done(known, read):
             return _Read(file, record=known)
         try:
-            return _Read(file, digest, decode(blob, ANY))
-        except ValueError as error:
-            return _Read(file, record=self._record(file, digest, problem=str(error)))
+            pixels = decode(blob, ANY)
+        except PictureError as error:
+            return self._failed(read, str(error))
+        if mask is None:
+            return replace(read, pixels=pixels)
+        try:
+            hole = decode_mask(mask, ANY, pixels.shape[:2])
+        except PictureError as error:
+            return self._failed(read, f"its mask: {error}")
+        return replace(read, pixels=pixels, hole=hole)
 
-    def _is_done(self, known: Record, digest: str, file: PlannedFile) -> bool:
-        """Whether the hashes of the input and of the existing output match an earlier record."""
-        same = (digest, self._recipe.digest, file.output, "")
-        if (known.sha256, known.recipe, known.output, known.problem) != same:
+    def _failed(self, read: _Read, problem: str) -> _Read:
+        return _Read(read.file, record=self._record(read, problem=problem))
+
+    def _is_done(self, known: Record, read: _Read) -> bool:
+        """Whether the hashes of the inputs and of the existing outputs match an earlier record."""
+        file = read.file
+        same = (read.sha256, read.mask_sha256, self._recipe.digest, file.output, "")
+        if (
+            known.sha256,
+            known.mask_sha256,
+            known.recipe,
+            known.output,
+            known.problem,
+        ) != same:
             return False
         if self._store.sha256(known.output) != known.output_sha256:
             return False
@@ -153,7 +190,8 @@ class BatchRestorer:
         self, reads: Sequence[_Read], writers: ThreadPoolExecutor
     ) -> list[Future[Record]]:
         pictures = [read.pixels for read in reads if read.pixels is not None]
-        restored = self._restorer.restore_batch(pictures, self._recipe.options)
+        holes = [read.hole for read in reads]
+        restored = self._restorer.restore_batch(pictures, self._recipe.options, masks=holes)
         return [
             writers.submit(self._written, read, one)
             for read, one in zip(reads, restored, strict=True)
@@ -163,7 +201,7 @@ class BatchRestorer:
         try:
             content = encoded(restored.output, FORMATS[self._recipe.suffix])
         except UserError as error:
-            return self._record(read.file, read.sha256, problem=str(error))
+            return self._record(read, problem=str(error))
         drawn = b"" if restored.deviation is None else uncertainty_png(restored.deviation)
         try:
             self._store.put(read.file.output, content)
@@ -172,18 +210,22 @@ class BatchRestorer:
         except UserError as error:
             if getattr(error.__cause__, "errno", None) not in OF_ITS_NAME:
                 raise  # such as a full disk: the next file would fail too
-            return self._record(read.file, read.sha256, problem=str(error))
-        record = self._record(read.file, read.sha256, sha256(content).hexdigest())
+            return self._record(read, problem=str(error))
+        record = self._record(read, sha256(content).hexdigest())
         if self._maps is None or not drawn:
             return record
         return replace(record, map_sha256=sha256(drawn).hexdigest())
 
-    def _record(
-        self, file: PlannedFile, digest: str, output: str = "", problem: str = ""
-    ) -> Record:
-        recipe = self._recipe.digest
+    def _record(self, read: _Read, output: str = "", problem: str = "") -> Record:
         return Record(
-            file.entry.name, digest, recipe, self._name, file.output, output, problem=problem
+            input=read.file.entry.name,
+            sha256=read.sha256,
+            recipe=self._recipe.digest,
+            model=self._name,
+            output=read.file.output,
+            output_sha256=output,
+            mask_sha256=read.mask_sha256,
+            problem=problem,
         )
 
 

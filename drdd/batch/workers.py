@@ -8,7 +8,7 @@ from typing import Any
 import ray.data
 
 from drdd.batch.ledger import Record
-from drdd.batch.plan import PlannedFile
+from drdd.batch.planned import PlannedFile
 from drdd.batch.worker import BatchRestorer, Recipe
 from drdd.cluster.connection import ray_cluster
 from drdd.intake.streaming import cause, here_if_local, settle_ray_data

@@ -71,6 +71,13 @@ def restore(
             "prefix."
         ),
     ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            help="A picture of the same size: white is filled, all else stays as it is. For many pictures "
+            "one mask for all, or a folder or an s3:// prefix of masks with the pictures' names."
+        ),
+    ] = None,
     format: Annotated[
         Literal["png", "jpg", "webp"], typer.Option(help="Format of many outputs.")
     ] = "png",
@@ -96,16 +103,17 @@ def restore(
         written = [output, *([uncertainty] if uncertainty else [])]
         check_format(Path(output))
         _check_map(*map(Path, written))
-        refuse_overwriting([Path(place) for place in written if "://" not in place], inputs)
-        if inputs[0] in written:  # of an object
-            raise UserError(f"{inputs[0]} would be replaced; name another output")
+        read = [inputs[0], *([mask] if mask else [])]
+        refuse_overwriting([Path(place) for place in written if "://" not in place], read)
+        if replaced := [place for place in read if place in written]:  # of an object
+            raise UserError(f"{replaced[0]} would be replaced; name another output")
     folder, named = _model(model or _default(registry), registry)
     if one:
-        _one(inputs[0], output, folder, named, options, uncertainty)
+        _one(inputs[0], output, folder, named, options, uncertainty, mask)
         return
     cores = threads or max(1, (os.cpu_count() or 1) // workers)
     size = (workers, cores, batch)
-    _many(inputs, output, folder, named, options, f".{format}", size, uncertainty)
+    _many(inputs, output, folder, named, options, f".{format}", size, uncertainty, mask)
 
 
 def _check_map(output: Path, uncertainty: Path | None = None) -> None:
@@ -176,15 +184,17 @@ def _one(
     named: str,
     options: "Options",
     uncertainty: str | None,
+    mask: str | None,
 ) -> None:
-    from drdd.batch.worker import read_one
+    from drdd.batch.worker import mask_of_one, read_one
     from drdd.inference.engine import Restorer
     from drdd.pictures.files import check_format, encoded
     from drdd.pictures.uncertainty import said_of, uncertainty_png
     from drdd.storage.single import write_object
 
     pixels = read_one(picture)
-    restored = Restorer.from_folder(folder).restore(pixels, options)
+    hole = mask_of_one(mask, pixels) if mask else None
+    restored = Restorer.from_folder(folder).restore(pixels, options, mask=hole)
     write_object(output, encoded(restored.output, check_format(Path(output))))
     height, width = restored.output.shape[:2]
     said = f"{output}  {width} x {height}  by model {_last(named)}"
@@ -206,6 +216,7 @@ def _many(
     suffix: str,
     size: tuple[int, int, int],
     uncertainty: str | None,
+    mask: str | None,
 ) -> None:
     from drdd.batch.ledger import FILE, RestoreLedger
     from drdd.batch.plan import absolute, plan
@@ -216,8 +227,8 @@ def _many(
     from drdd.progress import Reporter
     from drdd.storage.objects import Store
 
-    Restorer.from_folder(folder).check(options)
-    planned = plan(inputs, output, suffix, uncertainty)
+    Restorer.from_folder(folder).check(options, masked=mask is not None)
+    planned = plan(inputs, output, suffix, uncertainty, mask)
     if _is_file(output) and PurePosixPath(output).suffix.lower() in FORMATS:
         said = f"{output} names one picture, but {', '.join(inputs[:3])} may be several"
         raise UserError(said, "name a folder, or write a / behind it")

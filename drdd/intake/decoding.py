@@ -46,11 +46,12 @@ def decode(blob: Blob, limits: Limits) -> Pixels:
         return np.asarray(_within(on_white(_checked(blob, limits)), limits))
 
 
-def decode_mask(blob: Blob, limits: Limits) -> Hole:
+def decode_mask(blob: Blob, limits: Limits, size: tuple[int, int]) -> Hole:
     """(H, W) bool, upright: True where the mask is white, or nearer to white than to black.
 
-    Raises PictureError as `decode_and_verify` does, for a mask that is black all over, and for one with
-    transparent pixels, which some programs mean to be filled and some to be kept.
+    size: (H, W) of the picture, upright. Raises PictureError as `decode_and_verify` does, for a mask of
+    another size, for one that is black all over, and for one with transparent pixels, which some programs
+    mean to be filled and some to be kept.
     """
     with decoding():
         file = _checked(blob, limits)
@@ -61,19 +62,14 @@ def decode_mask(blob: Blob, limits: Limits) -> Hole:
                 "black elsewhere"
             )
         hole: Hole = rgb_of(file, bits=8).mean(2) >= HALF
+        if hole.shape != size:
+            (rows, columns), (height, width) = hole.shape, size
+            raise PictureError(
+                f"it has {columns} x {rows} pixels, and the picture, once upright, {width} x {height}"
+            )
         if not hole.any():
             raise PictureError("it is black all over, and white is what is to be filled")
         return hole
-
-
-def read_mask(path: Path) -> Hole:
-    """`decode_mask` of a file without size limits. Raises UserError."""
-    try:
-        return decode_mask(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))
-    except OSError as error:
-        raise UserError(f"{path}: the mask cannot be read ({error.strerror})") from None
-    except PictureError as error:
-        raise UserError(f"{path}: the mask cannot be used: {error}") from None
 
 
 def read_picture(path: Path) -> Pixels:

@@ -100,23 +100,15 @@ def pixels_of(body: bytes, max_pixels: int) -> Pixels:
 
 
 def hole_of(body: bytes, pixels: Pixels, max_pixels: int) -> Hole:
-    """What the mask file marks, (H, W) bool of the size of `pixels`. Raises ProblemError: 413 or 422."""
+    """What the mask file marks, (H, W) bool of the size of `pixels`. Raises ProblemError: 422."""
     if not body:
         raise ProblemError(
             422, "the mask is empty; send a picture file in it, or leave the part out"
         )
     try:
-        hole = decode_mask(Blob("mask", body), Limits(1, 10**9, max_pixels))
+        return decode_mask(Blob("mask", body), Limits(1, 10**9, max_pixels), pixels.shape[:2])
     except PictureError as error:
         raise ProblemError(422, f"the mask cannot be used: {error}") from None
-    if hole.shape != pixels.shape[:2]:
-        (height, width), (rows, columns) = pixels.shape[:2], hole.shape
-        raise ProblemError(
-            422,
-            f"the mask has {columns} x {rows} pixels, and the picture, once upright, {width} x {height}; "
-            "send a mask of the picture's size",
-        )
-    return hole
 
 
 async def _parts(headers: Headers, body: bytes) -> Sent:

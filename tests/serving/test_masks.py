@@ -65,9 +65,9 @@ def _with_alpha() -> bytes:
     [
         (
             _mask(HOLE[:, :-1]),
-            "the mask has 55 x 40 pixels, and the picture, once upright, 56 x 40",
+            "it has 55 x 40 pixels, and the picture, once upright, 56 x 40",
         ),
-        (_mask(HOLE.T), "the mask has 40 x 56 pixels"),
+        (_mask(HOLE.T), "it has 40 x 56 pixels"),
         (_mask(HOLE & False), "black all over"),
         (_with_alpha(), "it has transparent pixels"),
         (b"", "the mask is empty"),
