@@ -32,6 +32,11 @@ def console(**settings: Any) -> "Console":
     return Console(**{"highlight": False, "markup": False, "emoji": False} | settings)
 
 
+def no_formula(path: str) -> str:
+    """The same path, written so that no spreadsheet takes it for a formula: ./=x.png for =x.png."""
+    return f"./{path}" if path[:1] in tuple("=+-@\t\r") else path
+
+
 def printable(text: object, lines: bool = False) -> str:
     """`text` with a visible escape, such as \\x1b, for each character that steers. lines: keep "\\n"."""
     return "".join(

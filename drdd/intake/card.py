@@ -15,6 +15,7 @@ from markupsafe import Markup
 from drdd.data.library import Library
 from drdd.drawing.contact import contact_sheet
 from drdd.files import write_bytes, write_json
+from drdd.shown import no_formula
 from drdd.sources.entry import Rejected
 
 CARD, PAGE, QUARANTINE = "card.json", "card.html", "quarantine.csv"
@@ -91,7 +92,8 @@ def write_card(
 ) -> None:
     """Write card.json, quarantine.csv and card.html, which shows both with a sheet of pictures."""
     write_json(folder / CARD, asdict(card))
-    quarantine = pd.DataFrame([(r.name, r.reason) for r in rejected], columns=["name", "reason"])
+    cells = [(no_formula(one.name), no_formula(one.reason)) for one in rejected]
+    quarantine = pd.DataFrame(cells, columns=["name", "reason"])
     table = quarantine.to_csv(index=False, lineterminator="\n")
     write_bytes(folder / QUARANTINE, table.encode())
     environment = Environment(

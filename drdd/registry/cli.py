@@ -44,8 +44,11 @@ def list_models(registry: RegistryOption = None, as_json: JsonOption = False) ->
     if as_json:
         found = [asdict(version) | {"aliases": names[version.id]} for version in versions]
         _print_json([*found, *({"id": one.name, "damaged": one.why} for one in damaged)])
-    else:
+    elif versions or damaged:
         out.print(version_list(opened.uri, versions, names, damaged))
+    else:
+        said = f"{opened.uri}: no version is published there; --registry names another place"
+        out.print(printable(said), soft_wrap=True)
     for said in problems.values():
         warn.print(printable(said), soft_wrap=True)
 

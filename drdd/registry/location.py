@@ -115,6 +115,8 @@ def cached(ref: str, uri: str, root: Path = Path()) -> Path:
     version = registry.resolve(ref)
     folder = cache_folder(root) / version.id
     if check(folder, version):
+        if folder.is_symlink() or folder.is_file():  # what is no folder of ours, but in its place
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         registry.pull(version.id, folder)
         prune(folder.parent, registry)

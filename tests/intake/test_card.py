@@ -100,3 +100,13 @@ def test_the_same_corpus_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "other"):
         _write(tmp_path / name, [Rejected("x", "empty file")])
     assert files_of(tmp_path / "one") == files_of(tmp_path / "other")
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula(tmp_path: Path) -> None:
+    names = ["=cmd|' /C calc'!A0.png", "+1.png", "-rf.png", "@x.png", "\tx.png", "plain.png"]
+    _write(tmp_path, [Rejected(name, f"{name} in the archive: damaged") for name in names])
+    table = pd.read_csv(tmp_path / QUARANTINE)
+    assert not any(cell[0] in "=+-@\t\r" for column in table for cell in table[column])
+    assert [Path(cell) for cell in table["name"]] == [
+        Path(name) for name in names
+    ]  # the same paths

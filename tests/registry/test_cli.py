@@ -178,3 +178,11 @@ def test_gc_shows_first_and_deletes_when_told(registry: Registry, version: Versi
     told = json.loads(run("gc", "--keep", "0", "--yes", "--json", *where))
     assert told == {"found": [f"versions/{old.id}"], "deleted": [f"versions/{old.id}"]}
     assert [kept.id for kept in registry.versions()] == [version.id]
+
+
+def test_a_place_without_a_version_is_said(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"")
+    for place in (tmp_path, tmp_path / "nowhere"):
+        said = run("list", "--registry", str(place)).replace("\n", "")
+        assert f"{place}: no version is published there" in said
+        assert json.loads(run("list", "--json", "--registry", str(place))) == []

@@ -182,3 +182,24 @@ def test_a_fresh_process_in_an_empty_folder_restores_with_a_published_model(
     )
     assert done.stdout == "(20, 24, 3) uint8\n", done.stderr
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["a file", "a link to nothing", "a link to a folder"])
+def test_what_stands_in_the_place_of_a_copy_is_replaced(workspace: Path, what: str) -> None:
+    version = Registry.open(str(workspace / "registry")).publish(FILES, {})
+    write_params(workspace, tiny_params())
+    place = workspace / ".drdd/models" / version.id
+    place.parent.mkdir(parents=True)
+    other = workspace / "other"
+    if what == "a file":
+        place.write_bytes(b"x")
+    else:
+        place.symlink_to(other)
+    if what == "a link to a folder":
+        other.mkdir()
+        (other / "mine.txt").write_text("mine")
+    folder = cached(version.id, str(workspace / "registry"), workspace)
+    assert folder == place
+    assert not place.is_symlink()
+    assert check(folder, version) == []
+    assert what != "a link to a folder" or (other / "mine.txt").read_text() == "mine"
