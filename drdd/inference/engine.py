@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from math import lcm
 from pathlib import Path
 from statistics import fmean
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -88,7 +87,7 @@ class Restoration:
 
 
 class Restorer:
-    """A loaded model. It is used by one thread at a time; other threads wait."""
+    """A loaded model. Several threads take turns, tile by tile."""
 
     def __init__(self, model: Model, device: str = "cpu", tiles: Tiles | None = None) -> None:
         """Raises UserError when the device does not exist on this machine."""
@@ -100,7 +99,6 @@ class Restorer:
         self._nets = {
             part: TiledNet(net, model.factor, self._tiles) for part, net in self.model.nets.items()
         }
-        self._lock = Lock()
 
     @classmethod
     def from_folder(cls, folder: Path, device: str = "cpu") -> "Restorer":
@@ -174,8 +172,7 @@ class Restorer:
         results: dict[int, Restoration] = {}
         for chosen in batches:
             batch = [given[i] for i in chosen]
-            with self._lock:
-                restored = self._together(batch, [keys[i] for i in chosen], method, options, work)
+            restored = self._together(batch, [keys[i] for i in chosen], method, options, work)
             results |= zip(chosen, restored, strict=True)
         return [results[i] for i in range(len(pictures))]
 

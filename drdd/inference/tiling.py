@@ -14,8 +14,10 @@ is limited to a tile, so the tiles of networks with such attention differ more.
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from types import EllipsisType
 
 import torch
@@ -26,6 +28,7 @@ from drdd.inference.norms import (
     Joint,
     Known,
     Measured,
+    Rule,
     fixed,
     group_norms,
     norms_of,
@@ -101,17 +104,27 @@ class TiledNet:
     """Wraps a network (a `Net` of the method) for pictures of any size that is a multiple of `factor`.
 
     Pictures up to the size of a tile are processed whole, as a batch; larger ones one at a time, in tiles.
+    Several threads take turns, call by call of the network.
     """
 
     def __init__(
-        self, net: nn.Module, factor: int, sizes: Tiles, done: Callable[[], None] = lambda: None
+        self,
+        net: nn.Module,
+        factor: int,
+        sizes: Tiles,
+        done: Callable[[], None] = lambda: None,
+        turn: "Lock | None" = None,
     ) -> None:
-        """done: called after each call of the network, `calls` times a picture."""
+        """done: called after each call of the network, `calls` times a picture, when it is others' turn.
+
+        turn: of all that share the network.
+        """
         self._net, self._factor, self._sizes, self._done = net, factor, sizes, done
+        self._turn = turn or Lock()
         self._normalises = bool(group_norms(net))
 
     def watched(self, done: Callable[[], None]) -> "TiledNet":
-        return TiledNet(self._net, self._factor, self._sizes, done)
+        return TiledNet(self._net, self._factor, self._sizes, done, self._turn)
 
     def calls(self, size: tuple[int, int]) -> int:
         """The number of calls of the network for a picture of (H, W)."""
@@ -125,22 +138,23 @@ class TiledNet:
         """context: of the whole pictures, for a network that takes it."""
         if max(x.shape[-2:]) <= self._sizes.size:
             return self._run(x, time, *context)
-        known = self._statistics(x, time) if self._normalises else {}
+        rule = fixed(self._statistics(x, time)) if self._normalises else None
         total: Tensor | None = None
-        with norms_of(self._net, fixed(known)):
-            for rows, columns in self._cut(x.shape, self._sizes.overlap):
-                result = self._run(x[_window(rows, columns)], time, *context)
-                if total is None:
-                    total = result.new_zeros(*result.shape[:2], *x.shape[-2:])
-                blend = self._sizes.blend
-                weight = rows.ramp(blend)[:, None] * columns.ramp(blend)
-                total[_window(rows, columns)] += result * weight.to(result)
+        for rows, columns in self._cut(x.shape, self._sizes.overlap):
+            result = self._run(x[_window(rows, columns)], time, *context, rule=rule)
+            if total is None:
+                total = result.new_zeros(*result.shape[:2], *x.shape[-2:])
+            blend = self._sizes.blend
+            weight = rows.ramp(blend)[:, None] * columns.ramp(blend)
+            total[_window(rows, columns)] += result * weight.to(result)
         assert total is not None
         return total
 
-    def _run(self, x: Tensor, time: Tensor, *context: Tensor) -> Tensor:
+    def _run(self, x: Tensor, time: Tensor, *context: Tensor, rule: Rule | None = None) -> Tensor:
         told = time.expand(len(x))
-        result: Tensor = self._net(x.contiguous(memory_format=torch.channels_last), told, *context)
+        given = x.contiguous(memory_format=torch.channels_last)
+        with self._turn, norms_of(self._net, rule) if rule else nullcontext():
+            result: Tensor = self._net(given, told, *context)
         self._done()
         return result.float()
 
@@ -152,16 +166,13 @@ class TiledNet:
     def _statistics(self, x: Tensor, time: Tensor) -> Known:
         windows = self._lattice(x)
         sample = Joint()
-        with norms_of(self._net, sample):
-            self._run(windows, time)
+        self._run(windows, time, rule=sample)
         picture = Measured(sample.found)
-        with norms_of(self._net, picture):
-            for rows, columns in self._cut(x.shape, self._sizes.measured):
-                picture.own = partial(_share, rows, columns)
-                self._run(x[_window(rows, columns)], time)
+        for rows, columns in self._cut(x.shape, self._sizes.measured):
+            picture.own = partial(_share, rows, columns)
+            self._run(x[_window(rows, columns)], time, rule=picture)
         corrected = Corrected(sample.found, picture.found)
-        with norms_of(self._net, corrected):
-            self._run(windows, time)
+        self._run(windows, time, rule=corrected)
         return corrected.found
 
     def _lattice(self, x: Tensor) -> Tensor:
