@@ -59,6 +59,10 @@ class Serve(Section):
     max_pixels: Count = Field(
         default=50_000_000, description="of a picture that is sent, times its samples"
     )
+    jobs: Count = Field(default=64, description="jobs that are kept, with their results")
+    jobs_megabytes: Positive = Field(default=1024.0, description="of all jobs together")
+    jobs_keep_s: Positive = Field(default=600.0, description="seconds that a job's result is kept")
+    job_timeout_s: Positive = Field(default=3600.0, description="seconds of restoring a job")
     api_keys: str | None = Field(
         default=None,
         min_length=1,

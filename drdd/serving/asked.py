@@ -8,12 +8,14 @@ import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
 from drdd.errors import UserError
+from drdd.inference.engine import Watch
 from drdd.pictures.pixels import Hole, Pixels
+from drdd.serving.jobs import Bounds
 from drdd.serving.memory import DECODING, Reservation, bytes_a_pixel, refuse_costly
 from drdd.serving.problems import ProblemError
 from drdd.serving.reading import Sent, hole_of, pixels_of, read_body, size_of
@@ -26,7 +28,7 @@ class ApiLimits:
     """timeout_s: of a request, without receiving its body; api_keys: () if none is required.
 
     keyless: of `metrics` and `docs`, what needs no key although there are some; at_once: requests to
-    restore, waiting or not.
+    restore, waiting or not; job_timeout_s: of restoring a job.
     """
 
     max_megabytes: float
@@ -35,6 +37,8 @@ class ApiLimits:
     api_keys: tuple[str, ...] = ()
     keyless: tuple[str, ...] = ()
     at_once: int = 1000
+    job_timeout_s: float = 3600.0
+    jobs: Bounds = field(default_factory=Bounds)
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,11 @@ async def opened(sent: Sent, query: RestoreQuery, limits: ApiLimits, memory: Res
     return Opened(pixels, hole)
 
 
-async def restored(service: Service, picture: Opened, query: RestoreQuery) -> Answer:
-    """Raises as Service.restore does."""
-    return await service.restore(picture.pixels, query.options(), query.model, picture.hole)
+async def restored(
+    service: Service, picture: Opened, query: RestoreQuery, watch: Watch | None = None
+) -> Answer:
+    """watch: of a job. Raises as Service.restore does."""
+    return await service.restore(picture.pixels, query.options(), query.model, picture.hole, watch)
 
 
 @contextmanager

@@ -5,9 +5,11 @@ the load. The group of the oldest request is next, so no group starves.
 """
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Generic, TypeVar
@@ -61,6 +63,9 @@ class Batcher(Generic[Group, Item, Result]):
         self._worker: asyncio.Task[None] | None = None
         self._pace: float | None = None
         self._began: float | None = None
+        self._there = 0
+        self.idle = threading.Event()  # nothing waits or is computed
+        self.idle.set()
 
     @property
     def waiting(self) -> int:
@@ -88,7 +93,8 @@ class Batcher(Generic[Group, Item, Result]):
             self._worker = asyncio.create_task(self._work())
         try:
             async with asyncio.timeout(self._timeout_s) as deadline:
-                return await future
+                with self._busy():
+                    return await future
         except TimeoutError:
             if deadline.expired():
                 raise TimeoutError(f"not done within {self._timeout_s:g} seconds") from None
@@ -98,7 +104,20 @@ class Batcher(Generic[Group, Item, Result]):
 
     async def aside(self, function: Callable[[], Other]) -> Other:
         """Run `function` in the computing thread, after its present batch."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, function)
+        with self._busy():
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, self._timed, function)
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._there += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self._there -= 1
+            if not self._there:
+                self.idle.set()
 
     def close(self) -> None:
         """Cancel all waiting requests and stop."""

@@ -10,8 +10,9 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client.metrics_core import Metric
 
-from drdd.serving import page
+from drdd.serving import job_routes, page
 from drdd.serving.asked import ApiLimits, in_words, opened, received, restored
+from drdd.serving.jobs import Jobs, Store
 from drdd.serving.keys import KeyedPages, Keys
 from drdd.serving.memory import Slots, memory_budget
 from drdd.serving.problems import ProblemError, documented, explain_all
@@ -52,11 +53,12 @@ def make_api(
     samples: Mapping[str, Path],
     telemetry: Telemetry | None = None,
     collect: Callable[[], Awaitable[Families]] | None = None,
+    jobs: Store | None = None,
 ) -> FastAPI:
     """Make the API. samples: sample pictures of the page, by name.
 
     telemetry: counts requests; collect: returns the families of all replicas, by replica, for /metrics; by
-    default those of `telemetry`.
+    default those of `telemetry`. jobs: in this process, unless given.
     """
     api = FastAPIOffline(
         title="drdd",
@@ -169,6 +171,10 @@ def make_api(
             families = await collect() if collect else {"": telemetry.families()}
         return Response(text(families), headers={"Content-Type": MEDIA_TYPE})
 
+    store = jobs or Jobs(limits.jobs)
+    api.include_router(
+        job_routes.router(service, limits, budget, slots, store, telemetry, allowed, REFUSALS)
+    )
     api.include_router(page.router(samples))
     return api
 

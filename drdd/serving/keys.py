@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from hashlib import sha256
 from typing import Annotated
 
-from fastapi import Security
+from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,16 +36,19 @@ class Keys:
         return sum([hmac.compare_digest(digest, one) for one in self._digests]) > 0
 
     def guard(self) -> Callable[..., None]:
-        """A dependency that refuses requests without a key."""
+        """A dependency that refuses requests without a key; `state.owner` is then the key's SHA-256."""
         bearer = HTTPBearer(auto_error=False)
         header = APIKeyHeader(name="X-API-Key", auto_error=False)
 
         def check(
+            request: Request,
             authorization: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
             key: Annotated[str | None, Security(header)],
         ) -> None:
-            if not self.hold(authorization.credentials if authorization else key or ""):
+            given = authorization.credentials if authorization else key or ""
+            if not self.hold(given):
                 raise ProblemError(401, SAID, {"WWW-Authenticate": "Bearer"})
+            request.state.owner = sha256(given.encode("latin-1", "replace")).hexdigest()
 
         return check
 

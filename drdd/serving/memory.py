@@ -72,6 +72,10 @@ class Reservation:
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget, self._size = budget, 0
 
+    @property
+    def size(self) -> int:
+        return self._size
+
     def reserve(self, size: int) -> None:
         """Change the reservation to `size` bytes.
 

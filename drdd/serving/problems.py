@@ -98,9 +98,14 @@ class Identified:
             await answer(scope, receive, identified)
 
 
+def problem(error: ProblemError, request_id: str) -> JSONResponse:
+    """The answer to the request of this id."""
+    return _answer(request_id, error.status, error.detail, error.headers)
+
+
 def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)
-    return _answer(request.state.id, error.status, error.detail, error.headers)
+    return problem(error, request.state.id)
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
@@ -138,11 +143,11 @@ def _answer(
     headers: Mapping[str, str] | None = None,
     errors: Sequence[Wrong] = (),
 ) -> JSONResponse:
-    problem = Problem(
+    said = Problem(
         title=responses.get(status, OTHERS),
         status=status,
         detail=detail,
         instance=request_id,
         errors=list(errors),
     )
-    return JSONResponse(problem.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
+    return JSONResponse(said.model_dump(), status, dict(headers or {}), MEDIA_TYPE)

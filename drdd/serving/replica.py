@@ -19,8 +19,11 @@ from drdd.params import Serve
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.asked import ApiLimits
 from drdd.serving.http import make_api
+from drdd.serving.jobs import Bounds
+from drdd.serving.keeper import Kept
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder, FromRegistry
+from drdd.serving.reading import MIB
 from drdd.serving.restoring import Restoring
 from drdd.serving.service import Answer, ServedModel
 from drdd.serving.telemetry import Telemetry
@@ -132,10 +135,18 @@ class Replica:
             at_once=_slots(settings) // 2,
             api_keys=keys_of(settings, root),
             keyless=tuple(settings.keyless),
+            job_timeout_s=settings.job_timeout_s,
+            jobs=Bounds(
+                settings.jobs,
+                int(settings.jobs_megabytes * MIB),
+                settings.jobs_keep_s,
+                shared=settings.api_keys is not None,
+            ),
         )
+        kept = Kept(self._setup.name, limits.jobs) if isinstance(source, FromRegistry) else None
         folder = self._models.find(None)[0].folder / SAMPLES
         samples = {path.name: path for path in sorted(folder.glob("*.jpg"))}
-        return make_api(self._restoring, limits, samples, self._telemetry, self._collect)
+        return make_api(self._restoring, limits, samples, self._telemetry, self._collect, kept)
 
     async def restore(
         self,

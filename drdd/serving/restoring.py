@@ -1,13 +1,15 @@
 """The service in one process, without Ray: models and the queue of requests."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drdd.errors import TransientError
-from drdd.inference.engine import AT_ONCE, Options, Restoration
+from drdd.inference.engine import AT_ONCE, Options, Restoration, Watch
 from drdd.params import Serve
 from drdd.pictures.pixels import Hole, Pixels
+from drdd.serving.background import Background
 from drdd.serving.batching import Batcher
 from drdd.serving.models import Loaded, Models, probe
 from drdd.serving.service import Answer, ServedModel
@@ -39,6 +41,7 @@ class Restoring:
         self._batcher: Batcher[_Alike, _Item, Restoration] = Batcher(
             _restored, self._batch_limit, settings.max_waiting, settings.timeout_s
         )
+        self._background = Background(self._batcher.idle)
 
     async def start(self) -> None:
         """Load the models, waiting for the registry if needed. Raises UserError if none loads."""
@@ -48,22 +51,36 @@ class Restoring:
             except TransientError:
                 await asyncio.sleep(self._settings.follow_s)
 
+    def check(self, options: Options, model: str | None = None, masked: bool = False) -> str:
+        """See Service."""
+        loaded, _ = self._models.find(model)
+        loaded.restorer.check(options, masked)
+        return loaded.version
+
     async def restore(
         self,
         pixels: Pixels,
         options: Options,
         model: str | None = None,
         hole: Hole | None = None,
+        watch: Watch | None = None,
     ) -> Answer:
         """Restore (H, W, 3) uint8 with the present model, in a batch with similar waiting pictures.
 
-        hole: (H, W) bool, what is to be filled; all else stays as it is.
+        hole: (H, W) bool, what is to be filled; all else stays as it is. watch: restore this picture alone,
+        in a thread that gives way to batches after each tile.
 
         Raises UnknownModelError, UserError for options that the model does not support, BusyError,
-        TimeoutError.
+        TimeoutError, and what `watch` raises.
         """
         loaded, served = self._models.find(model)
         loaded.restorer.check(options, masked=hole is not None)
+        if watch is not None:
+            began = time.monotonic()
+            restored = await self._background.run(
+                lambda told: loaded.restorer.restore(pixels, options, mask=hole, watch=told), watch
+            )
+            return Answer(restored, served, time.monotonic() - began, 0.0, 1)
         alike = _Alike(loaded, options, loaded.restorer.bucket(pixels))
         done = await self._batcher.submit(alike, _Item(pixels, hole))
         return Answer(done.result, served, done.seconds, done.waited, done.batch)
@@ -105,8 +122,10 @@ class Restoring:
     async def demand_health(self) -> None:
         """Restore a tiny picture, unless a batch is in computation.
 
-        Raises TimeoutError if the worker is stuck.
+        Raises TimeoutError if the worker is stuck, or a job has not got on by a tile.
         """
+        if (stalled := self._background.stalled_s or 0.0) > STALLED_S:
+            raise TimeoutError(f"a job has not got on for {stalled:.0f} s")
         busy = self._batcher.busy_s
         if busy is None:
             loaded, _ = self._models.find(None)

@@ -1,6 +1,7 @@
 """The schemas of requests and answers of the API."""
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
@@ -11,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from drdd.inference.engine import MOST_SAMPLES, Options
 from drdd.metrics.catalogue import listed
 from drdd.pictures.uncertainty import GREYS
+from drdd.serving.jobs import Told
 from drdd.serving.service import ServedModel
 
 Format = Literal["png", "jpeg", "webp"]
@@ -172,6 +174,32 @@ class ModelsOut(BaseModel):
     )
     default: str
     limits: LimitsOut
+
+
+class LinksOut(BaseModel):
+    """Paths: ask here, fetch the result here; DELETE the first to cancel."""
+
+    self: str
+    result: str
+
+
+class JobOut(BaseModel):
+    id: str
+    status: Literal["waiting", "running", "done", "failed", "cancelled"]
+    progress: float = Field(ge=0, le=100, description="per cent of the restoring")
+    position: int | None = Field(description="jobs before it, while it waits")
+    created: str | None = Field(description="ISO 8601, UTC")
+    expires: str | None = Field(
+        description="until when the result is kept; null before it is there"
+    )
+    version: str | None = Field(description="of the model when the job was sent")
+    links: LinksOut
+
+    @classmethod
+    def of(cls, told: Told) -> "JobOut":
+        place = f"/v1/jobs/{told.id}"
+        links = LinksOut(self=place, result=f"{place}/result")
+        return cls.model_validate({**asdict(told), "links": links})
 
 
 class StatusOut(BaseModel):

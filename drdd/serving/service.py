@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restoration
+from drdd.inference.engine import Options, Restoration, Watch
 from drdd.pictures.pixels import Hole, Pixels
 
 
@@ -46,8 +46,17 @@ class Answer:
 
 class Service(Protocol):
     async def restore(
-        self, pixels: Pixels, options: Options, model: str | None, hole: Hole | None = None
-    ) -> Answer: ...
+        self,
+        pixels: Pixels,
+        options: Options,
+        model: str | None,
+        hole: Hole | None = None,
+        watch: Watch | None = None,
+    ) -> Answer:
+        """watch: of a job, which may take minutes and gives way to requests."""
+
+    def check(self, options: Options, model: str | None, masked: bool = False) -> str:
+        """The version that would restore now. Raises UnknownModelError, UserError."""
 
     def models(self) -> list[ServedModel]: ...
 

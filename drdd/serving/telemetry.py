@@ -10,6 +10,7 @@ from drdd.serving.service import Answer, Service
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+JOBS = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -42,7 +43,21 @@ class Telemetry:
             "Requests to restore that are not answered yet",
             registry=own,
         )
+        self._jobs = Counter("drdd_jobs", "Jobs that ended", ["end"], registry=own)
+        self._job_seconds = Histogram(
+            "drdd_job_seconds", "Of restoring a job", registry=own, buckets=JOBS
+        )
+        self.jobs_running = Gauge("drdd_jobs_running", "Jobs under way", registry=own)
+        self.jobs_waiting = Gauge(
+            "drdd_jobs_waiting", "Of the whole service, as this replica last saw it", registry=own
+        )
         own.register(_Now(service))
+
+    def job_ended(self, end: str, seconds: float | None = None) -> None:
+        """Count a job. end: done, failed or cancelled; seconds: of those that were restored."""
+        self._jobs.labels(end).inc()
+        if seconds is not None:
+            self._job_seconds.observe(seconds)
 
     def answered(self, status: int, seconds: float, answer: Answer | None = None) -> None:
         """Count a finished request to restore. answer: None if it failed."""

@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import FastAPI
 from PIL import Image, ImageFilter
 
-from drdd.inference.engine import Options, Restoration, ShownState
+from drdd.inference.engine import Options, Restoration, ShownState, Watch
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.asked import ApiLimits
 from drdd.serving.http import make_api
@@ -78,8 +78,17 @@ class Fake:
             for alias, version in self.versions.items()
         ]
 
+    def check(self, options: Options, model: str | None, masked: bool = False) -> str:
+        served = {**self.versions, **{one: one for one in self.versions.values()}}
+        return served[model or "champion"]
+
     async def restore(
-        self, pixels: Pixels, options: Options, model: str | None, hole: Hole | None = None
+        self,
+        pixels: Pixels,
+        options: Options,
+        model: str | None,
+        hole: Hole | None = None,
+        watch: Watch | None = None,
     ) -> Answer:
         self.asked.append((model, options))
         self.holes.append(hole)

@@ -11,7 +11,7 @@ import numpy as np
 import uvicorn
 from starlette.types import ASGIApp
 
-from drdd.inference.engine import Options, Restoration, Restorer
+from drdd.inference.engine import Options, Restoration, Restorer, Watch
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.asked import ApiLimits
 from drdd.serving.connections import BoundedProtocol
@@ -38,8 +38,16 @@ class FakeService:
         self.asked: list[Options] = []
         self.cancelled = threading.Event()
 
+    def check(self, options: Options, model: str | None, masked: bool = False) -> str:
+        return SERVED.version
+
     async def restore(
-        self, pixels: Pixels, options: Options, model: str | None, hole: Hole | None = None
+        self,
+        pixels: Pixels,
+        options: Options,
+        model: str | None,
+        hole: Hole | None = None,
+        watch: Watch | None = None,
     ) -> Answer:
         self.asked.append(options)
         if model not in (None, SERVED.alias, SERVED.version):
