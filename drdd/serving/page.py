@@ -13,7 +13,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from drdd.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
-STATIC = ("page.css", "page.js", "api.js", "elements.js", "model.js", "overlay.js")
+STATIC = ("page.css", "page.js", "api.js", "brush.js", "elements.js", "model.js", "overlay.js")
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

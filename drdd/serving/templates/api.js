@@ -36,16 +36,25 @@ async function problemOf(response) {
   return new Problem(title, told.detail ?? "It does not say why.", origin.filter(Boolean).join(", "), status);
 }
 
+/** The body of a request, and its headers: the file as such, or a form with its mask. picture: { blob, mask }. */
+export function bodyOf({ blob, mask }) {
+  if (!mask) return { body: blob, headers: { "Content-Type": blob.type || "application/octet-stream" } };
+  const body = new FormData();
+  body.append("image", blob, "image");
+  body.append("mask", mask, "mask.png");
+  return { body, headers: {} };
+}
+
 /**
- * Restore an image file: { blob, states, uncertainty, model, seconds, waited, total }, times in seconds.
+ * Restore a picture, { blob, mask }: { blob, states, uncertainty, model, seconds, waited, total }, times in seconds.
  *
  * options: of the query, all but the format. Without states=true or answer=json no states, no uncertainty and
  * no `waited` come back.
  */
-export async function sendPicture(file, options, signal) {
+export async function sendPicture(picture, options, signal) {
   const begin = performance.now();
   const response = await ask(`v1/restore?${new URLSearchParams({ ...options, format: "png" })}`, {
-    method: "POST", body: file, signal, headers: { "Content-Type": file.type || "application/octet-stream" } });
+    method: "POST", signal, ...bodyOf(picture) });
   const answer = await read(response);
   return { ...answer, total: (performance.now() - begin) / 1000 };
 }

@@ -1,11 +1,12 @@
 import { Problem, ask, hasKey, keepKey, sendPicture } from "./api.js";
+import { marked, maskFile, offerBrush } from "./brush.js";
 import { make, part, short } from "./elements.js";
 import { showModel } from "./model.js";
 import { coverWithMap, showUncertainty } from "./overlay.js";
 
 const PIXELS_WITH_STATES = 2e6; // every state is a PNG of noise, about 3 bytes a pixel
 let service = { models: [], metrics: [], limits: {} };
-let picture = null; // what is being restored: { name, blob, url, width, height }
+let picture = null; // what is being restored: { name, blob, url, width, height, mask }, mask: null or a blob
 let running = null; // the AbortController of the request that is under way
 let starter = null; // what had the focus when it began
 let output = null; // the object URL of the output
@@ -76,7 +77,7 @@ async function takeSample(name, url, button) {
 async function take(name, blob, from = document.activeElement) {
   running?.abort();
   if (picture) URL.revokeObjectURL(picture.url);
-  const taken = picture = { name, blob, url: URL.createObjectURL(blob), width: 0, height: 0 };
+  const taken = picture = { name, blob, url: URL.createObjectURL(blob), width: 0, height: 0, mask: null };
   starter = from;
   for (const button of part("samples").children) button.setAttribute("aria-pressed", button === from);
   const image = make("img", { src: taken.url });
@@ -84,6 +85,7 @@ async function take(name, blob, from = document.activeElement) {
   await image.decode().catch(() => {});
   if (picture !== taken) return;
   Object.assign(taken, { width: image.naturalWidth, height: image.naturalHeight });
+  offerBrush(taken.url, taken.width, taken.height);
   await restore();
 }
 
@@ -115,7 +117,7 @@ async function restore() {
       throw new Problem("The file is too large.", `The service takes up to ${megabytes} MB.`);
     }
     const states = sent.width * sent.height <= PIXELS_WITH_STATES;
-    const answer = await sendPicture(sent.blob, { ...options(), states }, mine.signal);
+    const answer = await sendPicture(sent, { ...options(), states }, mine.signal);
     await show(answer, sent, mine.signal);
   } catch (problem) {
     if (!mine.signal.aborted) showProblem(problem);
@@ -234,9 +236,19 @@ part("retry").addEventListener("click", () => {
   starter = document.body;
   restore();
 });
+part("brush-fill").addEventListener("click", async ({ target }) => {
+  if (marked() === 0) {
+    part("brush-status").textContent = "Nothing is marked yet.";
+    return;
+  }
+  picture.mask = await maskFile();
+  starter = target;
+  await restore();
+});
 part("form").addEventListener("submit", (event) => {
   event.preventDefault();
   starter = part("again");
+  if (picture) picture.mask = null;
   if (picture) restore();
 });
 part("form").addEventListener("invalid", () => { part("options").open = true; }, true);
