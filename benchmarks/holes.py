@@ -2,8 +2,8 @@
 
 python -m benchmarks.holes
 
-PSNR in the hole alone, the mean of three photographs of scikit-image that the base did not see; higher is
-better. It prints a table and writes benchmarks/results/holes.json.
+PSNR in dB, in the hole alone: the mean of three photographs of scikit-image, from which the base has learned
+too. It prints a table and writes benchmarks/results/holes.json.
 """
 
 from collections.abc import Iterator

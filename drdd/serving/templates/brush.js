@@ -73,6 +73,9 @@ function add({ all, size, erase, points }) {
     Object.assign(pen, { lineWidth: size, lineCap: "round", lineJoin: "round" });
     if (erase) pen.globalCompositeOperation = "destination-out";
     pen.beginPath();
+    pen.arc(...points[0], size / 2, 0, 2 * Math.PI); // a line without length is not drawn
+    pen.fill();
+    pen.beginPath();
     pen.moveTo(...points[0]);
     for (const point of points) pen.lineTo(...point);
     pen.stroke();
