@@ -2,8 +2,8 @@
 
 python -m benchmarks.holes
 
-PSNR in dB, in the hole alone: the mean of three photographs of scikit-image, from which the base has learned
-too. It prints a table and writes benchmarks/results/holes.json.
+PSNR in dB, in the hole alone: the mean of three photographs of scikit-image, from which the base has
+learned too. It prints a table and writes benchmarks/results/holes.json.
 """
 
 from collections.abc import Iterator
@@ -78,7 +78,9 @@ def _holes() -> Iterator[tuple[str, Hole]]:
     yield "letters", np.asarray(image) > 127
     for side, count in ((24, 8), (96, 1)):
         hole = np.zeros(SIZE, bool)
-        for top, left in (rng.uniform(0, 1, (count, 2)) * (height - side, width - side)).astype(int):
+        for top, left in (rng.uniform(0, 1, (count, 2)) * (height - side, width - side)).astype(
+            int
+        ):
             hole[top : top + side, left : left + side] = True
         yield f"{count} box{'es' * (count > 1)} of {side} pixels", hole
 
