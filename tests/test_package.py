@@ -18,6 +18,7 @@ BROUGHT = {
     "botocore": "s3fs",
     "fsspec": "s3fs",
     "networkx": "dvc",
+    "pydantic_core": "pydantic",
     "markupsafe": "jinja2",
     "starlette": "fastapi",
 }

@@ -10,6 +10,7 @@ python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/it" >&2; exit 1; }
 stamp=.venv/installed
+export VIRTUAL_ENV="$PWD/.venv"  # another one that is active stays as it is
 # DVC keeps pickled indexes below /var/tmp, in folders of all users: whoever writes there runs code as whoever
 # reads. Here they are in a folder that is closed to others.
 close_dvc() {

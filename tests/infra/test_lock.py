@@ -126,14 +126,19 @@ def forged(tmp_path: Path) -> Path:
 def test_a_forged_wheel_of_torch_is_refused_and_it_is_said_what_to_do(
     tmp_path: Path, forged: Path
 ) -> None:
-    """install.sh itself, with a folder of wheels as pip would be configured; torch alone is asked for."""
+    """install.sh itself, with a folder of wheels as pip would be configured; torch alone is asked for.
+
+    Another environment is active, which has the right torch already: it is none of install.sh's business.
+    """
     project = tmp_path / "project"
     shutil.copytree(SETUP, project / "infra/setup")
     (project / "requirements.lock").write_text("")
     (project / "pyproject.toml").write_text("")
     (tmp_path / "pip").mkdir()
     (tmp_path / "pip/pip.conf").write_text(f"[global]\nfind-links = {forged}\n")
-    known = environment(XDG_CONFIG_HOME=str(tmp_path), PYTHON=sys.executable)
+    known = environment(
+        XDG_CONFIG_HOME=str(tmp_path), PYTHON=sys.executable, VIRTUAL_ENV=sys.prefix
+    )
     done = subprocess.run(
         ["bash", project / "infra/setup/install.sh"],
         env=known,
