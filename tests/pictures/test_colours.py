@@ -2,44 +2,20 @@
 
 import io
 import struct
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from drdd.intake.decoding import Limits, decode, decode_and_verify
-from drdd.pictures.colours import Bits, alpha_of, opened, rgb_of
-from drdd.pictures.opening import PictureError, decoding
+from drdd.intake.decoding import decode, decode_and_verify
+from drdd.pictures.opening import PictureError
 from drdd.pictures.pixels import pixels_of
-from drdd.pictures.profiles import made_profile
 from drdd.sources.entry import Blob
-from tests.corpora import encoded, scene
-from tests.pictures.pngs import COUNT, GREY, RGB, RGBA, chunk, made_png
+from tests.corpora import encoded
+from tests.pictures.decoded import ANY, GREY_55, LINEAR, PICTURE, SMALL, alpha_in, rgb_in, samples
+from tests.pictures.pngs import GREY, RGB, RGBA, chunk, made_png
 from tests.pictures.test_png import PNGS, SAID
 from tests.pictures.tiffs import SHORT, made_tiff
-
-Levels = NDArray[Any]
-ANY = Limits(1, 10**9, 10**9)
-LINEAR = made_profile(gamma=1)
-PICTURE = Image.fromarray(scene(0, 40, 48))
-GREY_55 = np.full((8, 8, 3), 55, np.uint8)
-SMALL = Image.fromarray(scene(1, 8, 8))
-
-
-def _rgb(content: bytes, bits: Bits = 8) -> Levels:
-    with decoding():
-        return rgb_of(opened(content), bits)
-
-
-def _alpha(content: bytes, bits: Bits = 8) -> Levels | None:
-    with decoding():
-        return alpha_of(opened(content), bits)
-
-
-def _samples(kind: int, depth: int) -> Levels:
-    return np.random.default_rng(depth).integers(0, 2**depth, (9, 13, COUNT[kind]))
 
 
 @pytest.mark.parametrize("most", [1, 100, 255, 1000, 4095, 65535])
@@ -55,7 +31,7 @@ def test_a_ppm_reaches_white_at_its_own_largest_value(magic: str, most: int) -> 
     content = f"{magic}\n# made\n9 7\n{most}\n".encode() + body
     close = 0.5 if most > 255 else 129
     values = np.broadcast_to(stored / most * 65535, (7, 9, 3))
-    np.testing.assert_allclose(_rgb(content, 16), values, atol=close)
+    np.testing.assert_allclose(rgb_in(content, 16), values, atol=close)
 
 
 @pytest.mark.parametrize("bits", [16, 24, 32])
@@ -71,8 +47,8 @@ def test_a_bmp_of_any_depth_is_read(bits: int) -> None:
         data = np.concatenate([expected[..., ::-1], padding], -1)[::-1].astype(np.uint8).tobytes()
     header = struct.pack("<IiiHHIIiiII", 40, 8, 4, 1, bits, 0, len(data), 0, 0, 0, 0)
     content = b"BM" + struct.pack("<IHHI", 54 + len(data), 0, 0, 54) + header + data
-    np.testing.assert_allclose(_rgb(content), expected, atol=1)
-    assert _alpha(content) is None
+    np.testing.assert_allclose(rgb_in(content), expected, atol=1)
+    assert alpha_in(content) is None
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -80,7 +56,7 @@ def test_sixteen_bits_are_turned_as_eight_are(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     said = (b"eXIf", exif.tobytes()[6:])
-    eight, deep = _samples(RGBA, 8), _samples(RGBA, 8) * 257
+    eight, deep = samples(RGBA, 8), samples(RGBA, 8) * 257
     small = made_png(eight, RGBA, 8, said)
     for content in (
         made_png(deep, RGBA, 16, said),
@@ -88,8 +64,8 @@ def test_sixteen_bits_are_turned_as_eight_are(orientation: int) -> None:
         made_tiff(deep.astype(np.uint16), 2, tags={274: (SHORT, [orientation]), 338: (SHORT, [2])}),
         made_tiff(eight.astype(np.uint8), 2, tags={274: (SHORT, [orientation]), 338: (SHORT, [2])}),
     ):
-        assert np.array_equal(_rgb(content), _rgb(small))
-        alpha, expected = _alpha(content), _alpha(small)
+        assert np.array_equal(rgb_in(content), rgb_in(small))
+        alpha, expected = alpha_in(content), alpha_in(small)
         assert alpha is not None
         assert expected is not None
         assert np.array_equal(alpha, expected)
@@ -111,8 +87,8 @@ def test_the_code_points_of_an_avif_are_followed() -> None:
     plain = encoded(Image.fromarray(GREY_55), "AVIF", quality=100, subsampling="4:4:4")
     place = plain.index(b"nclx") + 4
     linear = plain[:place] + struct.pack(">HH", 1, 8) + plain[place + 4 :]
-    np.testing.assert_allclose(_rgb(plain), 55, atol=1)
-    np.testing.assert_allclose(_rgb(linear), 128, atol=2)
+    np.testing.assert_allclose(rgb_in(plain), 55, atol=1)
+    np.testing.assert_allclose(rgb_in(linear), 128, atol=2)
 
 
 def test_the_profile_of_a_bmp_is_followed() -> None:
@@ -123,8 +99,8 @@ def test_the_profile_of_a_bmp_is_followed() -> None:
     whole = head + colours + levels + LINEAR
     content = b"BM" + struct.pack("<IHHI", 14 + len(whole), 0, 0, 14 + 124) + whole
     assert len(head + colours) == 124
-    np.testing.assert_allclose(_rgb(content), 128, atol=1)
-    np.testing.assert_allclose(_rgb(content.replace(b"DEBM", b"BGRs")), 55)
+    np.testing.assert_allclose(rgb_in(content), 128, atol=1)
+    np.testing.assert_allclose(rgb_in(content.replace(b"DEBM", b"BGRs")), 55)
 
 
 # --- what is not read says so
@@ -158,7 +134,7 @@ def _turned() -> bytes:
 
 BOTH = {"save_all": True, "append_images": [PICTURE.rotate(180)]}
 FILES = {
-    **{f"PNG {kind} {depth}": made_png(_samples(kind, depth), kind, depth) for kind, depth in PNGS},
+    **{f"PNG {kind} {depth}": made_png(samples(kind, depth), kind, depth) for kind, depth in PNGS},
     **{f"PNG, {said}": made_png(GREY_55, RGB, 8, *chunks) for said, (chunks, _) in SAID.items()},
     **{
         f"{mode}, {format_}": encoded(PICTURE.convert(mode), format_, icc_profile=profile)
@@ -166,13 +142,13 @@ FILES = {
         for format_ in ("PNG", "JPEG", "WEBP", "AVIF")
         for profile in (LINEAR,)
     },
-    "grey, clear": made_png(_samples(GREY, 4), GREY, 4, (b"tRNS", b"\0\3")),
+    "grey, clear": made_png(samples(GREY, 4), GREY, 4, (b"tRNS", b"\0\3")),
     "CMYK JPEG": encoded(PICTURE.convert("CMYK"), "JPEG"),
     "MPO": _mpo(),
     "MPO, turned": _turned(),
     **{f"{f}, animated": encoded(PICTURE, f, **BOTH) for f in ("PNG", "WEBP", "GIF", "AVIF")},
-    "TIFF 16": made_tiff(_samples(RGB, 16).astype(np.uint16), 2),
-    "TIFF, alpha": made_tiff(_samples(RGBA, 8).astype(np.uint8), 2, tags={338: (SHORT, [1])}),
+    "TIFF 16": made_tiff(samples(RGB, 16).astype(np.uint16), 2),
+    "TIFF, alpha": made_tiff(samples(RGBA, 8).astype(np.uint8), 2, tags={338: (SHORT, [1])}),
 }
 
 
@@ -187,5 +163,5 @@ def test_a_phones_jpeg_keeps_its_bytes_and_gives_its_first_picture() -> None:
     content = _mpo()
     assert Image.open(io.BytesIO(content)).format == "MPO"
     assert decode_and_verify(Blob("x", content), ANY).content == content
-    assert _rgb(content).shape == (40, 48, 3)
-    assert _rgb(_turned()).shape == (48, 40, 3)
+    assert rgb_in(content).shape == (40, 48, 3)
+    assert rgb_in(_turned()).shape == (48, 40, 3)

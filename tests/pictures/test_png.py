@@ -3,43 +3,20 @@
 import struct
 import tracemalloc
 import zlib
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from drdd.intake.decoding import Limits, decode, decode_and_verify
-from drdd.pictures.colours import Bits, alpha_of, depth_of, opened, rgb_of
+from drdd.intake.decoding import decode, decode_and_verify
+from drdd.pictures.colours import depth_of, opened
 from drdd.pictures.opening import MAX_PROFILE, PictureError, decoding
 from drdd.pictures.pixels import pixels_of
 from drdd.pictures.profiles import made_profile
 from drdd.sources.entry import Blob
-from tests.corpora import encoded, scene
+from tests.corpora import encoded
+from tests.pictures.decoded import ANY, GREY_55, LINEAR, SMALL, alpha_in, rgb_in, samples
 from tests.pictures.pngs import COUNT, GREY, GREY_ALPHA, PALETTE, RGB, RGBA, chunk, made_png
-
-Levels = NDArray[Any]
-ANY = Limits(1, 10**9, 10**9)
-LINEAR = made_profile(gamma=1)
-PICTURE = Image.fromarray(scene(0, 40, 48))
-GREY_55 = np.full((8, 8, 3), 55, np.uint8)
-SMALL = Image.fromarray(scene(1, 8, 8))
-
-
-def _rgb(content: bytes, bits: Bits = 8) -> Levels:
-    with decoding():
-        return rgb_of(opened(content), bits)
-
-
-def _alpha(content: bytes, bits: Bits = 8) -> Levels | None:
-    with decoding():
-        return alpha_of(opened(content), bits)
-
-
-def _samples(kind: int, depth: int) -> Levels:
-    return np.random.default_rng(depth).integers(0, 2**depth, (9, 13, COUNT[kind]))
-
 
 PNGS = [(GREY, depth) for depth in (1, 2, 4, 8, 16)]
 PNGS += [(kind, depth) for kind in (RGB, GREY_ALPHA, RGBA) for depth in (8, 16)]
@@ -48,13 +25,13 @@ PNGS += [(kind, depth) for kind in (RGB, GREY_ALPHA, RGBA) for depth in (8, 16)]
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(("kind", "depth"), PNGS)
 def test_a_png_keeps_all_of_its_bits(kind: int, depth: int, interlaced: bool) -> None:
-    stored = _samples(kind, depth)
+    stored = samples(kind, depth)
     content = made_png(stored, kind, depth, interlaced=interlaced)
     values = np.rint(stored * (65535 / (2**depth - 1)))
     colours = 3 if kind in (RGB, RGBA) else 1
-    assert np.array_equal(_rgb(content, 16), np.broadcast_to(values[..., :colours], (9, 13, 3)))
-    assert np.array_equal(_rgb(content), np.rint(_rgb(content, 16) / 257))
-    alpha = _alpha(content, 16)
+    assert np.array_equal(rgb_in(content, 16), np.broadcast_to(values[..., :colours], (9, 13, 3)))
+    assert np.array_equal(rgb_in(content), np.rint(rgb_in(content, 16) / 257))
+    alpha = alpha_in(content, 16)
     assert (alpha is not None) == (kind in (GREY_ALPHA, RGBA))
     assert alpha is None or np.array_equal(alpha, values[..., -1])
     with decoding():
@@ -63,10 +40,10 @@ def test_a_png_keeps_all_of_its_bits(kind: int, depth: int, interlaced: bool) ->
 
 @pytest.mark.parametrize(("kind", "depth"), [p for p in PNGS if p[0] in (GREY, RGB)])
 def test_the_colour_that_a_png_calls_clear_is_clear(kind: int, depth: int) -> None:
-    stored = _samples(kind, depth)
+    stored = samples(kind, depth)
     stored[3, 5], clear = stored[0, 0], stored[0, 0]
     content = made_png(stored, kind, depth, (b"tRNS", struct.pack(f">{len(clear)}H", *clear)))
-    alpha = _alpha(content)
+    alpha = alpha_in(content)
     assert np.array_equal(alpha == 0, (stored == clear).all(axis=2))
     assert np.array_equal(decode(Blob("x", content), ANY)[0, 0], [255, 255, 255])
 
@@ -111,7 +88,7 @@ def test_a_png_is_taken_at_its_word_about_gamma(said: str, kind: int) -> None:
     for depth in depths:
         stored = np.full((4, 4, COUNT[kind]), 55 if depth == 8 else 55 * 257)
         palette = [(b"PLTE", bytes([55] * 168))] if kind == PALETTE else []
-        pixels = _rgb(made_png(stored, kind, depth, *chunks, *palette))
+        pixels = rgb_in(made_png(stored, kind, depth, *chunks, *palette))
         np.testing.assert_allclose(pixels, expected, atol=1)
 
 
@@ -119,7 +96,7 @@ def test_the_primaries_of_a_png_are_converted() -> None:
     """By the matrix from Display P3 to sRGB: 1.2249 -0.2247 0; -0.0420 1.0419 0; -0.0197 -0.0786 1.0979."""
     stored = np.broadcast_to([200, 100, 50], (4, 4, 3))
     for chunks in ([(b"cHRM", CHROMA_P3)], [(b"cICP", b"\x0c\r\0\1")]):
-        pixels = _rgb(made_png(stored.astype(np.uint8), RGB, 8, *chunks))
+        pixels = rgb_in(made_png(stored.astype(np.uint8), RGB, 8, *chunks))
         np.testing.assert_allclose(pixels[0, 0], [215, 93, 31], atol=1)
 
 
@@ -143,7 +120,7 @@ def test_a_long_text_costs_neither_the_picture_nor_memory(name: bytes, size: int
     before = whole[:start] + texts + whole[start:]
     for content in (before, made_png(pixels, RGB, 8, after=texts)):
         tracemalloc.start()
-        assert np.array_equal(_rgb(content), pixels)
+        assert np.array_equal(rgb_in(content), pixels)
         assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
         tracemalloc.stop()
         taken = decode_and_verify(Blob("x", content), ANY)
@@ -153,10 +130,10 @@ def test_a_long_text_costs_neither_the_picture_nor_memory(name: bytes, size: int
 def test_a_png_of_endless_chunks_is_refused() -> None:
     empty = chunk(b"tEXt", b"")
     assert np.array_equal(
-        _rgb(made_png(np.asarray(SMALL), RGB, 8, after=empty * 1000)), np.asarray(SMALL)
+        rgb_in(made_png(np.asarray(SMALL), RGB, 8, after=empty * 1000)), np.asarray(SMALL)
     )
     with pytest.raises(PictureError, match="more than 250000 chunks"):
-        _rgb(made_png(np.asarray(SMALL), RGB, 8, after=empty * 250_000))
+        rgb_in(made_png(np.asarray(SMALL), RGB, 8, after=empty * 250_000))
 
 
 def test_short_texts_are_still_read() -> None:
@@ -166,16 +143,16 @@ def test_short_texts_are_still_read() -> None:
     raw = b"\nexif\n%8d\n" % len(exif.tobytes()) + exif.tobytes().hex().encode()
     text = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(raw))
     content = made_png(np.asarray(SMALL), RGB, 8, after=text + _text(b"zTXt", 3_000_000))
-    assert np.array_equal(_rgb(content), np.asarray(SMALL)[::-1, ::-1])
+    assert np.array_equal(rgb_in(content), np.asarray(SMALL)[::-1, ::-1])
 
 
 def test_a_profile_of_megabytes_is_applied_and_one_beyond_the_limit_refused() -> None:
     padded = LINEAR + bytes(3_000_000)
     content = encoded(Image.fromarray(GREY_55), "PNG", icc_profile=padded)
-    np.testing.assert_allclose(_rgb(content), 128, atol=1)
+    np.testing.assert_allclose(rgb_in(content), 128, atol=1)
     bomb = encoded(Image.fromarray(GREY_55), "PNG", icc_profile=LINEAR + bytes(20 * MAX_PROFILE))
     tracemalloc.start()
     with pytest.raises(PictureError, match="more than 8 MiB"):
-        _rgb(bomb)
+        rgb_in(bomb)
     assert tracemalloc.get_traced_memory()[1] < 5 * MAX_PROFILE
     tracemalloc.stop()

@@ -1,29 +1,20 @@
 """TIFF of every kind of samples: the right pixels, held against tifffile, or the reason why not."""
 
 import io
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from drdd.intake.decoding import Limits, decode
-from drdd.pictures.colours import Bits, alpha_of, depth_of, opened, rgb_of
+from drdd.intake.decoding import decode
+from drdd.pictures.colours import alpha_of, depth_of, opened, rgb_of
 from drdd.pictures.opening import decoding
 from drdd.sources.entry import Blob
+from tests.pictures.decoded import ANY, Levels, rgb_in
 from tests.pictures.tiffs import LONG, RATIONAL, SHORT, Tags, made_tiff
-
-Levels = NDArray[Any]
-ANY = Limits(1, 10**9, 10**9)
-
-
-def _rgb(content: bytes, bits: Bits = 8) -> Levels:
-    with decoding():
-        return rgb_of(opened(content), bits)
 
 
 def _random(kind: str, bits: int, count: int = 3, seed: int = 0) -> tuple[Levels, Levels]:
@@ -128,7 +119,7 @@ def test_what_tifffile_writes_is_read(dtype: str, separate: bool, compression: s
     array = np.moveaxis(stored, 2, 0).copy() if separate else stored
     planar = "separate" if separate else "contig"
     tifffile.imwrite(out, array, photometric="rgb", planarconfig=planar, compression=compression)
-    np.testing.assert_allclose(_rgb(out.getvalue(), 16) / 65535, values, atol=1 / 65535)
+    np.testing.assert_allclose(rgb_in(out.getvalue(), 16) / 65535, values, atol=1 / 65535)
     pixels = decode(Blob("x.tif", out.getvalue()), ANY)
     np.testing.assert_allclose(pixels, values * 255, atol=0.51)
 
@@ -138,7 +129,7 @@ def test_a_file_beyond_four_gibibytes_is_one_by_its_header_alone() -> None:
     out = io.BytesIO()
     tifffile.imwrite(out, stored, photometric="rgb", bigtiff=True, byteorder=">")
     assert out.getvalue()[:4] == b"MM\0+"
-    np.testing.assert_allclose(_rgb(out.getvalue(), 16) / 65535, values, atol=1e-9)
+    np.testing.assert_allclose(rgb_in(out.getvalue(), 16) / 65535, values, atol=1e-9)
 
 
 # --- other colours
@@ -154,7 +145,7 @@ def test_a_palette_is_of_sixteen_bits_or_by_mistake_of_eight(bits: int, scale: i
         content = made_tiff(
             indices, 3, bits=bits, planar=planar, tags={320: (SHORT, (colours.T * scale).ravel())}
         )
-        assert np.array_equal(_rgb(content), colours[indices[..., 0]])
+        assert np.array_equal(rgb_in(content), colours[indices[..., 0]])
 
 
 @pytest.mark.parametrize("planar", [False, True])
@@ -163,7 +154,7 @@ def test_inks_become_light(bits: int, planar: bool) -> None:
     stored, values = _random("u", bits, 4)
     by_pillow = Image.fromarray(np.rint(values * 255).astype(np.uint8), "CMYK").convert("RGB")
     content = made_tiff(stored, 5, planar=planar)
-    np.testing.assert_allclose(_rgb(content), np.asarray(by_pillow), atol=1)
+    np.testing.assert_allclose(rgb_in(content), np.asarray(by_pillow), atol=1)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -186,7 +177,7 @@ def test_lab_is_what_a_colour_library_makes_of_it(photometric: int, bits: int) -
         lightness = np.rint(levels[..., :1] * (white / 255))
         stored = np.concatenate([lightness, (levels[..., 1:] - offset) * 256], axis=2)
         stored = stored.astype(np.int64).astype(np.uint16)
-    np.testing.assert_allclose(_rgb(made_tiff(stored, photometric)), np.asarray(back), atol=2)
+    np.testing.assert_allclose(rgb_in(made_tiff(stored, photometric)), np.asarray(back), atol=2)
 
 
 @pytest.mark.parametrize("across", [1, 2, 4])
@@ -203,7 +194,7 @@ def test_subsampled_colours_are_as_libtiff_reads_them(
     content = made_tiff(units, 6, rows=rows, tags=tags)
     monkeypatch.setattr(TiffImagePlugin, "READ_LIBTIFF", True)
     by_libtiff = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-    np.testing.assert_allclose(_rgb(content), by_libtiff, atol=2)
+    np.testing.assert_allclose(rgb_in(content), by_libtiff, atol=2)
 
 
 def test_studio_levels_of_video_are_stretched() -> None:
@@ -211,7 +202,7 @@ def test_studio_levels_of_video_are_stretched() -> None:
     stored[:4, :, 0], stored[4:, :, 0] = 16, 235
     reference = (RATIONAL, [n for v in (16, 235, 128, 240, 128, 240) for n in (v, 1)])
     content = made_tiff(stored, 6, tags={530: (SHORT, [1, 1]), 532: reference})
-    pixels = _rgb(content)
+    pixels = rgb_in(content)
     assert (pixels[:4] == 0).all()
     assert (pixels[4:] == 255).all()
 
@@ -234,5 +225,5 @@ def test_what_pillow_writes_is_read(compression: str, mode: str) -> None:
     image.save(out, "TIFF", compression=compression, **options)
     close = 6 if compression == "jpeg" else 0
     np.testing.assert_allclose(
-        _rgb(out.getvalue()).astype(int), np.asarray(image.convert("RGB")), atol=close
+        rgb_in(out.getvalue()).astype(int), np.asarray(image.convert("RGB")), atol=close
     )

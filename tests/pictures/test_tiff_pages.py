@@ -2,29 +2,19 @@
 
 import io
 import tracemalloc
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from drdd.intake.decoding import Limits, decode, decode_and_verify
-from drdd.pictures.colours import opened, rgb_of
-from drdd.pictures.opening import PictureError, decoding
+from drdd.intake.decoding import decode, decode_and_verify
+from drdd.pictures.opening import PictureError
 from drdd.pictures.pixels import pixels_of
 from drdd.sources.entry import Blob
+from tests.pictures.decoded import ANY, Levels, rgb_in
 from tests.pictures.tiffs import LONG, RATIONAL, SHORT, UNDEFINED, Tags, made_tiff
-
-Levels = NDArray[Any]
-ANY = Limits(1, 10**9, 10**9)
-
-
-def _rgb(content: bytes) -> Levels:
-    with decoding():
-        return rgb_of(opened(content))
 
 
 def test_a_preview_before_the_picture_is_passed_over() -> None:
@@ -35,7 +25,7 @@ def test_a_preview_before_the_picture_is_passed_over() -> None:
         file.write(small, photometric="rgb", subfiletype=1)
         file.write(whole, photometric="rgb")
         file.write(small, photometric="rgb")
-    assert np.array_equal(_rgb(out.getvalue()), whole)
+    assert np.array_equal(rgb_in(out.getvalue()), whole)
 
 
 GREY = np.zeros((8, 8, 1), np.uint8)
@@ -81,7 +71,7 @@ REFUSED = {
 @pytest.mark.parametrize("reason", sorted(REFUSED))
 def test_a_tiff_that_is_not_read_says_why(reason: str) -> None:
     with pytest.raises(PictureError) as refused:
-        _rgb(REFUSED[reason])
+        rgb_in(REFUSED[reason])
     assert reason in str(refused.value)
     assert str(refused.value).count(".") <= 4
 
@@ -156,6 +146,6 @@ def test_a_strip_that_inflates_beyond_its_pixels_costs_no_memory() -> None:
     claims: Tags = {256: (LONG, [8]), 257: (LONG, [8]), 278: (LONG, [8])}
     content = made_tiff(white, 1, compression="deflate", tags=claims)
     tracemalloc.start()
-    assert _rgb(content).shape == (8, 8, 3)
+    assert rgb_in(content).shape == (8, 8, 3)
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
