@@ -1,14 +1,14 @@
 """A request to restore, from its body to its answer: the same steps for /v1/restore and for jobs.
 
-`received` -> Sent -> `opened` -> Opened -> `restored` -> Answer -> responses.response_of. What a request
-carries beside its picture passes through these.
+`received` -> Sent -> `checked` -> Checked -> `opened` -> Opened -> `restored` -> Answer ->
+responses.response_of. What a request carries beside its picture passes through these.
 """
 
 import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastapi import Request
 
@@ -16,11 +16,11 @@ from drdd.errors import UserError
 from drdd.inference.engine import Watch
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.jobs import Bounds
-from drdd.serving.memory import DECODING, Reservation, bytes_a_pixel, refuse_costly
+from drdd.serving.memory import DECODING, Reservation, bytes_kept, refuse_costly
 from drdd.serving.problems import ProblemError
 from drdd.serving.reading import Sent, hole_of, pixels_of, read_body, size_of
 from drdd.serving.schema import RestoreQuery
-from drdd.serving.service import Answer, BusyError, Service, UnknownModelError
+from drdd.serving.service import Answer, BusyError, Checked, Service, UnknownModelError
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,14 @@ class ApiLimits:
 
 @dataclass(frozen=True)
 class Opened:
-    """What is restored. pixels: (H, W, 3) uint8, upright, in sRGB; hole: what is to be filled, if sent."""
+    """What is restored. pixels: (H, W, 3) uint8, upright, in sRGB; hole: what is to be filled, if sent.
+
+    scale: how many times higher and wider the output is; the memory is reserved for it.
+    """
 
     pixels: Pixels
     hole: Hole | None = None
+    scale: int = 1
 
 
 async def received(request: Request, limits: ApiLimits, memory: Reservation) -> Sent:
@@ -54,30 +58,38 @@ async def received(request: Request, limits: ApiLimits, memory: Reservation) -> 
     return await read_body(request, limits.max_megabytes, limits.timeout_s, memory.reserve)
 
 
-async def opened(sent: Sent, query: RestoreQuery, limits: ApiLimits, memory: Reservation) -> Opened:
+def checked(service: Service, sent: Sent, query: RestoreQuery) -> Checked:
+    """Raises as Service.check does."""
+    return service.check(query.options(), query.model, masked=sent.mask is not None)
+
+
+async def opened(
+    sent: Sent, query: RestoreQuery, scale: int, limits: ApiLimits, memory: Reservation
+) -> Opened:
     """Decode what was sent. Then `memory` holds what it needs until its response is there.
 
-    Raises ProblemError: 413 or 422; BusyError.
+    scale: of `checked`; limits are those of the output. Raises ProblemError: 413 or 422; BusyError.
     """
-    size = await asyncio.to_thread(size_of, sent.image, limits.max_pixels)
-    refuse_costly(query.samples, size, limits.max_pixels)
-    kept = bytes_a_pixel(query) * size
+    size = await asyncio.to_thread(size_of, sent.image, limits.max_pixels, scale)
+    refuse_costly(query.samples, size * scale**2, limits.max_pixels)
+    kept = bytes_kept(query, size, scale)
     memory.reserve(sent.size + max(DECODING * size, kept))
     pixels = await asyncio.to_thread(pixels_of, sent.image, limits.max_pixels)
     if sent.mask is None:
         memory.reserve(kept)
-        return Opened(pixels)
+        return Opened(pixels, scale=scale)
     memory.reserve(sent.size + kept + DECODING * size)
     hole = await asyncio.to_thread(hole_of, sent.mask, pixels, limits.max_pixels)
     memory.reserve(kept + hole.size)
-    return Opened(pixels, hole)
+    return Opened(pixels, hole, scale)
 
 
 async def restored(
     service: Service, picture: Opened, query: RestoreQuery, watch: Watch | None = None
 ) -> Answer:
     """watch: of a job. Raises as Service.restore does."""
-    return await service.restore(picture.pixels, query.options(), query.model, picture.hole, watch)
+    options = replace(query.options(), scale=picture.scale)  # as reserved, whatever is served now
+    return await service.restore(picture.pixels, options, query.model, picture.hole, watch)
 
 
 @contextmanager

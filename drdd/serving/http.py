@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client.metrics_core import Metric
 
 from drdd.serving import job_routes, page
-from drdd.serving.asked import ApiLimits, in_words, opened, received, restored
+from drdd.serving.asked import ApiLimits, checked, in_words, opened, received, restored
 from drdd.serving.jobs import Jobs, Store
 from drdd.serving.keys import KeyedPages, Keys
 from drdd.serving.memory import Slots, memory_budget
@@ -84,7 +84,8 @@ def make_api(
         response_class=Response,
         responses={
             200: {
-                "description": "the restored picture, of the size that was sent; or what `answer` says",
+                "description": "the restored picture, of the size that was sent or `scale` times that; "
+                "or what `answer` says",
                 "content": {
                     **{f"image/{name}": BINARY for name in ("png", "jpeg", "webp")},
                     "application/json": {"schema": RestoredOut.model_json_schema()},
@@ -102,7 +103,8 @@ def make_api(
                 with in_words(), slots.taken(), budget.reservation() as memory:
                     sent = await received(request, limits, memory)
                     async with asyncio.timeout(limits.timeout_s):
-                        picture = await opened(sent, query, limits, memory)
+                        scale = checked(service, sent, query).scale
+                        picture = await opened(sent, query, scale, limits, memory)
                         del sent
                         restoring = restored(service, picture, query)
                         answer = await _while_wanted(request, restoring)

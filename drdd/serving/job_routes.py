@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.params import Depends as Dependency
 
-from drdd.serving.asked import ApiLimits, in_words, opened, received
+from drdd.serving.asked import ApiLimits, checked, in_words, opened, received
 from drdd.serving.jobs import Full, GoneError, Store, Told
 from drdd.serving.memory import MemoryBudget, Slots
 from drdd.serving.problems import ProblemError, documented
@@ -70,13 +70,11 @@ def router(
             with in_words(), slots.taken(), budget.reservation() as memory:
                 sent = await received(request, limits, memory)
                 async with asyncio.timeout(limits.timeout_s):
-                    picture = await opened(sent, query, limits, memory)
-                    masked = picture.hole is not None
-                    version = service.check(query.options(), query.model, masked)
-                    del picture
+                    now = checked(service, sent, query)
+                    await opened(sent, query, now.scale, limits, memory)
                     work = Work(sent, query.model_dump(exclude_unset=True), request.state.id)
                     size = sent.size + memory.size
-                    told = await store.add(_owner(request), work.packed(), size, version)
+                    told = await store.add(_owner(request), work.packed(), size, now.version)
         except TimeoutError:
             raise ProblemError(503, "the picture could not be taken in time", SOON) from None
         except GoneError as error:

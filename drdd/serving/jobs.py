@@ -176,6 +176,7 @@ class Jobs:
             for job in self._jobs.values():
                 if job.status == "waiting":
                     job.status, job.worker, job.attempts = "running", worker, job.attempts + 1
+                    job.share = 0.0  # what another replica had done is lost
                     job.until = time.monotonic() + self._lease_s
                     await self._tell()
                     return Claim(job.id, job.content, job.version)
@@ -186,7 +187,7 @@ class Jobs:
     async def renew(self, worker: str, id_: str, share: float, wait_s: float = 0.0) -> bool:
         """Whether `worker` is still to restore it, within wait_s.
 
-        share: that is done, in [0, 1]; it never shrinks.
+        share: that is done, in [0, 1]; it shrinks only when another worker begins again.
         """
         self._sweep()
         if (job := self._held(worker, id_)) is None:

@@ -19,6 +19,7 @@ DECODING = 24
 # Input, output and its file; a state and its file, in base64 and again in JSON.
 RESTORING, STATE = 9, 12
 UNCERTAINTY = 8  # a deviation, the map's file, in base64 and again in JSON
+INPUT = 3  # of a picture that is enlarged
 USUAL_STEPS = 2
 
 
@@ -91,8 +92,14 @@ def memory_budget(max_bytes: int, max_pixels: int) -> MemoryBudget:
     return MemoryBudget(max(TOTAL, max_bytes + DECODING * max_pixels))
 
 
+def bytes_kept(query: RestoreQuery, pixels: int, scale: int) -> int:
+    """Bytes from the decoded picture to the response. pixels: of the input; scale: of the output."""
+    given = INPUT * pixels if scale > 1 else 0
+    return given + bytes_a_pixel(query) * pixels * scale**2
+
+
 def bytes_a_pixel(query: RestoreQuery) -> int:
-    """Bytes per pixel from the decoded picture to the response."""
+    """Bytes per pixel of the output, from the decoded picture to the response."""
     kept = RESTORING + (UNCERTAINTY if query.samples > 1 else 0)
     if not query.states:
         return kept + (STATE if query.in_json else 0)  # the output as the states are
@@ -102,7 +109,10 @@ def bytes_a_pixel(query: RestoreQuery) -> int:
 
 
 def refuse_costly(samples: int, pixels: int, most: int) -> None:
-    """Raise ProblemError, 413, for samples that cost more than one picture of `most` pixels may."""
+    """Raise ProblemError, 413, for samples that cost more than one picture of `most` pixels may.
+
+    pixels: of the output.
+    """
     if samples * pixels > most:
         raise ProblemError(
             413,

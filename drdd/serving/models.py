@@ -228,5 +228,5 @@ def _metrics(folder: Path) -> Mapping[str, Any]:
 
 
 def _served(alias: str, loaded: Loaded, problem: str | None) -> ServedModel:
-    tasks = tuple(loaded.restorer.model.tasks)
+    tasks = {name: use.scale for name, use in loaded.restorer.model.tasks.items()}
     return ServedModel(alias, loaded.version, tasks, loaded.metrics, loaded.loaded, problem)

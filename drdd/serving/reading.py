@@ -70,10 +70,11 @@ async def read_body(
     return await asyncio.to_thread(asyncio.run, _parts(request.headers, bytes(body)))
 
 
-def size_of(body: bytes, max_pixels: int) -> int:
+def size_of(body: bytes, max_pixels: int, scale: int = 1) -> int:
     """The number of pixels according to the header, before decoding.
 
-    Raises ProblemError: 413 for too many, 422 if it is not a picture or decoding would take too long.
+    Raises ProblemError: 413 for too many, also once `scale` times higher and wider; 422 if it is not a
+    picture or decoding would take too long.
     """
     if not body:
         raise ProblemError(422, "the body is empty; send a picture file in it")
@@ -87,6 +88,12 @@ def size_of(body: bytes, max_pixels: int) -> int:
     if width * height > max_pixels:
         raise ProblemError(
             413, f"the picture has {width} x {height} pixels, over the limit of {max_pixels}"
+        )
+    if width * height * scale**2 > max_pixels:
+        raise ProblemError(
+            413,
+            f"the picture has {width} x {height} pixels; enlarged {scale} times it would have "
+            f"{width * scale} x {height * scale}, over the limit of {max_pixels}",
         )
     return int(width * height)
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from drdd.errors import TransientError
 from drdd.inference.engine import AT_ONCE, Options, Restoration, Watch
+from drdd.inference.scales import scale_of
 from drdd.params import Serve
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.background import Background
 from drdd.serving.batching import Batcher
 from drdd.serving.models import Loaded, Models, probe
-from drdd.serving.service import Answer, ServedModel
+from drdd.serving.service import Answer, Checked, ServedModel
 
 HEALTHY_S = 20.0  # timeout for an idle worker to restore a tiny picture
 STALLED_S = 300.0  # maximum time of one batch, unless the timeout of requests is longer
@@ -51,11 +52,11 @@ class Restoring:
             except TransientError:
                 await asyncio.sleep(self._settings.follow_s)
 
-    def check(self, options: Options, model: str | None = None, masked: bool = False) -> str:
+    def check(self, options: Options, model: str | None = None, masked: bool = False) -> Checked:
         """See Service."""
         loaded, _ = self._models.find(model)
         loaded.restorer.check(options, masked)
-        return loaded.version
+        return Checked(loaded.version, scale_of(loaded.restorer.model, options.scale))
 
     async def restore(
         self,
@@ -81,7 +82,7 @@ class Restoring:
                 lambda told: loaded.restorer.restore(pixels, options, mask=hole, watch=told), watch
             )
             return Answer(restored, served, time.monotonic() - began, 0.0, 1)
-        alike = _Alike(loaded, options, loaded.restorer.bucket(pixels))
+        alike = _Alike(loaded, options, loaded.restorer.bucket(pixels, options))
         done = await self._batcher.submit(alike, _Item(pixels, hole))
         return Answer(done.result, served, done.seconds, done.waited, done.batch)
 

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from drdd.serving.asked import ApiLimits, Sent, in_words, opened, restored
+from drdd.serving.asked import ApiLimits, Sent, checked, in_words, opened, restored
 from drdd.serving.jobs import Claim, GoneError, Result, Store
 from drdd.serving.memory import MemoryBudget
 from drdd.serving.problems import ProblemError, problem
 from drdd.serving.responses import response_of
 from drdd.serving.schema import RestoreQuery
-from drdd.serving.service import BusyError, Service, UnknownModelError
+from drdd.serving.service import BusyError, Checked, Service, UnknownModelError
 from drdd.serving.telemetry import Telemetry
 
 CLAIM_S = 5.0
@@ -150,14 +150,15 @@ class Runner:
             timeout.cancel()
 
     async def _answer(self, claim: Claim, work: Work, progress: _Progress) -> Result:
-        query = RestoreQuery.model_validate(work.query)
+        asked = RestoreQuery.model_validate(work.query)
         while True:
             progress.watch(progress.share)
             try:
+                with in_words():
+                    query, now = self._as_sent(work.sent, asked, claim.version)
                 with self._budget.reservation() as memory:
-                    picture = await opened(work.sent, query, self._limits, memory)
+                    picture = await opened(work.sent, query, now.scale, self._limits, memory)
                     with in_words():
-                        query = self._as_sent(query, claim.version)
                         answer = await restored(self._service, picture, query, progress.watch)
                     return Result.of(
                         await asyncio.to_thread(response_of, answer, query, work.request)
@@ -165,14 +166,18 @@ class Runner:
             except BusyError:  # requests hold the memory
                 await asyncio.sleep(AGAIN_S)
 
-    def _as_sent(self, query: RestoreQuery, version: str) -> RestoreQuery:
-        """With the version that was served when the job was sent, if it is still served."""
+    def _as_sent(
+        self, sent: Sent, query: RestoreQuery, version: str
+    ) -> tuple[RestoreQuery, Checked]:
+        """With the version that was served when the job was sent, if it is still served.
+
+        Raises as `checked` does.
+        """
         as_sent = query.model_copy(update={"model": version})
         try:
-            self._service.check(as_sent.options(), version)
+            return as_sent, checked(self._service, sent, as_sent)
         except UnknownModelError:
-            return query
-        return as_sent
+            return query, checked(self._service, sent, query)
 
 
 def _stop(progress: _Progress) -> None:

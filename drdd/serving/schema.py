@@ -14,6 +14,7 @@ from drdd.metrics.catalogue import listed
 from drdd.pictures.uncertainty import GREYS
 from drdd.serving.jobs import Told
 from drdd.serving.service import ServedModel
+from drdd.settings import Scale
 
 Format = Literal["png", "jpeg", "webp"]
 Steps = Annotated[int, Field(ge=1, le=20)]
@@ -37,6 +38,11 @@ class RestoreQuery(BaseModel):
         ge=1,
         le=MOST_SAMPLES,
         description="restore with so many seeds, from `seed` on; the answer is their mean",
+    )
+    scale: Scale | None = Field(
+        default=None,
+        description="how many times higher and wider the output is, of those that the model's tasks have; "
+        "1 if it has such a task, else the only one that it has, unless given",
     )
     model: str | None = Field(
         default=None,
@@ -79,6 +85,7 @@ class RestoreQuery(BaseModel):
             seed=self.seed,
             states=self.states,
             samples=self.samples,
+            scale=self.scale,
         )
 
 
@@ -126,10 +133,14 @@ class RestoredOut(BaseModel):
     request: str
 
 
+class TaskOut(BaseModel):
+    scale: int = Field(description="how many times higher and wider than the input its output is")
+
+
 class ServedOut(BaseModel):
     alias: str
     version: str
-    tasks: list[str]
+    tasks: dict[str, TaskOut] = Field(description="by name")
     loaded: str = Field(description="ISO 8601, UTC")
     metrics: dict[str, Any] = Field(description="metrics.json of the version")
     problem: str | None = Field(description="why what the alias points to now is not served")
@@ -139,7 +150,7 @@ class ServedOut(BaseModel):
         return cls(
             alias=one.alias,
             version=one.version,
-            tasks=list(one.tasks),
+            tasks={name: TaskOut(scale=scale) for name, scale in one.tasks.items()},
             loaded=one.loaded,
             metrics=dict(one.metrics),
             problem=one.problem,

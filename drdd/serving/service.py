@@ -23,14 +23,25 @@ class BusyError(Exception):
 
 @dataclass(frozen=True)
 class ServedModel:
-    """metrics: metrics.json of the version; loaded: ISO time; problem: why a newer one is not served."""
+    """tasks: the scale of each, by name; metrics: metrics.json of the version; loaded: ISO time.
+
+    problem: why a newer one is not served.
+    """
 
     alias: str
     version: str
-    tasks: tuple[str, ...]
+    tasks: Mapping[str, int]
     metrics: Mapping[str, Any]
     loaded: str
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What would restore now. version: of the model; scale: of the output, to the input's size."""
+
+    version: str
+    scale: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,8 +66,8 @@ class Service(Protocol):
     ) -> Answer:
         """watch: of a job, which may take minutes and gives way to requests."""
 
-    def check(self, options: Options, model: str | None, masked: bool = False) -> str:
-        """The version that would restore now. Raises UnknownModelError, UserError."""
+    def check(self, options: Options, model: str | None, masked: bool = False) -> Checked:
+        """Raises UnknownModelError, UserError for what this model does not support."""
 
     def models(self) -> list[ServedModel]: ...
 

@@ -12,9 +12,10 @@ from PIL import Image, ImageFilter
 
 from drdd.inference.engine import Options, Restoration, ShownState, Watch
 from drdd.pictures.pixels import Hole, Pixels
+from drdd.pictures.scaling import enlarged
 from drdd.serving.asked import ApiLimits
 from drdd.serving.http import make_api
-from drdd.serving.service import Answer, ServedModel
+from drdd.serving.service import Answer, Checked, ServedModel
 
 STATES = ["noised input", "de-residual 1", "de-residual 2", "estimate", "de-noise 1", "de-noise 2"]
 METRICS = {
@@ -41,7 +42,10 @@ def noise_png(size: tuple[int, int] = (90, 60), seed: int = 0) -> bytes:
 
 
 class Fake:
-    """A Service. asked: model and options of each request; problem: raised instead of an answer."""
+    """A Service. asked: model and options of each request; problem: raised instead of an answer.
+
+    scales: of the champion's tasks.
+    """
 
     def __init__(self, key: str | None = None) -> None:
         self._keys = (key,) if key else ()
@@ -51,6 +55,7 @@ class Fake:
         self.deviation = 2.0  # levels of the samples, twice as much in the lower half of a picture
         self.seconds: Callable[[Pixels], float] = lambda pixels: 0.0
         self.metrics: dict[str, Any] = METRICS
+        self.scales: tuple[int, ...] = (1,)
         self.versions = {"champion": "a1b2c3d4e5f6", "candidate": "0f9e8d7c6b5a"}
 
     def app(self, samples: dict[str, Path]) -> FastAPI:
@@ -70,7 +75,7 @@ class Fake:
             ServedModel(
                 alias,
                 version,
-                ("rain", "low_light"),
+                self._tasks() if alias == "champion" else {"rain": 1},
                 self.metrics if alias == "champion" else {},
                 "2026-11-25T18:30:00+00:00",
                 None if alias == "champion" else "its weights are damaged",
@@ -78,9 +83,14 @@ class Fake:
             for alias, version in self.versions.items()
         ]
 
-    def check(self, options: Options, model: str | None, masked: bool = False) -> str:
+    def check(self, options: Options, model: str | None, masked: bool = False) -> Checked:
         served = {**self.versions, **{one: one for one in self.versions.values()}}
-        return served[model or "champion"]
+        return Checked(served[model or "champion"], options.scale or self.scales[0])
+
+    def _tasks(self) -> dict[str, int]:
+        if self.scales == (1,):
+            return {"low_light": 1, "rain": 1}
+        return {f"enlarge_{scale}" if scale > 1 else "rain": scale for scale in self.scales}
 
     async def restore(
         self,
@@ -93,6 +103,7 @@ class Fake:
         self.asked.append((model, options))
         self.holes.append(hole)
         await asyncio.sleep(self.seconds(pixels))
+        pixels = enlarged(pixels, options.scale or 1)
         if self.problem:
             raise self.problem
         blurred = [blur(pixels, radius) for radius in range(len(STATES))]

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,17 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from drdd.inference.engine import Options, Restoration, Restorer, Watch
+from drdd.inference.scales import scale_of
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.asked import ApiLimits
 from drdd.serving.connections import BoundedProtocol
 from drdd.serving.proxy import layers
-from drdd.serving.service import Answer, ServedModel, UnknownModelError
+from drdd.serving.service import Answer, Checked, ServedModel, UnknownModelError
 from infra.local.settings import free_port
 
 LIMITS = ApiLimits(max_megabytes=1, max_pixels=300_000, timeout_s=20)
 SERVED = ServedModel(
-    "champion", "0123456789ab", ("rain",), {"passed": True}, "2026-01-01T00:00:00+00:00"
+    "champion", "0123456789ab", {"rain": 1}, {"passed": True}, "2026-01-01T00:00:00+00:00"
 )
 
 
@@ -38,8 +40,13 @@ class FakeService:
         self.asked: list[Options] = []
         self.cancelled = threading.Event()
 
-    def check(self, options: Options, model: str | None, masked: bool = False) -> str:
-        return SERVED.version
+    def check(self, options: Options, model: str | None, masked: bool = False) -> Checked:
+        if model not in (None, SERVED.alias, SERVED.version):
+            raise UnknownModelError(f"no model {model!r} is served; there are: champion")
+        if self._restorer is None:
+            return Checked(SERVED.version)
+        self._restorer.check(options, masked)
+        return Checked(SERVED.version, scale_of(self._restorer.model, options.scale))
 
     async def restore(
         self,
@@ -50,8 +57,6 @@ class FakeService:
         watch: Watch | None = None,
     ) -> Answer:
         self.asked.append(options)
-        if model not in (None, SERVED.alias, SERVED.version):
-            raise UnknownModelError(f"no model {model!r} is served; there are: champion")
         if self._instead:
             try:
                 await self._instead()
@@ -65,7 +70,10 @@ class FakeService:
         return Answer(restored, SERVED, seconds=0.25, waited=0.5, batch=3)
 
     def models(self) -> list[ServedModel]:
-        return [] if self._unready else [SERVED]
+        if self._restorer is None:
+            return [] if self._unready else [SERVED]
+        tasks = {name: use.scale for name, use in self._restorer.model.tasks.items()}
+        return [replace(SERVED, tasks=tasks)]
 
     def ready(self) -> str | None:
         return self._unready

@@ -81,9 +81,9 @@ def test_the_query_says_how() -> None:
         answer = client.post(f"/v1/restore?{query}&format={format_}", content=PNG)
         assert answer.headers["content-type"] == f"image/{format_}"
         assert Image.open(io.BytesIO(answer.content)).format == format_.upper()
-    assert service.asked[0] == Options(3, 5, 0.5, 2**63 - 1, False)
+    assert service.asked[0] == Options(3, 5, 0.5, 2**63 - 1, False, scale=1)
     client.post("/v1/restore", content=PNG)
-    assert service.asked[-1] == Options()
+    assert service.asked[-1] == Options(scale=1)
 
 
 def test_states_on_request(tmp_path: Path) -> None:
@@ -226,7 +226,11 @@ def test_models_health_and_readiness() -> None:
     assert found["default"] == "champion"
     assert found["limits"] == {"max_megabytes": 1, "max_pixels": 300_000, "api_keys": False}
     (one,) = found["models"]
-    assert (one["version"], one["tasks"], one["problem"]) == (SERVED.version, ["rain"], None)
+    assert (one["version"], one["tasks"], one["problem"]) == (
+        SERVED.version,
+        {"rain": {"scale": 1}},
+        None,
+    )
     assert client.get("/v1/ready").json() == {"status": "ready", "max_bytes": 1024**2}
     waiting = _client(FakeService(unready="champion is being loaded"))
     assert waiting.get("/v1/health").json() == {"status": "alive"}

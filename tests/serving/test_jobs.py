@@ -253,7 +253,13 @@ def test_the_job_of_a_worker_that_is_silent_goes_to_others_twice() -> None:
         for worker in ("one", "two"):
             claim = await jobs.claim(worker, 5)
             assert claim == Claim(told.id, b"content", "v")
+            again = await jobs.look(told.id, "")
+            assert again is not None
+            assert again.progress == 0, "it begins again"
             assert await jobs.renew(worker, told.id, 0.5)
+            again = await jobs.look(told.id, "")
+            assert again is not None
+            assert again.progress == 50
         await asyncio.sleep(0.1)
         assert await jobs.claim("three", 0) is None
         assert not await jobs.renew("two", told.id, 0.6)

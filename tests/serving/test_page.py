@@ -263,8 +263,10 @@ def test_the_options_are_sent_and_wrong_ones_are_not(
     page.get_by_role("combobox", name="Model").select_option("candidate")
     page.get_by_label("Seed").press("Enter")
     expect(page.locator("#numbers")).to_contain_text("0f9e8d7c6b5a")
-    chosen = Options(residual_steps=4, noise_steps=4, noise_level=0.15, seed=7, states=True)
-    assert fake.asked == [("champion", Options(states=True)), ("candidate", chosen)]
+    chosen = Options(
+        residual_steps=4, noise_steps=4, noise_level=0.15, seed=7, states=True, scale=1
+    )
+    assert fake.asked == [("champion", Options(states=True, scale=1)), ("candidate", chosen)]
     page.get_by_label("Noise level").fill("1.5")
     page.get_by_text("Options").click()
     page.get_by_role("button", name="Restore again").click()
@@ -281,7 +283,7 @@ def test_a_large_picture_comes_without_its_states(opened: Callable[..., Page], f
         {"name": "large.png", "mimeType": "image/png", "buffer": blank.getvalue()}
     )
     _result_of(page, "large.png")
-    assert fake.asked == [("champion", Options())]
+    assert fake.asked == [("champion", Options(scale=1))]
     expect(page.locator("#numbers")).to_contain_text("2000 \u00d7 1001")
     expect(page.locator("#states-note")).to_contain_text("up to 2 megapixels")
 
@@ -307,7 +309,7 @@ def test_where_the_samples_differ_is_shown_over_the_output(
     expect(page.locator("#sure-words")).to_contain_text(
         "3.00 levels of 255 in the mean, 4.0 at most"
     )
-    assert fake.asked[-1] == ("champion", Options(states=True, samples=8))
+    assert fake.asked[-1] == ("champion", Options(states=True, samples=8, scale=1))
     expect(page.locator("#states button")).to_have_text([*STATES, "output"])
     switch = page.get_by_role("checkbox", name="Show where the samples differ")
     drawn, tag = page.locator("#sure-map"), page.locator("#after-tag")
@@ -363,7 +365,7 @@ def test_a_large_picture_has_a_map_without_its_states(
         {"name": "large.png", "mimeType": "image/png", "buffer": blank.getvalue()}
     )
     _result_of(page, "large.png")
-    assert fake.asked == [("champion", Options(samples=2))]
+    assert fake.asked == [("champion", Options(samples=2, scale=1))]
     expect(page.get_by_role("checkbox", name="Show where the samples differ")).to_be_visible()
     expect(page.locator("#states-note")).to_contain_text("up to 2 megapixels")
 
