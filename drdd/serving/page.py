@@ -13,7 +13,17 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from drdd.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
-STATIC = ("page.css", "page.js", "api.js", "brush.js", "elements.js", "model.js", "overlay.js")
+STATIC = (
+    "page.css",
+    "page.js",
+    "api.js",
+    "brush.js",
+    "elements.js",
+    "jobs.js",
+    "model.js",
+    "overlay.js",
+    "scales.js",
+)
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

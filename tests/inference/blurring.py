@@ -108,7 +108,9 @@ class Fake:
             raise self.problem
         blurred = [blur(pixels, radius) for radius in range(len(STATES))]
         states = [ShownState(name, x) for name, x in zip(STATES, blurred, strict=True)]
-        served = next(one for one in self.models() if one.alias == (model or "champion"))
+        served = next(
+            one for one in self.models() if (model or "champion") in (one.alias, one.version)
+        )
         deviation = None
         if options.samples > 1:
             deviation = np.full(pixels.shape[:2], self.deviation, np.float32)

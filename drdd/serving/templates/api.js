@@ -60,7 +60,7 @@ export async function sendPicture(picture, options, signal) {
 }
 
 /** JSON with the states, or the output alone as an image file -> one shape. */
-async function read(response) {
+export async function read(response) {
   if (response.headers.get("Content-Type").startsWith("application/json")) {
     const { output: uri, ...answer } = await response.json();
     return { ...answer, blob: blobOf(uri) };

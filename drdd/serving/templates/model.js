@@ -14,7 +14,7 @@ export function showModel(model, metrics) {
     className: `verdict ${passed ? "pass" : "fail"}`, textContent: passed ? "every gate is met" : "a gate is missed" })];
   part("about-what").replaceChildren(
     make("b", { textContent: model.alias }), ", version ", make("code", { textContent: short(model.version) }),
-    `, for ${model.tasks.map(spaced).join(", ")}; here since ${loaded}. `, ...verdict);
+    `, for ${Object.keys(model.tasks).map(spaced).join(", ")}; here since ${loaded}. `, ...verdict);
   part("about-problem").hidden = !model.problem;
   part("about-problem").textContent = model.problem ? `A newer version is not served: ${model.problem}` : "";
   const measured = Object.keys(tasks).length > 0;

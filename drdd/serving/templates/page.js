@@ -1,10 +1,13 @@
 import { Problem, ask, hasKey, keepKey, sendPicture } from "./api.js";
 import { marked, maskFile, offerBrush } from "./brush.js";
 import { make, part, short } from "./elements.js";
+import { followJob, forgetJob, markShown, sendJob, storedJob } from "./jobs.js";
 import { showModel } from "./model.js";
 import { coverWithMap, showUncertainty } from "./overlay.js";
+import { chosenScale, offerScales } from "./scales.js";
 
 const PIXELS_WITH_STATES = 2e6; // every state is a PNG of noise, about 3 bytes a pixel
+const PIXELS_AS_REQUEST = 6e6; // times samples; more takes longer than about 10 s on two cores, and is sent as a job
 let service = { models: [], metrics: [], limits: {} };
 let picture = null; // what is being restored: { name, blob, url, width, height, mask }, mask: null or a blob
 let running = null; // the AbortController of the request that is under way
@@ -22,7 +25,7 @@ function showProblem(problem) {
   part("problem-title").textContent = problem.message;
   part("problem-detail").textContent = problem.detail;
   part("problem-origin").textContent = problem.origin;
-  part("retry").hidden = wantsKey || !picture;
+  part("retry").hidden = wantsKey || !picture?.blob;
 }
 
 // --- what the service offers
@@ -44,7 +47,13 @@ async function loadService() {
   select.disabled = false;
   const { max_megabytes: megabytes, max_pixels: pixels } = service.limits;
   part("limits").textContent = `PNG, JPEG or WebP, up to ${megabytes} MB and ${+(pixels / 1e6).toFixed(1)} megapixels`;
+  showChosen();
+}
+
+function showChosen() {
   showModel(chosenModel(), service.metrics);
+  offerScales(chosenModel());
+  showBrush();
 }
 
 const chosenModel = () => service.models.find(({ alias }) => alias === part("model").value);
@@ -86,7 +95,15 @@ async function take(name, blob, from = document.activeElement) {
   if (picture !== taken) return;
   Object.assign(taken, { width: image.naturalWidth, height: image.naturalHeight });
   offerBrush(taken.url, taken.width, taken.height);
+  showBrush();
   await restore();
+}
+
+/** A mask is for a picture that keeps its size. */
+function showBrush() {
+  const there = Boolean(picture?.blob && picture.width);
+  part("brush").hidden = !there || chosenScale() > 1;
+  part("brush-off").hidden = !there || chosenScale() === 1;
 }
 
 function takeFile(files) {
@@ -98,10 +115,13 @@ function takeFile(files) {
 
 function options() {
   const fields = ["model", "steps", "noise_level", "seed"].map((name) => [name, part(name).value]);
-  const samples = Number(part("draws").value) || 1;
+  if (!part("scale-part").hidden) fields.push(["scale", chosenScale()]);
+  const samples = chosenSamples();
   if (samples > 1) fields.push(["samples", samples], ["answer", "json"]); // in which the map is
   return Object.fromEntries(fields.filter(([, value]) => value !== ""));
 }
+
+const chosenSamples = () => Number(part("draws").value) || 1;
 
 async function restore() {
   running?.abort();
@@ -109,18 +129,40 @@ async function restore() {
   part("again").disabled = false;
   if (!part("form").reportValidity()) return;
   const sent = picture;
-  const mine = running = new AbortController();
-  const stopWaiting = wait(sent.name);
-  try {
+  if (chosenScale() > 1) sent.mask = null;
+  await restoring(sent, async (signal) => {
     const megabytes = service.limits.max_megabytes ?? Infinity;
     if (sent.blob.size > megabytes * 1024 ** 2) {
       throw new Problem("The file is too large.", `The service takes up to ${megabytes} MB.`);
     }
-    const states = sent.width * sent.height <= PIXELS_WITH_STATES;
-    const answer = await sendPicture(sent, { ...options(), states }, mine.signal);
+    const pixels = sent.width * sent.height * chosenScale() ** 2;
+    const asked = { ...options(), states: pixels <= PIXELS_WITH_STATES };
+    if (pixels * chosenSamples() > PIXELS_AS_REQUEST) return sendJob(sent, asked, signal, showProgress);
+    forgetJob(); // what it gave is no longer shown
+    return sendPicture(sent, asked, signal);
+  });
+}
+
+/** Follow the job that this tab had before it was loaded again. Of its picture a small copy is left. */
+async function resume() {
+  const { name, preview, shown } = storedJob();
+  const left = picture = { name, blob: null, url: preview ?? "", width: 0, height: 0, mask: null };
+  await restoring(left, (signal) => followJob(signal, showProgress), ({ status }) => {
+    if ([404, 410].includes(status)) forgetJob();
+    return !shown;
+  });
+}
+
+/** answerOf: signal -> what sendPicture gives; tells: whether a problem is to be shown. */
+async function restoring(sent, answerOf, tells = () => true) {
+  const mine = running = new AbortController();
+  const stopWaiting = wait(sent.name);
+  try {
+    const answer = await answerOf(mine.signal);
     await show(answer, sent, mine.signal);
+    if (!mine.signal.aborted && storedJob()) markShown();
   } catch (problem) {
-    if (!mine.signal.aborted) showProblem(problem);
+    if (!mine.signal.aborted && tells(problem)) showProblem(problem);
   } finally {
     if (running === mine) running = null;
     stopWaiting();
@@ -135,6 +177,7 @@ function wait(name) {
   const timer = setInterval(tick, 250);
   const mine = running;
   tick();
+  part("progress").hidden = true;
   part("waiting-for").textContent = `Restoring ${name}`;
   part("waiting").hidden = false;
   part("status").textContent = `Restoring ${name}`;
@@ -144,7 +187,17 @@ function wait(name) {
   };
 }
 
-async function show(answer, { name, url: input }, signal) {
+/** job: as of GET /v1/jobs/ID. */
+function showProgress({ status, position, progress }) {
+  const waits = status === "waiting";
+  part("progress").hidden = false;
+  if (waits) part("progress").removeAttribute("value");
+  else part("progress").value = progress;
+  part("waiting-for").textContent = `Restoring ${picture.name}: ${waits ? `waiting, ${position} before it` : `${Math.floor(progress)} %`}`;
+}
+
+async function show(answer, sent, signal) {
+  const { name, url: input } = sent;
   const url = URL.createObjectURL(answer.blob);
   const image = make("img", { src: url });
   await image.decode();
@@ -154,12 +207,14 @@ async function show(answer, { name, url: input }, signal) {
   const [width, height] = [image.naturalWidth, image.naturalHeight];
   part("result-name").textContent = name;
   Object.assign(part("download"), { href: url, download: `${name.replace(/\.[^.]*$/, "")}-restored.png` });
-  Object.assign(part("before"), { src: input, alt: "The input" });
+  Object.assign(part("before"), { src: input, alt: "The input", hidden: !input });
+  const enlarged = sent.width > 0 && width > sent.width;
+  part("before-tag").textContent = enlarged ? "input, enlarged" : sent.blob ? "input" : input ? "a small copy of the input" : "";
   part("compare").style.setProperty("--ratio", width / height);
   part("compare").style.setProperty("--width", width);
   compareWith("output", url);
   moveTo(50);
-  showNumbers(answer, width, height);
+  showNumbers(answer, `${enlarged ? `${sent.width} \u00d7 ${sent.height} \u2192 ` : ""}${width} \u00d7 ${height}`);
   showUncertainty(answer.uncertainty, name);
   showStates(answer.states, url, answer.uncertainty);
   part("key-form").hidden = true;
@@ -168,16 +223,16 @@ async function show(answer, { name, url: input }, signal) {
   part("status").textContent = `${name} is restored by ${alias}, version ${short(version)}, in ${answer.seconds.toFixed(2)} seconds.`;
   // The model was swapped since the page asked.
   if (!service.models.some((model) => model.version === version)) loadService();
-  if ([starter, document.body, part("cancel")].includes(document.activeElement)) part("slider").focus();
+  if (sent.blob && [starter, document.body, part("cancel")].includes(document.activeElement)) part("slider").focus();
 }
 
-function showNumbers({ model, seconds, waited, total }, width, height) {
+function showNumbers({ model, seconds, waited, total }, pixels) {
   const second = (value) => `${value.toFixed(2)} s`;
   const numbers = [
     ["in the model", second(seconds)],
     ...(Number.isFinite(waited) ? [["waiting for it", second(waited)]] : []),
     ["from here and back", second(total)],
-    ["pixels", `${width} \u00d7 ${height}`],
+    ["pixels", pixels],
     [`version of ${model.alias}`, make("code", { textContent: short(model.version) })],
   ];
   part("numbers").replaceChildren(...numbers.map(([name, value]) =>
@@ -224,13 +279,14 @@ part("file").addEventListener("change", ({ target }) => {
   if (target.files.length > 0) take(target.files[0].name, target.files[0], part("choose"));
   target.value = "";
 });
-part("model").addEventListener("change", () => showModel(chosenModel(), service.metrics));
+part("model").addEventListener("change", showChosen);
+part("scale").addEventListener("change", showBrush);
 part("slider").addEventListener("input", ({ target }) => moveTo(Number(target.value)));
 part("cancel").addEventListener("click", () => {
   running?.abort();
   part("waiting").hidden = true;
   part("status").textContent = "Cancelled.";
-  part("again").focus();
+  part(part("again").disabled ? "choose" : "again").focus();
 });
 part("retry").addEventListener("click", () => {
   starter = document.body;
@@ -248,8 +304,9 @@ part("brush-fill").addEventListener("click", async ({ target }) => {
 part("form").addEventListener("submit", (event) => {
   event.preventDefault();
   starter = part("again");
-  if (picture) picture.mask = null;
-  if (picture) restore();
+  if (!picture?.blob) return;
+  picture.mask = null;
+  restore();
 });
 part("form").addEventListener("invalid", () => { part("options").open = true; }, true);
 part("key-form").addEventListener("submit", async (event) => {
@@ -258,7 +315,7 @@ part("key-form").addEventListener("submit", async (event) => {
   part("key").value = "";
   part("problem").hidden = part("key-form").hidden = true;
   await loadService();
-  if (picture && part("key-form").hidden) await restore();
+  if (part("key-form").hidden) await (picture?.blob ? restore() : storedJob() && resume());
 });
 
 addEventListener("dragover", (event) => {
@@ -280,3 +337,4 @@ addEventListener("paste", (event) => {
 
 loadService();
 loadSamples().catch(showProblem);
+if (storedJob()) resume();
