@@ -244,7 +244,7 @@ function showStates(states, url, several) {
   if (several && states.length > 0) states = [...states, { name: "output", image: url }];
   part("states-note").textContent = states.length > 0
     ? `A state takes the output's place in the comparison.${several ? " These are the first sample's." : ""}`
-    : `They are shown for pictures of up to ${PIXELS_WITH_STATES / 1e6} megapixels.`;
+    : `They are shown for outputs of up to ${PIXELS_WITH_STATES / 1e6} megapixels.`;
   part("states").replaceChildren(...states.map(({ name, image }, index) => {
     const last = index === states.length - 1;
     const button = make("button", { type: "button" },
