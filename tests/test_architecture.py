@@ -39,6 +39,7 @@ KNOWS: dict[str, set[str]] = {
     "diffusion": set(),
     "drawing": {"pictures"},
     "evaluation": {"data", "drawing", "inference", "intake", "metrics", "pictures"},
+    "formats": {"pictures"},
     "gates": set(),
     "harmonize": {
         "data",

@@ -32,7 +32,7 @@ class Limits:
 def decode_and_verify(blob: Blob, limits: Limits) -> Picture:
     """Decode the whole file and verify it. Raises PictureError, with the reason, and nothing else."""
     with decoding():
-        file = _checked(blob, limits)
+        file = opened_within(blob, limits)
         upright = on_white(file)
         small = _within(upright, limits)
         kept = file.format in KEPT_FORMATS and is_plain(file) and _is_single(file)
@@ -43,7 +43,7 @@ def decode_and_verify(blob: Blob, limits: Limits) -> Picture:
 def decode(blob: Blob, limits: Limits) -> Pixels:
     """(H, W, 3) uint8: upright, in RGB, no side above `max_side`. Raises as `decode_and_verify`."""
     with decoding():
-        return np.asarray(_within(on_white(_checked(blob, limits)), limits))
+        return np.asarray(_within(on_white(opened_within(blob, limits)), limits))
 
 
 def decode_mask(blob: Blob, limits: Limits, size: tuple[int, int]) -> Hole:
@@ -54,7 +54,7 @@ def decode_mask(blob: Blob, limits: Limits, size: tuple[int, int]) -> Hole:
     mean to be filled and some to be kept.
     """
     with decoding():
-        file = _checked(blob, limits)
+        file = opened_within(blob, limits)
         alpha = alpha_of(file, bits=8)
         if alpha is not None and int(alpha.min()) < 255:
             raise PictureError(
@@ -82,8 +82,11 @@ def read_picture(path: Path) -> Pixels:
         raise UserError(f"{path}: {error}") from None
 
 
-def _checked(blob: Blob, limits: Limits) -> Opened:
-    """The file, opened but not yet decoded."""
+def opened_within(blob: Blob, limits: Limits) -> Opened:
+    """The file, opened but not yet decoded. To be called within `decoding`.
+
+    Raises PictureError as `opened` does, and for one that claims too many pixels.
+    """
     if not blob.content:
         raise PictureError("empty file")
     file = opened(blob.content)

@@ -2,9 +2,11 @@
 
 import io
 from pathlib import Path
+from typing import Any
 from zlib import DEFLATED, MAX_WBITS, Z_RLE, compressobj, crc32
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from drdd.errors import UserError
@@ -15,32 +17,39 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def png(pixels: Pixels) -> bytes:
-    """(H, W, 3) uint8 -> a PNG file with light compression, since time matters more than size."""
+    """(H, W, 3) or (H, W, 4) uint8 -> a PNG file, lightly compressed, since time matters more than size."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1, compress_type=Z_RLE)
     return buffer.getvalue()
 
 
-def quick_png(pixels: Pixels) -> bytes:
-    """The same as `png`, written in 40 % of the time and read in 60 %, at about 7 % more bytes.
+def quick_png(levels: NDArray[Any]) -> bytes:
+    """(H, W, 3) or, with alpha, (H, W, 4); uint8 or uint16 -> a PNG file of that depth.
 
-    For pictures that are made here and read many times. Each row is filtered by the mean of the
-    pixels to the left and above, of value 3 in the PNG specification; `png` tries five filters a row.
+    For 8 bits the same as `png`, written in 40 % of the time and read in 60 %, at about 7 % more bytes.
+    For pictures that are made here and read many times, and for 16 bits, which Pillow does not write. Each
+    row is filtered by the mean of the pixels to the left and above, of value 3 in the PNG specification;
+    `png` tries five filters a row.
     """
-    height, width = pixels.shape[:2]
-    padded = np.zeros((height + 1, 3 * width + 3), np.uint8)
-    padded[1:, 3:] = pixels.reshape(height, -1)
-    left, above = padded[1:, :-3], padded[:-1, 3:]
-    rows = np.full((height, 1 + 3 * width), 3, np.uint8)
-    rows[:, 1:] = padded[1:, 3:] - ((left & above) + ((left ^ above) >> 1))
+    height, width, channels = levels.shape
+    depth = levels.dtype.itemsize
+    step = channels * depth
+    samples = np.ascontiguousarray(levels.astype(">u2") if depth == 2 else levels)
+    padded = np.zeros((height + 1, step * width + step), np.uint8)
+    padded[1:, step:] = samples.view(np.uint8).reshape(height, -1)
+    left, above = padded[1:, :-step], padded[:-1, step:]
+    rows = np.full((height, 1 + step * width), 3, np.uint8)
+    rows[:, 1:] = padded[1:, step:] - ((left & above) + ((left ^ above) >> 1))
     deflate = compressobj(1, DEFLATED, MAX_WBITS, 9, Z_RLE)
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
+    kind = {3: 2, 4: 6}[channels]
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    header += bytes([8 * depth, kind, 0, 0, 0])
     data = deflate.compress(rows.tobytes()) + deflate.flush()
     chunks = (b"IHDR", header), (b"IDAT", data), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, content) for name, content in chunks)
 
 
-def _chunk(name: bytes, content: bytes) -> bytes:
+def png_chunk(name: bytes, content: bytes) -> bytes:
     named = name + content
     return len(content).to_bytes(4, "big") + named + crc32(named).to_bytes(4, "big")
 

@@ -145,19 +145,34 @@ def _to_linear(profile: bytes) -> Callable[[Deep], Floats] | None:
     if profile[16:20] == b"GRAY":
         grey = _curve(tags.get(b"kTRC", b""))
         return None if grey is None else lambda values: np.repeat(grey[values], 3, axis=2)
-    curves = [_curve(tags.get(name, b"")) for name in (b"rTRC", b"gTRC", b"bTRC")]
-    columns = [tags.get(name, b"")[8:20] for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
-    if any(curve is None for curve in curves) or any(len(column) != 12 for column in columns):
+    if (found := to_linear_rgb(profile)) is None:
         return None
-    colorants = np.array([struct.unpack(">3i", column) for column in columns]).T / 65536
-    to_linear = np.linalg.inv(matrix(SRGB_PRIMARIES, D65)) @ colorants
+    curves, columns = found
 
     def convert(values: Deep) -> Floats:
         channels = [values[..., n % values.shape[2]] for n in range(3)]
-        light = [c[v] for c, v in zip(curves, channels, strict=True) if c is not None]
-        return np.stack(light, -1) @ to_linear.T
+        light = [curve[v] for curve, v in zip(curves, channels, strict=True)]
+        return np.stack(light, -1) @ columns.T
 
     return convert
+
+
+def to_linear_rgb(profile: bytes) -> tuple[list[Floats], Floats] | None:
+    """Of a profile of RGB that consists of curves and primaries, else None: how it becomes linear.
+
+    Three curves of (65536,), the linear light in [0, 1] of each level; and (3, 3), from that light to the
+    linear light of sRGB's primaries.
+    """
+    tags = _tags(profile)
+    if profile[20:24] != b"XYZ " or any(name in tags for name in (b"A2B0", b"A2B1", b"D2B0")):
+        return None
+    found = [_curve(tags.get(name, b"")) for name in (b"rTRC", b"gTRC", b"bTRC")]
+    curves = [curve for curve in found if curve is not None]
+    columns = [tags.get(name, b"")[8:20] for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    if len(curves) < 3 or any(len(column) != 12 for column in columns):
+        return None
+    colorants = np.array([struct.unpack(">3i", column) for column in columns]).T / 65536
+    return curves, np.linalg.inv(matrix(SRGB_PRIMARIES, D65)) @ colorants
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:

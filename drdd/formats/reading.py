@@ -1,0 +1,128 @@
+"""Read a picture with what it carries.
+
+with decoding():
+    file = opened(content)  # the header alone: check `file.size` now
+    source = source_of(file, keeping, "PNG")
+restored = restorer.restore(source.pixels).output
+content, said = encoded(restored, source.carried, keeping, "PNG")
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from drdd.formats import exif as exif_tags
+from drdd.formats.carried import WITH_ALPHA, Carried, Keeping, Source
+from drdd.formats.directories import Directories, read
+from drdd.formats.profiles import can_be_kept, from_srgb, name_of
+from drdd.pictures.colours import Bits, Levels, Opened, alpha_of, on_white, rgb_of
+from drdd.pictures.profiles import is_foreign
+from drdd.pictures.tiff_tags import PHOTOMETRIC
+
+PREFIX = b"Exif\0\0"
+RAW_EXIF = "Raw profile type exif"  # a text of PNG, before it had a chunk for EXIF
+TURNED = (5, 6, 7, 8)  # orientations that swap width and height
+_CMYK = 5
+
+
+def source_of(file: Opened, keeping: Keeping, format_: str) -> Source:
+    """The pixels for an output of this format, and what the file carries.
+
+    With the depth of the output; on white if the format has no alpha. Decodes the file. To be called within
+    `decoding`; raises as a decoder may.
+    """
+    bits = keeping.bits(file.depth, format_)
+    rgb, alpha, said = rgb_of(file, bits), alpha_of(file, bits), []
+    if file.depth > bits and keeping.depth == "input":
+        said.append(f"16 bits -> 8, as {format_} has")
+    laid = alpha is not None and format_ not in WITH_ALPHA
+    if laid:
+        rgb, alpha = np.asarray(on_white(file)), None
+        said.append(f"transparency -> white, as {format_} has none")
+    mode = _mode(file)
+    foreign = bool(file.profile) and is_foreign(file.profile, mode)
+    kept = keeping.profile == "keep" and can_be_kept(file.profile)
+    if foreign and not kept:
+        said.insert(0, f"{name_of(file.profile)} -> sRGB{_why(file, keeping, mode)}")
+    elif mode == "CMYK" and not foreign:
+        said.insert(0, "CMYK -> sRGB")
+    exif, damaged = _exif(file)
+    carried = Carried(
+        size=(rgb.shape[1], rgb.shape[0]),
+        exif=exif,
+        xmp=_xmp(file, exif),
+        profile=file.profile if kept else b"",
+        foreign=foreign,
+        dpi=_dpi(file, exif),
+        beyond=_beyond(file, rgb, bits) if foreign and kept and not laid else None,
+        said=(*said, *(["its EXIF is damaged and left out"] if damaged else [])),
+    )
+    return Source(rgb if alpha is None else np.dstack([rgb, alpha]), carried)
+
+
+def _why(file: Opened, keeping: Keeping, mode: str) -> str:
+    """Why a profile is not kept, if it was to be."""
+    if keeping.profile != "keep":
+        return ""
+    if mode == "CMYK" or file.profile[16:20] == b"GRAY":
+        return ", as an output is RGB"
+    return ", as colours can be converted from its profile but not back"
+
+
+def _mode(file: Opened) -> str:
+    """RGB, L or CMYK: the kind of the colours as stored."""
+    if file.image is None:
+        photometric = file.page.one(PHOTOMETRIC, 1) if file.page else 1
+        return "CMYK" if photometric == _CMYK else "L" if photometric <= 1 else "RGB"
+    mode = file.image.mode
+    return "CMYK" if mode == "CMYK" else "L" if mode[:1] in "LI1" and mode != "LAB" else "RGB"
+
+
+def _beyond(file: Opened, rgb: Levels, bits: Bits) -> Levels:
+    stored = rgb_of(replace(file, profile=b""), bits)
+    back = from_srgb(rgb, file.profile)
+    assert back is not None  # it was for a pixel
+    return stored.astype(np.int32) - back
+
+
+def _exif(file: Opened) -> tuple[Directories | None, bool]:
+    """The EXIF; and whether there is one that cannot be read."""
+    info = {} if file.image is None else file.image.info
+    page = 0
+    if file.format == "TIFF":
+        content = file.content
+        page = file.page.number if file.page else getattr(file.image, "tell", lambda: 0)()
+    elif RAW_EXIF in info and "exif" not in info:
+        try:
+            content = bytes.fromhex("".join(str(info[RAW_EXIF]).split("\n")[3:]))
+        except ValueError:
+            return None, True
+    else:
+        content = info.get("exif") or b""
+    content = content.removeprefix(PREFIX)
+    if not content:
+        return None, False
+    try:
+        return read(content, page), False
+    except ValueError:
+        return None, True
+
+
+def _xmp(file: Opened, exif: Directories | None) -> bytes:
+    if file.format == "TIFF":
+        found = exif.main.get(700) if exif else None
+        return found.data if found else b""
+    xmp = file.image.info.get("xmp") if file.image else None
+    return xmp.encode() if isinstance(xmp, str) else xmp or b""
+
+
+def _dpi(file: Opened, exif: Directories | None) -> tuple[float, float] | None:
+    found = None
+    if file.image is not None and file.format != "TIFF":
+        found = exif_tags.usable_dpi(file.image.info.get("dpi"))
+    if found is None and exif is not None:
+        found = exif_tags.dpi_of(exif)
+    orientation: float | None = file.orientation
+    if file.format == "TIFF" and exif is not None:  # Pillow turns it by itself
+        orientation = exif.number(exif.main, exif_tags.ORIENTATION)
+    return found[::-1] if found and orientation in TURNED else found

@@ -1,0 +1,44 @@
+"""XMP of an input, as it is right for its output. It is text, and only what would be wrong is replaced."""
+
+import re
+
+# A property is an attribute, or an element of its own.
+_PROPERTY = rb"""(\b%s\s*=\s*["']|<%s>)[^"'<]*(?=["'<])"""
+_THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails\s*>", re.DOTALL)
+# A map of gains (HDR) or a depth map beside the picture, which the output does not have.
+OF_OTHER_PICTURES = (b"hdrgm:", b"HDRGainMap", b"GContainer", b"GCamera:MicroVideo")
+MOST = 16 * 1024**2
+
+
+def rewritten(
+    xmp: bytes, size: tuple[int, int], dpi: tuple[float, float] | None, srgb: bool
+) -> bytes:
+    """The XMP of an output that is upright. size: (width, height); srgb: as of `exif.rewritten`.
+
+    b"" for one that describes further pictures in the file, and for one that is no text of 8 bits.
+    """
+    if len(xmp) > MOST or b"<" not in xmp or b"\0" in xmp:
+        return b""
+    if any(word in xmp for word in OF_OTHER_PICTURES):
+        return b""
+    width, height = size
+    right = {
+        b"tiff:Orientation": 1,
+        b"tiff:ImageWidth": width,
+        b"tiff:ImageLength": height,
+        b"exif:PixelXDimension": width,
+        b"exif:PixelYDimension": height,
+        b"exif:ColorSpace": 1 if srgb else 65535,
+    }
+    if dpi:
+        right[b"tiff:ResolutionUnit"] = 2
+    said = {name: b"%d" % value for name, value in right.items()}
+    if dpi:
+        across, down = (b"%d/10000" % round(one * 10_000) for one in dpi)
+        said |= {b"tiff:XResolution": across, b"tiff:YResolution": down}
+    if srgb:
+        said[b"photoshop:ICCProfile"] = b"sRGB IEC61966-2.1"
+    xmp = _THUMBNAILS.sub(b"", xmp)
+    for name, value in said.items():
+        xmp = re.sub(_PROPERTY % (name, name), rb"\g<1>" + value, xmp)
+    return xmp
