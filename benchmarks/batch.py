@@ -9,7 +9,7 @@ from drdd.batch.ledger import RestoreLedger
 from drdd.batch.plan import plan
 from drdd.batch.run import SHARE, TURNS, restore_all
 from drdd.batch.worker import Recipe, weights_of
-from drdd.inference.engine import Options
+from drdd.inference.options import Options
 from drdd.pictures.files import png
 from drdd.pictures.pixels import Pixels
 from drdd.progress import Reporter

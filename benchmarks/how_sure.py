@@ -21,7 +21,8 @@ from benchmarks.references import held_out
 from drdd.degradations.catalogue import SCHEMAS
 from drdd.degradations.chain import degrade
 from drdd.drawing.sheets import Cell, sheet
-from drdd.inference.engine import Options, Restoration, Restorer
+from drdd.inference.engine import Restoration, Restorer
+from drdd.inference.options import Options
 from drdd.params import Params, load
 from drdd.pictures.pixels import Pixels
 from drdd.pictures.uncertainty import uncertainty_map

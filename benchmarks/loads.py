@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from ray.serve.handle import DeploymentHandle
 
-from drdd.inference.engine import Options
+from drdd.inference.options import Options
 from drdd.pictures.pixels import Pixels
 
 TIMEOUT_S = 300.0

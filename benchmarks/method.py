@@ -28,7 +28,8 @@ from drdd.checkpoints.trained import read_trained, write_trained
 from drdd.cluster.live import note
 from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair, choose_pairs
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.methods import find
 from drdd.metrics.fidelity import psnr_rgb, ssim_rgb
 from drdd.metrics.observed import Observed

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.method import PARTS, Judged, judged_by, parts, restorer_of
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.params import load
 from drdd.pictures.pixels import Pixels
 

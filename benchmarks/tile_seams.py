@@ -20,7 +20,8 @@ from rich.table import Table
 
 from benchmarks.train import told
 from drdd.degradations.chain import degrade
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.inference.tiling import Tiles, tiles
 from drdd.intake.decoding import read_picture
 from drdd.params import load

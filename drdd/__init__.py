@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from drdd.diffusion.sampler import remove_noise, remove_residual
     from drdd.diffusion.schedule import Schedule
     from drdd.errors import TransientError, UserError
-    from drdd.inference.engine import Options, Restoration, Restorer
+    from drdd.inference.engine import Restoration, Restorer
+    from drdd.inference.options import Options
     from drdd.methods.method import Method, Sampling
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
 
 _MODULES = {
     "Method": "drdd.methods.method",
-    "Options": "drdd.inference.engine",
+    "Options": "drdd.inference.options",
     "Restoration": "drdd.inference.engine",
     "Restorer": "drdd.inference.engine",
     "Sampling": "drdd.methods.method",

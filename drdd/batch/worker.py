@@ -14,7 +14,8 @@ from drdd.batch.ledger import Record
 from drdd.batch.planned import PlannedFile
 from drdd.data.loader import ahead
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restoration, Restorer
+from drdd.inference.engine import Restoration, Restorer
+from drdd.inference.options import Options
 from drdd.intake.decoding import Limits, decode, decode_mask
 from drdd.pictures.errors import PictureError
 from drdd.pictures.files import FORMATS, encoded

@@ -12,7 +12,7 @@ from drdd.files import is_file
 from drdd.shown import console, printable, short, shortened
 
 if TYPE_CHECKING:
-    from drdd.inference.engine import Options
+    from drdd.inference.options import Options
 
 out = console()
 CHAMPION, BASE = "champion", "base"
@@ -89,7 +89,7 @@ def restore(
 ) -> None:
     """Restore one picture or many; an interrupted batch resumes."""
     from drdd.batch.plan import is_picture
-    from drdd.inference.engine import Options
+    from drdd.inference.options import Options
     from drdd.pictures.files import check_format
     from drdd.sources.overwriting import refuse_overwriting
 

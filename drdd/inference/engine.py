@@ -1,11 +1,11 @@
 """Restore pictures with a model folder: any size in, the same size out, or `scale` times that."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import lcm
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor
 from drdd.checkpoints.folder import Model, load_model
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import UserError
-from drdd.inference.given import AnyPixels, Given, Picture, taken
+from drdd.inference.given import AnyPixels, Given, Mask, Picture, check_batch, taken
+from drdd.inference.options import AS_EVALUATED, Options
 from drdd.inference.samples import Moments
 from drdd.inference.scales import scale_of
 from drdd.inference.tiling import TiledNet, Tiles
@@ -28,33 +29,12 @@ CHANGEABLE = (
     "noise_level",
 )  # of Options, by the method's own names
 BUCKET = 32
-MOST_STEPS, MOST_SAMPLES = 100, 64
 AT_ONCE = 2 * 1024**2  # pixels of a batch
 
 
 Watch = Callable[[float], None]
 """Called with the share that is done, in (0, 1], after each tile of each network. What it raises ends the
 restoring: so it is cancelled."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options for restoring. None: the setting with which the model was evaluated.
-
-    residual_steps, noise_steps: 1 to 100, of the two parts; the coupled baseline uses their sum.
-    noise_level: s in (0, 1]. states: keep every state of the trajectory, that of the first sample.
-    samples: n, 1 to 64: restore with the seeds seed, ..., seed + n - 1, and return the mean.
-    scale: how many times higher and wider the output is, as in a task of the model; None: 1 if the model
-    has such a task, else the only scale that it has.
-    """
-
-    residual_steps: int | None = None
-    noise_steps: int | None = None
-    noise_level: float | None = None
-    seed: int = 0
-    states: bool = False
-    samples: int = 1
-    scale: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,9 +81,11 @@ class Restorer:
         }
 
     @classmethod
-    def from_folder(cls, folder: Path, device: str = "cpu") -> "Restorer":
+    def from_folder(cls, folder: str | Path, device: str = "cpu") -> "Restorer":
         """Raises UserError when `folder` holds no valid model."""
-        return cls(load_model(folder), device)
+        if not isinstance(folder, str | os.PathLike):
+            raise UserError(f"{folder!r} names no folder of a model")
+        return cls(load_model(Path(folder)), device)
 
     @classmethod
     def from_pretrained(cls, uri: str | Path, device: str = "cpu") -> "Restorer":
@@ -117,7 +99,7 @@ class Restorer:
         self._method(options)
         scale_of(self.model, options.scale, masked)
 
-    def bucket(self, pixels: AnyPixels, options: Options = Options()) -> tuple[int, int]:
+    def bucket(self, pixels: AnyPixels, options: Options = AS_EVALUATED) -> tuple[int, int]:
         """(H', W'): the size at which (H, W, ...) is restored: enlarged, then mirrored at the borders.
 
         Pictures of one bucket may share a batch.
@@ -129,9 +111,9 @@ class Restorer:
     def restore(
         self,
         picture: Picture,
-        options: Options = Options(),
+        options: Options = AS_EVALUATED,
         key: str | None = None,
-        mask: NDArray[Any] | None = None,
+        mask: Mask | None = None,
         watch: Watch | None = None,
     ) -> Restoration:
         """`restore_batch` of one picture."""
@@ -143,9 +125,9 @@ class Restorer:
     def restore_batch(
         self,
         pictures: Sequence[Picture],
-        options: Options = Options(),
+        options: Options = AS_EVALUATED,
         keys: Sequence[str] | None = None,
-        masks: Sequence[NDArray[Any] | None] | None = None,
+        masks: Sequence[Mask | None] | None = None,
         watch: Watch | None = None,
     ) -> list[Restoration]:
         """Restore pictures of any sizes. Those of one bucket are batched.
@@ -161,6 +143,7 @@ class Restorer:
         be used, and as `check` does.
         """
         method = self._method(options)
+        check_batch(pictures, keys, masks)
         masks = [None] * len(pictures) if masks is None else masks
         masked = any(mask is not None for mask in masks)
         fill, scale = self._fill(), scale_of(self.model, options.scale, masked)
@@ -248,15 +231,12 @@ class Restorer:
 
         Raises UserError for options that it does not support.
         """
+        if not isinstance(options, Options):
+            raise UserError(f"options must be drdd.Options(...), got {type(options).__name__}")
         own = self.model.method
         changes = {n: v for n in CHANGEABLE if (v := getattr(options, n)) is not None}
         if unknown := ", ".join(name for name in changes if name not in own.options):
             raise UserError(f"{unknown}: this model restores {own.restores}; leave it out")
-        for name in ("residual_steps", "noise_steps"):
-            if not 1 <= changes.get(name, 1) <= MOST_STEPS:
-                raise UserError(f"{name} must be 1 to {MOST_STEPS}, got {changes[name]}")
-        if not 1 <= options.samples <= MOST_SAMPLES:
-            raise UserError(f"samples must be 1 to {MOST_SAMPLES}, got {options.samples}")
         try:
             changed = type(own)(replace(own.sampling, **changes))
             changed.check()
@@ -300,6 +280,6 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise UserError(f"device {name!r}: {str(error).splitlines()[0]}") from None
     return device

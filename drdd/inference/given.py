@@ -1,18 +1,24 @@
 """What callers hand to the engine: one door for arrays, pictures of Pillow and masks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from drdd.errors import UserError
 from drdd.inference.holes import filled_smoothly
+from drdd.pictures.colours import alpha_of, depth_of, of_image, rgb_of
+from drdd.pictures.errors import PictureError
+from drdd.pictures.masks import hole_of
+from drdd.pictures.opening import decoding
 from drdd.pictures.pixels import Hole
 from drdd.pictures.scaling import enlarged
 
@@ -21,6 +27,9 @@ AnyPixels = NDArray[Any]
 
 Picture = NDArray[Any] | Image.Image
 """A picture as callers have it; see `taken`."""
+
+Mask = NDArray[Any] | Image.Image
+"""What is to be filled, as callers have it; see `taken`."""
 
 WHITE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 WANTED = (
@@ -99,14 +108,16 @@ class Given:
 
 
 def taken(
-    picture: Picture, mask: NDArray[Any] | None = None, fill: float | None = None, scale: int = 1
+    picture: Picture, mask: Mask | None = None, fill: float | None = None, scale: int = 1
 ) -> Given:
     """A picture, and a mask if there is one; both `scale` times higher and wider than they came.
 
     picture: (H, W, 3) RGB, (H, W, 4) RGB and alpha, (H, W) or (H, W, 1) grey; of uint8, of uint16, or of
-    floats in [0, 1]. Or a picture of Pillow, which is turned upright as its EXIF says, and converted to
-    sRGB if it has another profile.
-    mask: (H, W) of bool; or of numbers, of which 0 means: this pixel stays as it is.
+    floats in [0, 1]; floats come back as float32. Or a picture of Pillow in any mode but I and F, whose
+    white is not known: it is turned upright as its EXIF says, and converted to sRGB if it has another
+    profile.
+    mask: (H, W) of bool; or of numbers, of which 0 means: this pixel stays as it is. Or a picture of
+    Pillow, which marks what is white, or nearer to white than to black.
 
     Raises UserError, which says what was given and what is wanted.
     """
@@ -119,9 +130,29 @@ def taken(
     return Given(given.original, given.alpha, _hole(mask, given.size), fill)
 
 
+def check_batch(
+    pictures: Sequence[Picture], keys: Sequence[str] | None, masks: Sequence[Mask | None] | None
+) -> None:
+    """Raises UserError unless there is a key, and a mask or None, for each picture of a sequence."""
+    if isinstance(pictures, Image.Image | str | bytes) or not hasattr(pictures, "__len__"):
+        raise UserError(f"{_kind(pictures)} was given as a batch; a batch is a list of pictures")
+    for name, ones in (("keys", keys), ("masks", masks)):
+        if ones is None:
+            continue
+        if isinstance(ones, Image.Image | str | bytes) or not hasattr(ones, "__len__"):
+            raise UserError(f"{_kind(ones)} was given as {name}; there must be one of each picture")
+        if len(ones) != len(pictures):
+            raise UserError(f"{len(ones)} {name} were given for {len(pictures)} pictures")
+    for key in keys or ():
+        if not isinstance(key, str):
+            raise UserError(f"{_kind(key)} was given as a key; a key is a text")
+
+
 def _of_array(array: Any) -> Given:
     if not isinstance(array, np.ndarray):
-        raise UserError(f"{_kind(array)} was given; {WANTED}")
+        raise UserError(f"{_kind(array)} was given; {WANTED}", _hint(array))
+    if isinstance(array, np.ma.MaskedArray):
+        raise UserError(f"a masked array was given; {WANTED}", "pass its filled() array and a mask")
     shape = array.shape
     if array.ndim == 2:
         array = array[..., None]
@@ -138,8 +169,9 @@ def _of_array(array: Any) -> Given:
 
 
 def _typed(array: NDArray[Any]) -> AnyPixels:
-    if array.dtype in (np.uint8, np.uint16):
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    native = array.dtype.newbyteorder("=")
+    if native in (np.uint8, np.uint16):
+        return array.astype(native, copy=False)
     if array.dtype.kind != "f":
         raise UserError(f"an array of {array.dtype} was given; {WANTED}")
     if not np.isfinite(array).all():
@@ -156,11 +188,18 @@ def _typed(array: NDArray[Any]) -> AnyPixels:
 
 
 def _of_pillow(image: Image.Image) -> Given:
-    upright = ImageOps.exif_transpose(image)
-    if not upright.has_transparency_data:
-        return Given(np.asarray(upright.convert("RGB")))
-    layers = np.asarray(upright.convert("RGBA"))
-    return Given(np.ascontiguousarray(layers[..., :3]), np.ascontiguousarray(layers[..., 3]))
+    try:
+        with decoding():
+            file = of_image(image)
+            bits = depth_of(file)
+            rgb, alpha = rgb_of(file, bits), alpha_of(file, bits)
+    except PictureError as error:
+        raise UserError(f"a picture of Pillow was given that cannot be used: {error}") from None
+    if 0 in rgb.shape:
+        raise UserError(
+            f"a picture of Pillow of {image.width} x {image.height} pixels was given; {WANTED}"
+        )
+    return Given(np.ascontiguousarray(rgb), None if alpha is None else np.ascontiguousarray(alpha))
 
 
 def _hole(mask: Any, size: tuple[int, int]) -> Hole:
@@ -169,14 +208,37 @@ def _hole(mask: Any, size: tuple[int, int]) -> Hole:
         f"a mask is (H, W) = {size} here, as the picture is, and not 0 where it is to be filled"
     )
     if isinstance(mask, Image.Image):
-        mask = np.asarray(mask.convert("L"))
+        mask = _of_mask(mask)
     if not isinstance(mask, np.ndarray):
         raise UserError(f"{_kind(mask)} was given as a mask; {wanted}")
+    if isinstance(mask, np.ma.MaskedArray):
+        raise UserError(f"a masked array was given as a mask; {wanted}", "pass its filled() array")
     if mask.shape != size:
         raise UserError(f"a mask of shape {mask.shape} was given; {wanted}")
     if mask.dtype.kind not in "buif" or (mask.dtype.kind == "f" and not np.isfinite(mask).all()):
         raise UserError(f"a mask of {mask.dtype} that is no plain number was given; {wanted}")
     return mask != 0
+
+
+def _of_mask(image: Image.Image) -> Hole:
+    try:
+        with decoding():
+            return hole_of(of_image(image))
+    except PictureError as error:
+        raise UserError(f"a mask of Pillow was given that cannot be used: {error}") from None
+
+
+def _hint(value: object) -> str:
+    match value:
+        case str() | PurePath():
+            return "open the file first: PIL.Image.open(path)"
+        case bytes():
+            return "open the file first: PIL.Image.open(io.BytesIO(content))"
+        case list() | tuple():
+            return "restore_batch takes several pictures"
+        case Tensor():
+            return "from (C, H, W), x.permute(1, 2, 0).numpy() makes an array"
+    return ""
 
 
 def _kind(value: object) -> str:

@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 
 from drdd.errors import UserError
-from drdd.pictures.colours import Opened, alpha_of, is_plain, on_white, opened, rgb_of
+from drdd.pictures.colours import Opened, is_plain, on_white, opened
 from drdd.pictures.files import png
+from drdd.pictures.masks import hole_of
 from drdd.pictures.opening import PictureError, decoding
 from drdd.pictures.pixels import Hole, Picture, Pixels, described
 from drdd.sources.entry import Blob
@@ -17,7 +18,6 @@ from drdd.sources.entry import Blob
 KEPT_FORMATS = {"PNG", "JPEG", "WEBP", "MPO"}
 # A file of a few kilobytes may claim gigabytes; a white PNG of two colours has 8,000 pixels a byte.
 ORDINARY, PIXELS_A_BYTE = 50_000_000, 10_000
-HALF = 127.5  # of a mask: levels above are nearer to white
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,7 @@ def decode_mask(blob: Blob, limits: Limits, size: tuple[int, int]) -> Hole:
     mean to be filled and some to be kept.
     """
     with decoding():
-        file = opened_within(blob, limits)
-        alpha = alpha_of(file, bits=8)
-        if alpha is not None and int(alpha.min()) < 255:
-            raise PictureError(
-                "it has transparent pixels; save it without, white where the picture is to be filled and "
-                "black elsewhere"
-            )
-        hole: Hole = rgb_of(file, bits=8).mean(2) >= HALF
+        hole = hole_of(opened_within(blob, limits))
         if hole.shape != size:
             (rows, columns), (height, width) = hole.shape, size
             raise PictureError(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drdd.pictures import deep, profiles, tiff, tiff_tags
+from drdd.pictures.errors import PictureError
 from drdd.pictures.opening import FORMATS, checked_profile, open_picture
 
 Bits = Literal[8, 16]
@@ -34,7 +35,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-WITH_EXIF = ("PNG", "JPEG", "MPO", "WEBP", "AVIF")
+WITH_EXIF = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "")  # "": made by Pillow, of no file
 PLAIN_MODES = ("RGB", "L", "P", "1")
 _TURNED: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: lambda a: a[:, ::-1],
@@ -105,6 +106,23 @@ def opened(content: bytes, formats: tuple[str, ...] = FORMATS) -> Opened:
     depth: Bits = 16 if deep.is_deep(content, image) else 8
     profile = image.info.get("icc_profile", b"")
     return Opened(content, str(image.format), image.size, depth, profile, image)
+
+
+def of_image(image: Image.Image) -> Opened:
+    """A picture that Pillow has opened or made, understood as a file is. To be called within `decoding`.
+
+    Of several frames, the current one. Raises PictureError for modes I and F, whose white is not known, and
+    for a colour profile of more than MAX_PROFILE bytes.
+    """
+    if image.mode in ("I", "F"):
+        raise PictureError(
+            f"the white of mode {image.mode} is not known; make it an array of uint16"
+        )
+    if image.mode == "La":  # premultiplied
+        image = image.convert("LA")
+    depth: Bits = 16 if image.mode.startswith("I;16") else 8
+    profile = checked_profile(image.info.get("icc_profile") or b"")
+    return Opened(b"", image.format or "", image.size, depth, profile, image)
 
 
 def _opened_tiff(content: bytes) -> Opened:

@@ -143,6 +143,10 @@ def folder_of(uri: str | Path) -> Path:
     Published models are pulled into a cache, and every hash is checked. Raises UserError when the model
     does not exist.
     """
+    if not isinstance(uri, str | os.PathLike) or not str(uri).strip():
+        raise UserError(
+            f"{uri!r} names no model; name base, a model folder, or s3://bucket/models@champion"
+        )
     text = str(uri)
     if text == BASE:
         return base_folder()

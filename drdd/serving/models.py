@@ -20,7 +20,8 @@ import torch
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import TransientError, UserError
 from drdd.gates.judgement import Judgement
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.serving.published import Source
 from drdd.serving.service import ServedModel, UnknownModelError
 from drdd.shown import short

@@ -14,7 +14,8 @@ from prometheus_client.metrics_core import Metric
 from ray import serve
 
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restoration
+from drdd.inference.engine import Restoration
+from drdd.inference.options import Options
 from drdd.params import Serve
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.asked import ApiLimits

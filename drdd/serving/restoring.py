@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drdd.errors import TransientError
-from drdd.inference.engine import AT_ONCE, Options, Restoration, Watch
+from drdd.inference.engine import AT_ONCE, Restoration, Watch
+from drdd.inference.options import Options
 from drdd.inference.scales import scale_of
 from drdd.params import Serve
 from drdd.pictures.pixels import Hole, Pixels

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from drdd.inference.engine import MOST_SAMPLES, Options
+from drdd.inference.options import MOST_SAMPLES, Options
 from drdd.metrics.catalogue import listed
 from drdd.pictures.uncertainty import GREYS
 from drdd.serving.jobs import Told

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restoration, Watch
+from drdd.inference.engine import Restoration, Watch
+from drdd.inference.options import Options
 from drdd.pictures.pixels import Hole, Pixels
 
 

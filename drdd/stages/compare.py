@@ -20,7 +20,7 @@ from drdd.data.library import Library
 from drdd.data.pairs import HOLDOUT, Pair, read_pairs
 from drdd.errors import UserError
 from drdd.evaluation.side_by_side import Comparison, SideBySide, write_comparison
-from drdd.inference.engine import Options
+from drdd.inference.options import Options
 from drdd.metrics.fidelity import psnr_rgb
 from drdd.params import Params
 from drdd.pictures.files import covering

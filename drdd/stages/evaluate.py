@@ -17,7 +17,7 @@ from drdd.data.shards import read_known
 from drdd.evaluation.held_out import HeldOutBatch, Restored, batches
 from drdd.evaluation.results import Results
 from drdd.evaluation.seen import seen_by_base
-from drdd.inference.engine import Options
+from drdd.inference.options import Options
 from drdd.metrics.measures import Measures
 from drdd.params import SCRATCH, Params
 from drdd.pictures.files import covering

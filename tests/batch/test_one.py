@@ -8,7 +8,8 @@ from PIL import Image
 
 from drdd.cli.restore import restore
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.pictures.files import png
 from drdd.pictures.uncertainty import said_of, uncertainty_map
 from tests.corpora import scene

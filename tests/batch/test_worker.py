@@ -12,7 +12,8 @@ from drdd.batch.ledger import FILE, Record, RestoreLedger
 from drdd.batch.plan import plan
 from drdd.batch.worker import BatchRestorer, Recipe, weights_of
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.pictures.files import encoded, png
 from drdd.pictures.uncertainty import uncertainty_map
 from drdd.storage.objects import Store

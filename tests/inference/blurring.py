@@ -10,7 +10,8 @@ import numpy as np
 from fastapi import FastAPI
 from PIL import Image, ImageFilter
 
-from drdd.inference.engine import Options, Restoration, ShownState, Watch
+from drdd.inference.engine import Restoration, ShownState, Watch
+from drdd.inference.options import Options
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.pictures.scaling import enlarged
 from drdd.serving.asked import ApiLimits

@@ -12,7 +12,8 @@ import torch
 from drdd.checkpoints.folder import TaskUse, save_model
 from drdd.diffusion.keyed import keyed_noise
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restorer, ShownState
+from drdd.inference.engine import Restorer, ShownState
+from drdd.inference.options import Options
 from drdd.inference.tiling import Tiles
 from drdd.nets.context import context_of
 from drdd.pictures.pixels import Pixels
@@ -144,20 +145,10 @@ def test_a_bucket_is_one_pass_and_another_is_not(
     assert restorer.bucket(_picture(1, 30)) == restorer.bucket(_picture(32, 32)) == (32, 32)
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (Options(residual_steps=0), "residual_steps must be 1 to 100, got 0"),
-        (Options(noise_steps=101), "noise_steps must be 1 to 100, got 101"),
-        (Options(noise_level=0.0), "noise_level must be in"),
-        (Options(noise_level=1.5), "noise_level must be in"),
-        (Options(noise_level=float("nan")), "noise_level must be in"),
-        (Options(noise_level=0.02, noise_steps=50), "50 sampling steps do not fit"),
-    ],
-)
-def test_what_cannot_be_done_is_said(restorer: Restorer, options: Options, said: str) -> None:
+def test_what_the_schedule_cannot_do_is_said(restorer: Restorer) -> None:
+    options = Options(noise_level=0.02, noise_steps=50)
     for refuse in (restorer.check, lambda options: restorer.restore(_picture(4, 4), options)):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match="50 sampling steps do not fit"):
             refuse(options)
 
 

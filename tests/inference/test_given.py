@@ -1,5 +1,6 @@
 """What may be handed to the engine, what comes back, and what is refused in one sentence."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
 from drdd.inference.given import taken
+from drdd.inference.options import Options
+from drdd.pictures.profiles import made_profile
 from tests.inference.test_engine import make_model
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
@@ -77,14 +80,22 @@ def test_a_picture_of_pillow_is_turned_upright_once(restorer: Restorer) -> None:
         (RGB.astype(object), "an array of object was given"),
         (torch.zeros(1, 3, 8, 8), r"a tensor of shape \(1, 3, 8, 8\) and torch.float32 was given"),
         (RGB.tolist(), "a value of type list was given"),
-        ("photo.png", "a value of type str was given"),
+        ("photo.png", r"a value of type str was given.*PIL\.Image\.open\(path\)"),
+        (Path("photo.png"), r"Path was given.*PIL\.Image\.open\(path\)"),
+        (b"\x89PNG", r"a value of type bytes was given.*io\.BytesIO"),
+        ([RGB], r"a value of type list was given.*restore_batch"),
+        (np.ma.masked_array(RGB), r"a masked array was given"),
+        (RGB.astype(np.complex64), "an array of complex64 was given"),
+        (Image.new("I", (4, 4)), "the white of mode I is not known"),
+        (Image.new("F", (4, 4)), "the white of mode F is not known"),
+        (Image.new("RGB", (0, 4)), "Pillow of 0 x 4 pixels was given"),
         (None, "a value of type NoneType was given"),
     ],
 )
 def test_what_is_no_picture_is_refused(restorer: Restorer, picture: Any, said: str) -> None:
     with pytest.raises(UserError, match=said) as refused:
         restorer.restore(picture)
-    assert r"(H, W, 3)" in str(refused.value)
+    assert isinstance(picture, Image.Image) or "(H, W, 3)" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -119,6 +130,12 @@ def test_a_mask_is_what_is_not_zero(restorer: Restorer, mask: NDArray[Any]) -> N
         (SIDE.astype(str), "a mask of <U5 that is no plain number"),
         (np.full((20, 24), np.nan), "a mask of float64 that is no plain number"),
         ("mask.png", "a value of type str was given as a mask"),
+        (SIDE.tolist(), "a value of type list was given as a mask"),
+        (np.ma.masked_array(SIDE), "a masked array was given as a mask"),
+        (SIDE.astype(complex), "a mask of complex128 that is no plain number"),
+        (Image.fromarray(SIDE[1:]), r"a mask of shape \(19, 24\) was given"),
+        (Image.fromarray(SIDE.astype(np.float32)), "the white of mode F is not known"),
+        (Image.new("LA", (24, 20)), "it has transparent pixels"),
     ],
 )
 def test_what_is_no_mask_is_refused(restorer: Restorer, mask: Any, said: str) -> None:
@@ -172,7 +189,107 @@ def test_where_the_mask_keeps_the_input_nothing_deviates(restorer: Restorer) -> 
     assert deviation[SIDE].all()
 
 
-@pytest.mark.parametrize("samples", [0, -1, 65])
-def test_a_number_of_samples_out_of_range_is_refused(restorer: Restorer, samples: int) -> None:
-    with pytest.raises(UserError, match="samples must be 1 to 64"):
-        restorer.restore(RGB, Options(samples=samples))
+def _pillow(mode: str) -> Image.Image:
+    return Image.fromarray(RGB).convert(mode)
+
+
+# Modes whose colours are those of RGB or of grey, and what Pillow itself makes of the others.
+MODES = ["1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_of_pillow_is_taken(mode: str) -> None:
+    given = taken(_pillow(mode))
+    assert given.alpha is None
+    assert np.array_equal(given.original, np.asarray(_pillow(mode).convert("RGB")))
+
+
+@pytest.mark.parametrize(("mode", "base"), [("RGBA", "RGB"), ("LA", "L"), ("PA", "P")])
+def test_alpha_of_pillow_is_kept(mode: str, base: str) -> None:
+    picture = _pillow(base)
+    wanted = np.asarray(picture.convert("RGB"))
+    picture.putalpha(Image.fromarray(ALPHA))
+    assert picture.mode == mode
+    given = taken(picture)
+    assert given.alpha is not None
+    assert np.array_equal(given.alpha, ALPHA)
+    assert np.array_equal(given.original, wanted)
+
+
+@pytest.mark.parametrize("mode", ["RGBa", "La"])
+def test_premultiplied_alpha_is_divided_out(mode: str) -> None:
+    straight = _pillow(mode.upper())
+    straight.putalpha(Image.new("L", (24, 20), 255))
+    given = taken(straight.convert(mode))
+    assert given.alpha is not None
+    assert given.alpha.min() == 255
+    assert np.array_equal(given.original, np.asarray(straight.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_sixteen_bits_of_pillow_are_sixteen_bits(mode: str) -> None:
+    levels = np.random.default_rng(2).integers(0, 65536, (20, 24), dtype=np.uint16)
+    stored = levels.astype("<u2" if mode == "I;16" else ">u2")
+    given = taken(Image.frombytes(mode, (24, 20), stored.tobytes()))
+    assert given.original.dtype == np.uint16
+    assert np.array_equal(given.original, np.dstack([levels] * 3))
+
+
+def test_the_profile_of_a_picture_of_pillow_is_followed() -> None:
+    """Linear light: 55 of 255 is 128 in sRGB, as of a file."""
+    picture = Image.fromarray(np.full((8, 8, 3), 55, np.uint8))
+    assert taken(picture).original.max() == 55
+    picture.info["icc_profile"] = made_profile(gamma=1)
+    assert np.abs(taken(picture).original.astype(int) - 128).max() <= 1
+
+
+def test_big_endian_sixteen_bits_are_taken() -> None:
+    levels = RGB.astype(np.uint16) * 257
+    assert np.array_equal(taken(levels.astype(">u2")).original, levels)
+
+
+def test_a_picture_of_pillow_that_ends_early_or_is_closed_is_refused(restorer: Restorer) -> None:
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, "PNG")
+    cut = Image.open(io.BytesIO(file.getvalue()[:-300]))
+    closed = Image.open(io.BytesIO(file.getvalue()))
+    closed.close()
+    for picture in (cut, closed):
+        with pytest.raises(UserError, match="a picture of Pillow was given that cannot be used"):
+            restorer.restore(picture)
+
+
+def test_a_mask_of_pillow_is_what_is_nearer_to_white(restorer: Restorer) -> None:
+    wanted = restorer.restore(RGB, mask=SIDE).output
+    levels = np.where(SIDE, 200, 20).astype(np.uint8)
+    for mask in (
+        Image.fromarray(SIDE),
+        Image.fromarray(levels),
+        Image.fromarray(levels).convert("P"),
+    ):
+        assert np.array_equal(restorer.restore(RGB, mask=mask).output, wanted)
+
+
+@pytest.mark.parametrize(
+    ("batch", "more", "said"),
+    [
+        ([RGB], {"keys": ["a", "b"]}, "2 keys were given for 1 pictures"),
+        ([RGB], {"masks": []}, "0 masks were given for 1 pictures"),
+        ([RGB], {"masks": Image.fromarray(SIDE)}, "a value of type Image was given as masks"),
+        ([RGB], {"keys": [3]}, "a value of type int was given as a key"),
+        (Image.fromarray(RGB), {}, "a value of type Image was given as a batch"),
+        ("photos", {}, "a value of type str was given as a batch"),
+        (iter([RGB]), {}, "was given as a batch; a batch is a list"),
+        ([RGB], {"options": None}, r"options must be drdd\.Options\(\.\.\.\), got NoneType"),
+        ([RGB], {"options": {"seed": 1}}, "got dict"),
+    ],
+)
+def test_what_is_no_batch_is_refused(restorer: Restorer, batch: Any, more: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        restorer.restore_batch(batch, **more)
+
+
+def test_an_array_of_pictures_is_a_batch(restorer: Restorer) -> None:
+    one, two = restorer.restore_batch(np.stack([RGB, RGB]))  # type: ignore[arg-type]
+    assert np.array_equal(one.output, two.output)
+    assert restorer.restore_batch([]) == []

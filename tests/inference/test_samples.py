@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.inference.tiling import Tiles
 from tests.corpora import scene
 from tests.inference.test_engine import VARIANTS, make_model

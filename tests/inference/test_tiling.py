@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from benchmarks.tile_seams import near_seams
 from drdd.checkpoints.folder import Model, TaskUse, load_model, save_model
 from drdd.inference import tiling
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
 from drdd.inference.norms import Corrected, Joint, Measured, Statistics, fixed, norms_of
+from drdd.inference.options import Options
 from drdd.inference.tiling import TiledNet, Tiles, tiles
 from drdd.nets.adm import AdmConfig
 from drdd.nets.families import build

@@ -11,7 +11,7 @@ import pytest
 import drdd.methods
 from drdd.checkpoints.folder import TaskUse, save_model
 from drdd.errors import UserError
-from drdd.inference.engine import Options
+from drdd.inference.options import Options
 from drdd.methods import find, names
 from drdd.params import Serve, validate
 from drdd.serving.models import Models, load_checked

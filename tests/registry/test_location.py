@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,9 +138,7 @@ def test_a_model_is_found_by_each_of_its_addresses(
         folder_of("champoin")
 
 
-@pytest.mark.parametrize(
-    "address", ["", "no/such/folder", "@champion", "here@", "s3://drdd/models"]
-)
+@pytest.mark.parametrize("address", ["no/such/folder", "@champion", "here@", "s3://drdd/models"])
 def test_an_address_that_names_no_model_is_refused(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
@@ -203,3 +202,9 @@ def test_what_stands_in_the_place_of_a_copy_is_replaced(workspace: Path, what: s
     assert not place.is_symlink()
     assert check(folder, version) == []
     assert what != "a link to a folder" or (other / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("uri", [None, 3, b"base", "", "  ", []])
+def test_what_names_no_model_is_said(uri: Any) -> None:
+    with pytest.raises(UserError, match="names no model; name base, a model folder"):
+        folder_of(uri)

@@ -12,7 +12,8 @@ import numpy as np
 import uvicorn
 from starlette.types import ASGIApp
 
-from drdd.inference.engine import Options, Restoration, Restorer, Watch
+from drdd.inference.engine import Restoration, Restorer, Watch
+from drdd.inference.options import Options
 from drdd.inference.scales import scale_of
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving.asked import ApiLimits

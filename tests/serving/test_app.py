@@ -19,7 +19,8 @@ from PIL import Image
 
 from drdd.cluster.connection import ray_cluster
 from drdd.errors import UserError
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.params import Serve
 from drdd.pictures.files import png
 from drdd.registry.registry import Registry

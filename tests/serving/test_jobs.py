@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drdd.inference.engine import Options, Watch
+from drdd.inference.engine import Watch
+from drdd.inference.options import Options
 from drdd.params import Serve
 from drdd.pictures.pixels import Hole, Pixels
 from drdd.serving import background, restoring

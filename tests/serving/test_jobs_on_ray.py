@@ -15,7 +15,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.pictures.files import png
 from drdd.serving.jobs import DIED
 from tests.serving.test_app import PICTURE, SETTINGS, Shop, address, shop

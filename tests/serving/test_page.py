@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 from drdd.errors import UserError
-from drdd.inference.engine import Options
+from drdd.inference.options import Options
 from drdd.serving.page import STATIC, TEMPLATES, router
 from drdd.serving.service import BusyError
 from tests.inference.blurring import STATES, Fake, blur, noise_png

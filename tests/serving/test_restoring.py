@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from drdd.errors import TransientError, UserError
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.params import Serve
 from drdd.pictures.pixels import Pixels
 from drdd.serving import restoring
@@ -86,9 +87,9 @@ def test_what_cannot_be_done_is_said_at_once(folder: Path) -> None:
         with pytest.raises(UnknownModelError, match="'other'"):
             await service.restore(picture(0), Options(), "other")
         with pytest.raises(UserError):
-            await service.restore(picture(0), Options(noise_level=7.0))
+            await service.restore(picture(0), Options(noise_level=0.02, noise_steps=50))
         with pytest.raises(UserError):
-            await service.restore_batch([picture(0)], Options(noise_level=7.0))
+            await service.restore_batch([picture(0)], Options(noise_level=0.02, noise_steps=50))
         asked = [service.restore(picture(i), Options()) for i in range(8)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert [isinstance(one, BusyError) for one in answers] == [False] * 6 + [True] * 2

@@ -13,7 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.params import Serve
 from drdd.pictures.scaling import enlarged
 from drdd.serving import restoring

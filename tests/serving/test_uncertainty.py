@@ -9,7 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.pictures.uncertainty import GREYS, uncertainty_map
 from drdd.serving.http import make_api
 from drdd.serving.memory import bytes_a_pixel

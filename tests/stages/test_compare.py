@@ -19,7 +19,8 @@ from drdd.errors import UserError
 from drdd.evaluation.side_by_side import Comparison, read_comparison
 from drdd.files import write_json
 from drdd.gates.judgement import Judgement, TaskResult
-from drdd.inference.engine import Options, Restorer
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
 from drdd.metrics.fidelity import psnr_rgb
 from drdd.params import Params, validate
 from drdd.pictures.pixels import Pixels
