@@ -136,6 +136,13 @@ def check_batch(
     """Raises UserError unless there is a key, and a mask or None, for each picture of a sequence."""
     if isinstance(pictures, Image.Image | str | bytes) or not hasattr(pictures, "__len__"):
         raise UserError(f"{_kind(pictures)} was given as a batch; a batch is a list of pictures")
+    if (
+        isinstance(pictures, np.ndarray) and pictures.ndim < 4
+    ):  # its rows would be taken for pictures
+        raise UserError(
+            f"an array of shape {pictures.shape} was given as a batch; a batch is a list of pictures",
+            "give [picture]",
+        )
     for name, ones in (("keys", keys), ("masks", masks)):
         if ones is None:
             continue
@@ -153,7 +160,7 @@ def _of_array(array: Any) -> Given:
         raise UserError(f"{_kind(array)} was given; {WANTED}", _hint(array))
     if isinstance(array, np.ma.MaskedArray):
         raise UserError(f"a masked array was given; {WANTED}", "pass its filled() array and a mask")
-    shape = array.shape
+    array, shape = np.asarray(array), array.shape  # a matrix cannot have three axes
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):

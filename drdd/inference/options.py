@@ -1,8 +1,9 @@
 """How a picture is to be restored: checked where it is said, in one sentence."""
 
 from dataclasses import dataclass
-from math import isfinite
 from numbers import Integral, Real
+
+import numpy as np
 
 from drdd.errors import UserError
 
@@ -44,23 +45,32 @@ class Options:
             if value is None and type(self).__dataclass_fields__[name].default is None:
                 continue
             if not isinstance(value, Integral) or isinstance(value, bool):
-                raise UserError(f"{name} must be a whole number, got {value!r}")
+                raise UserError(f"{name} must be a whole number, got {_shown(value)}")
             if not least <= int(value) <= most:
-                raise UserError(f"{name} must be {least} to {most}, got {value}")
+                raise UserError(f"{name} must be {least} to {most}, got {_shown(int(value))}")
             object.__setattr__(self, name, int(value))
         self._check_noise_level()
-        if not isinstance(self.states, bool):
-            raise UserError(f"states must be True or False, got {self.states!r}")
+        if not isinstance(self.states, bool | np.bool_):
+            raise UserError(f"states must be True or False, got {_shown(self.states)}")
+        object.__setattr__(self, "states", bool(self.states))
 
     def _check_noise_level(self) -> None:
         level = self.noise_level
         if level is None:
             return
         if not isinstance(level, Real) or isinstance(level, bool):
-            raise UserError(f"noise_level must be a number, got {level!r}")
-        if not isfinite(level) or not 0 < level <= 1:
-            raise UserError(f"noise_level must be above 0 and at most 1, got {level}")
+            raise UserError(f"noise_level must be a number, got {_shown(level)}")
+        if not 0 < level <= 1:  # NaN is refused too
+            raise UserError(f"noise_level must be above 0 and at most 1, got {_shown(level)}")
         object.__setattr__(self, "noise_level", float(level))
+
+
+def _shown(value: object) -> str:
+    """A short line of it, where Python itself would raise an error for a number of many digits too."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a number of more than 20 digits"
+    said = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
+    return said if len(said) <= 40 else f"{said[:37]}..."
 
 
 AS_EVALUATED = Options()

@@ -17,7 +17,7 @@ from PIL import Image
 
 from drdd.pictures import deep, profiles, tiff, tiff_tags
 from drdd.pictures.errors import PictureError
-from drdd.pictures.opening import FORMATS, checked_profile, open_picture
+from drdd.pictures.opening import FORMATS, checked_profile, open_picture, stated_profile
 
 Bits = Literal[8, 16]
 Levels = NDArray[Any]  # uint8 or uint16
@@ -121,7 +121,8 @@ def of_image(image: Image.Image) -> Opened:
     if image.mode == "La":  # premultiplied
         image = image.convert("LA")
     depth: Bits = 16 if image.mode.startswith("I;16") else 8
-    profile = checked_profile(image.info.get("icc_profile") or b"")
+    image.load()  # turns a TIFF upright, and completes what is said
+    profile = checked_profile(stated_profile(image))
     return Opened(b"", image.format or "", image.size, depth, profile, image)
 
 

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from drdd.first_bytes import kind_of
 from drdd.pictures import code_points, jpeg_markers
 from drdd.pictures.errors import PictureError, PixelsError
-from drdd.pictures.png_chunks import SIGNATURE, png_head
+from drdd.pictures.png_chunks import SIGNATURE, png_head, said_profile
 from drdd.pictures.profiles import ADOBE_RGB, made_profile
 
 # As Pillow calls them. MPO, several JPEG in one file, is opened by the decoder of JPEG.
@@ -95,10 +95,26 @@ def _profile(content: bytes, image: Image.Image) -> bytes:
     return made_profile(*ADOBE_RGB) if _is_adobe_rgb(image) else b""
 
 
+def stated_profile(image: Image.Image) -> bytes:
+    """Of a picture that Pillow opened, by what it keeps of the file; b"" for sRGB or nothing."""
+    info = image.info
+    profile: bytes = info.get("icc_profile") or b""
+    if profile or "srgb" in info:
+        return profile
+    if _is_adobe_rgb(image):
+        return made_profile(*ADOBE_RGB)
+    said = {}
+    if isinstance(gamma := info.get("gamma"), float):
+        said[b"gAMA"] = struct.pack(">I", round(gamma * 1e5))
+    if len(chroma := info.get("chromaticity", ())) == 8:
+        said[b"cHRM"] = struct.pack(">8I", *(round(one * 1e5) for one in chroma))
+    return said_profile(said)
+
+
 def _is_adobe_rgb(image: Image.Image) -> bool:
     """Whether a camera says so by its EXIF (DCF 2.0, "R03"), as it does in place of a profile."""
-    if image.format not in ("JPEG", "MPO") or b"R03" not in image.info.get("exif", b""):
-        return False
+    if image.format not in ("JPEG", "MPO", None) or b"R03" not in image.info.get("exif", b""):
+        return False  # None: a copy
     try:
         return bool(image.getexif().get_ifd(ExifTags.IFD.Interop).get(1) == "R03")
     except Exception:  # a damaged EXIF says nothing

@@ -64,7 +64,7 @@ def png_head(content: bytes, most: int) -> PngHead:
             start = end
     whole = b"".join((*kept, content[start:])) if kept else content
     header = said.get(b"IHDR", b"")
-    return PngHead(whole, header[8] if len(header) >= 9 else 8, _profile(said))
+    return PngHead(whole, header[8] if len(header) >= 9 else 8, said_profile(said))
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -100,8 +100,8 @@ def _inflated(data: bytes, most: int) -> bytes:
         return b""
 
 
-def _profile(said: dict[bytes, bytes]) -> bytes:
-    """In the order of the PNG specification: cICP, iCCP, sRGB, then gAMA and cHRM."""
+def said_profile(said: dict[bytes, bytes]) -> bytes:
+    """Of the chunks of COLOURS; in the order of the specification: cICP, iCCP, sRGB, then gAMA and cHRM."""
     if len(code := said.get(b"cICP", b"")) == 4:
         return profile_of(code[0], code[1])
     if b"iCCP" in said or b"sRGB" in said:

@@ -243,6 +243,10 @@ def test_the_profile_of_a_picture_of_pillow_is_followed() -> None:
     assert np.abs(taken(picture).original.astype(int) - 128).max() <= 1
 
 
+def test_a_matrix_is_a_grey_picture() -> None:
+    assert np.array_equal(taken(np.asmatrix(RGB[..., 0])).original, np.dstack([RGB[..., 0]] * 3))
+
+
 def test_big_endian_sixteen_bits_are_taken() -> None:
     levels = RGB.astype(np.uint16) * 257
     assert np.array_equal(taken(levels.astype(">u2")).original, levels)
@@ -279,6 +283,8 @@ def test_a_mask_of_pillow_is_what_is_nearer_to_white(restorer: Restorer) -> None
         ([RGB], {"keys": [3]}, "a value of type int was given as a key"),
         (Image.fromarray(RGB), {}, "a value of type Image was given as a batch"),
         ("photos", {}, "a value of type str was given as a batch"),
+        (RGB, {}, r"shape \(20, 24, 3\) was given as a batch.*give \[picture\]"),
+        (RGB[..., 0], {}, r"shape \(20, 24\) was given as a batch"),
         (iter([RGB]), {}, "was given as a batch; a batch is a list"),
         ([RGB], {"options": None}, r"options must be drdd\.Options\(\.\.\.\), got NoneType"),
         ([RGB], {"options": {"seed": 1}}, "got dict"),
