@@ -46,7 +46,7 @@ def main() -> None:
     for name in PHOTOGRAPHS:
         picture = scaled(read_picture(package_file(name)), given.side)
         for task, settings in params.tasks.items():
-            if not settings.degradation:
+            if not settings.degradation or settings.scale > 1:
                 continue
             told(f"{Path(name).stem}, {task}")
             chain = [step.model_dump() for step in settings.degradation]

@@ -180,6 +180,26 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
             _set("method", "rddm"),
             ["method: unknown", "did you mean 'drdd'", "coupled, ", "regression"],
         ),
+        (_set("tasks.rain.scale", 0), ["tasks.rain.scale = 0", "greater than or equal to 1"]),
+        (_set("tasks.rain.scale", 2.5), ["tasks.rain.scale = 2.5", "valid integer"]),
+        (_set("tasks.rain.scale", "two"), ["tasks.rain.scale = 'two'", "valid integer"]),
+        (_set("tasks.rain.scale", True), ["tasks.rain.scale = True", "valid integer"]),
+        (_set("tasks.rain.scale", 9), ["tasks.rain.scale = 9", "less than or equal to 8"]),
+        (
+            _set("tasks.rain.degradation", []),
+            ["tasks.rain: needs corpora and degradation (or a scale above 1), or paired"],
+        ),
+        (
+            _set("paired.small", {"input": "i", "target": "t", "scale": 2, "aligned": False}),
+            ["paired.small: scale is 2, but aligned is false: other scenes have no common scale"],
+        ),
+        (
+            _both(
+                _set("paired.small", {"input": "i", "target": "t", "scale": 2}),
+                _set("tasks.small", {"paired": ["small"], "scale": 4}),
+            ),
+            ["tasks.small.scale is 4, but paired.small.scale is 2; set both"],
+        ),
         (_set("train.noise.precision", "fp8"), ["train.noise.precision = 'fp8'", "'bf16'"]),
     ],
 )

@@ -21,6 +21,7 @@ from drdd.drawing.contact import TILE, contact_sheet
 from drdd.drawing.sheets import cover
 from drdd.errors import UserError
 from drdd.files import exists
+from drdd.intake.decoding import Limits
 from drdd.intake.ingestion import IngestResult
 from drdd.intake.pairing import both_sides, pair_up
 from drdd.intake.split import hold_out
@@ -30,11 +31,12 @@ from drdd.params import Params, Task
 from drdd.params.data import Holdout, drawn_by
 from drdd.params.errors import nearest
 from drdd.pictures.pixels import Picture, Pixels, pixels_of
+from drdd.pictures.scaling import enlarged, reduced, whole_pixels
 from drdd.sources.entry import Entry, Fetcher, Rejected
 from drdd.sources.listing import entries
 from drdd.sources.matching import match
 from drdd.sources.packages import package_file
-from drdd.stages.corpora import limits, some
+from drdd.stages.corpora import limits, paired_limits, some
 from drdd.stages.paths import PHOTOGRAPHS
 
 VARIANTS = 3
@@ -124,10 +126,10 @@ class _Intake:
     rejected: list[Rejected] = field(default_factory=list)
     read: list[str] = field(default_factory=list)
 
-    def picture(self, entry: Entry, max_side: int | None = None) -> Picture | None:
+    def picture(self, entry: Entry, within: Limits) -> Picture | None:
         """As ingest takes it in; None, and a line in `rejected`, if it would be set aside."""
         self.read.append(entry.where)
-        found = outcome(entry, self.fetcher, limits(self.params.ingest, max_side))
+        found = outcome(entry, self.fetcher, within)
         if isinstance(found, Picture):
             return found
         self.rejected.append(Rejected(entry.name, found))
@@ -137,14 +139,19 @@ class _Intake:
 def _degraded(intake: _Intake, corpus: str, name: str, task: Task) -> Iterator[Example]:
     params, holdout = intake.params, intake.params.corpora[corpus].holdout
     chain = [step.model_dump() for step in task.degradation]
+    within = limits(params.ingest, params.corpora[corpus].max_side)
     files = {entry.name: entry for entry in _files(params, corpus)}
     for file in _candidates(files, holdout, f"corpora.{corpus}"):
-        picture = intake.picture(files[file], intake.params.corpora[corpus].max_side)
+        picture = intake.picture(files[file], within)
         if picture is None or not _trains(picture, holdout):
             continue
-        target = pixels_of(picture.content)
+        target = whole_pixels(pixels_of(picture.content), task.scale)
+        small = reduced(target, task.scale)
         inputs = (
-            degrade(target, chain, params.seed, TRAIN, name, picture.id, v, order=task.order)
+            enlarged(
+                degrade(small, chain, params.seed, TRAIN, name, picture.id, v, order=task.order),
+                task.scale,
+            )
             for v in range(min(task.variants, VARIANTS))
         )
         yield Example(f"{corpus}/{file}", target, tuple(inputs))
@@ -152,16 +159,18 @@ def _degraded(intake: _Intake, corpus: str, name: str, task: Task) -> Iterator[E
 
 def _matched(intake: _Intake, corpus: str) -> Iterator[Example]:
     paired = intake.params.paired[corpus]
+    within = paired_limits(intake.params.ingest, paired)
     pairs = {pair.key: pair for pair in both_sides(match(paired, corpus).pairs)}
     for key in _candidates(pairs, paired.holdout, f"paired.{corpus}"):
-        target, input_ = (intake.picture(e) for e in (pairs[key].target, pairs[key].input))
+        target, input_ = (intake.picture(e, within) for e in (pairs[key].target, pairs[key].input))
         if target is None or input_ is None or not _trains(target, paired.holdout):
             continue
         ids = {one.name: one.id for one in (target, input_)}
         sizes = {one.name: one.original for one in (target, input_)}
         # Refuses unequal sizes.
-        pair_up(corpus, [pairs[key]], IngestResult(ids, sizes), paired.aligned)
-        sides = pixels_of(target.content), (pixels_of(input_.content),)
+        pair_up(corpus, [pairs[key]], IngestResult(ids, sizes), paired.aligned, paired.scale)
+        shown = enlarged(pixels_of(input_.content), paired.scale)
+        sides = pixels_of(target.content), (shown,)
         yield Example(f"{corpus}/{key}", *sides, paired.aligned)
 
 

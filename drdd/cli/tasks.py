@@ -66,7 +66,7 @@ def list_tasks() -> None:
     gates = [
         f"{gate.label} {'≥' if gate.bound == 'at least' else '≤'}" for gate in TASK_GATES.values()
     ]
-    for heading in ("variants", "pairs", *gates):
+    for heading in ("scale", "variants", "pairs", *gates):
         table.add_column(heading, justify="right")
     table.add_column("reference", overflow="fold")
     for name, task in load().tasks.items():
@@ -75,7 +75,8 @@ def list_tasks() -> None:
             name,
             ", ".join(task.corpora or task.paired),
             f"{steps}, in random order" if task.order == "random" else steps,
-            str(task.variants) if task.degradation else "",
+            f"x{task.scale}" if task.scale > 1 else "",
+            str(task.variants) if not task.paired else "",
             f"{task.pairs:.0%}",
             *(_bound(gate, gate.needed(task)) for gate in TASK_GATES.values()),
             task.reference_name() or "",
@@ -107,6 +108,10 @@ def add(
     pairs: Annotated[
         float | None, typer.Option(help="Fraction of the possible training pairs to use.")
     ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(help="Enlarge so many times: pictures are made smaller, then degraded."),
+    ] = None,
     variants: Annotated[
         int | None, typer.Option(help="Degraded versions of each training image.")
     ] = None,
@@ -124,15 +129,16 @@ def add(
     chosen: dict[str, Any] = {
         "corpora": _names(corpora),
         "degradation": [parse_degradation(step) for step in degrade or []] or None,
+        "scale": scale,
         "paired": _names(paired),
         "pairs": pairs,
         "variants": variants,
         "min_psnr_gain": min_psnr_gain,
         "order": order,
     }
-    if not degrade and not paired:
+    if not degrade and not paired and (scale or 1) == 1:
         chosen |= _asked(chosen)
-    if chosen["degradation"] and not chosen["corpora"]:
+    if not chosen["paired"] and not chosen["corpora"]:
         chosen["corpora"] = _known_corpora()
     entry = {key: value for key, value in chosen.items() if value is not None}
     written = add_task(name, entry)
@@ -176,7 +182,7 @@ def _asked(chosen: dict[str, Any]) -> dict[str, Any]:
 
     if not _at_a_terminal():
         raise UserError(
-            "say what makes the pairs: --degrade KIND (with --corpora A,B), or --paired NAME; "
+            "say what makes the pairs: --degrade KIND or --scale 2 (with --corpora A,B), or --paired NAME; "
             f"kinds: {', '.join(SCHEMAS)}"
         )
     params = load()

@@ -4,18 +4,20 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, overload
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drdd.data.pairs import Pair
 from drdd.errors import UserError
 from drdd.pictures.pixels import Pixels, pixels_of
+from drdd.pictures.scaling import enlarged, whole_pixels
 from drdd.storage.versions import Address, at_hand
 
 CACHE_BYTES = (
@@ -54,14 +56,30 @@ class Library:
 
     def pixels(self, id_: str) -> Pixels:
         """(H, W, 3) uint8, read-only. Raises UserError when it is missing or does not match its id."""
+        return self._cached(id_, lambda: pixels_of(self.content(id_)))
+
+    def sides(self, pair: Pair) -> tuple[Pixels, Pixels]:
+        """(target, input) as networks see them: enlarged, and cut to whole pixels of the input.
+
+        Both are (H, W, 3) uint8, of one size unless they show different scenes. Raises as `pixels`.
+        """
+        target, small = self.pixels(pair.target), self.pixels(pair.input)
+        if pair.scale == 1:
+            return target, small
+        large = self._cached(
+            f"{pair.input} x {pair.scale}", lambda: np.array(enlarged(small, pair.scale))
+        )
+        return whole_pixels(target, pair.scale), large
+
+    def _cached(self, key: str, make: Callable[[], Pixels]) -> Pixels:
         with self._lock:
-            if (kept := self._cache.get(id_)) is not None:
-                self._cache.move_to_end(id_)
+            if (kept := self._cache.get(key)) is not None:
+                self._cache.move_to_end(key)
                 return kept
-        pixels = pixels_of(self.content(id_))
+        pixels = make()
         pixels.setflags(write=False)
         with self._lock:
-            self._keep(id_, pixels)
+            self._keep(key, pixels)
         return pixels
 
     def content(self, id_: str) -> bytes:
@@ -92,10 +110,10 @@ class Library:
             self._files[address.shard.md5] = _File(path, file, [0, *accumulate(rows)])
         return self._files[address.shard.md5]
 
-    def _keep(self, id_: str, pixels: Pixels) -> None:
-        if id_ in self._cache or pixels.nbytes > self._most:
+    def _keep(self, key: str, pixels: Pixels) -> None:
+        if key in self._cache or pixels.nbytes > self._most:
             return
-        self._cache[id_] = pixels
+        self._cache[key] = pixels
         self._free_bytes -= pixels.nbytes
         while self._free_bytes < 0:
             _, dropped = self._cache.popitem(last=False)
@@ -126,7 +144,7 @@ class Pictures(Sequence[Pixels]):
 
 
 class PicturePairs(Sequence[tuple[Pixels, Pixels]]):
-    """(target, input) of some pairs, read lazily."""
+    """(target, input) of some pairs, as `Library.sides`, read lazily."""
 
     def __init__(self, library: Library, pairs: Sequence[Pair]) -> None:
         self._library, self._pairs = library, pairs
@@ -141,5 +159,4 @@ class PicturePairs(Sequence[tuple[Pixels, Pixels]]):
     def __getitem__(self, n: int | slice) -> "tuple[Pixels, Pixels] | PicturePairs":
         if isinstance(n, slice):
             return PicturePairs(self._library, self._pairs[n])
-        pair = self._pairs[n]
-        return self._library.pixels(pair.target), self._library.pixels(pair.input)
+        return self._library.sides(self._pairs[n])

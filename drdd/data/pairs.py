@@ -18,7 +18,8 @@ class Pair:
     """A target and its input, as ids of pictures; input is "" if it does not exist (yet).
 
     corpus: of the target; name: of the file, or the pair's key; split: TRAIN or HOLDOUT once split;
-    variant: number of the degraded input among those of one target.
+    variant: number of the degraded input among those of one target; scale: how many times higher and wider
+    the target is than the input, but for rows and columns of the target that make no whole pixel.
     """
 
     corpus: str
@@ -27,6 +28,7 @@ class Pair:
     input: str = ""
     split: str = ""
     variant: int = 0
+    scale: int = 1
 
     @property
     def image(self) -> str:

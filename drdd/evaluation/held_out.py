@@ -19,7 +19,7 @@ class HeldOutBatch:
 
 @dataclass(frozen=True)
 class Restored:
-    """A held-out pair and the service's restoration of it; pixels are (H, W, 3) uint8.
+    """A held-out pair and the service's restoration of it; (H, W, 3) uint8, of the target's size.
 
     reference: what the task's reference makes of `degraded`, None without one;
     seconds: latency of the request that restored its batch; batch: number of pictures in it.
@@ -44,14 +44,18 @@ def batches(
     reproducible. known: a table as of shards.read_known, with every input.
     """
     sizes = {
-        id_: (-height // BUCKET, -width // BUCKET)
+        id_: (height, width)
         for id_, height, width in zip(
             *(known[name].to_pylist() for name in ("id", "height", "width")), strict=True
         )
     }
+
+    def bucket(pair: Pair) -> tuple[int, ...]:
+        return tuple(-side * pair.scale // BUCKET for side in sizes[pair.input])
+
     for task, pairs in held.items():
-        in_order = sorted(pairs, key=lambda pair: (sizes[pair.input], pair.image, pair.variant))
-        for _, same in groupby(in_order, key=lambda pair: sizes[pair.input]):
+        in_order = sorted(pairs, key=lambda pair: (bucket(pair), pair.image, pair.variant))
+        for _, same in groupby(in_order, key=bucket):
             here = list(same)
             for first in range(0, len(here), most):
                 yield HeldOutBatch(task, tuple(here[first : first + most]))

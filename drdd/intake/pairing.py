@@ -31,11 +31,12 @@ def files_of(matched: Sequence[PairEntry]) -> list[Entry]:
 
 
 def pair_up(
-    name: str, matched: Sequence[PairEntry], result: IngestResult, aligned: bool
+    name: str, matched: Sequence[PairEntry], result: IngestResult, aligned: bool, scale: int = 1
 ) -> tuple[list[Pair], list[Rejected]]:
     """The pairs of corpus `name`, and the rejected pairs with reasons.
 
-    Raises UserError, which lists them, when aligned pairs differ in size.
+    scale: how many times higher and wider a target is than its input. Raises UserError, which lists them,
+    when aligned pairs are otherwise.
     """
     pairs: dict[tuple[str, str], Pair] = {}
     rejected: list[Rejected] = []
@@ -47,7 +48,7 @@ def pair_up(
             continue
         input_, target = (result.ids[side] for side in sides)
         first, second = (result.sizes[side] for side in sides)
-        if aligned and first != second:
+        if aligned and (first[0] * scale, first[1] * scale) != second:
             said = " and ".join(
                 f"{s} is {w} x {h}" for s, (w, h) in zip(sides, (first, second), strict=True)
             )
@@ -56,13 +57,24 @@ def pair_up(
             reason = f"the same pictures as pair {pairs[input_, target].name}"
             rejected.append(Rejected(f"pair {pair.key}", reason))
         else:
-            pairs[input_, target] = Pair(name, pair.key, target, input_)
+            pairs[input_, target] = Pair(name, pair.key, target, input_, scale=scale)
     if unequal:
         more = f"\n  and {len(unequal) - SHOWN} more" if len(unequal) > SHOWN else ""
         raise UserError(
-            f"paired.{name}: {len(unequal)} of {len(matched)} pairs have sides of different size; mend "
-            f"them, or set paired.{name}.aligned: false if they show different scenes\n  "
+            f"paired.{name}: {len(unequal)} of {len(matched)} pairs {_wrong(name, scale)}\n  "
             + "\n  ".join(unequal[:SHOWN])
             + more
         )
     return list(pairs.values()), rejected
+
+
+def _wrong(name: str, scale: int) -> str:
+    if scale > 1:
+        return (
+            f"have targets that are not {scale} times as high and wide as their inputs; mend them, or "
+            f"paired.{name}.scale"
+        )
+    return (
+        f"have sides of different size; mend them, set paired.{name}.aligned: false if they show different "
+        f"scenes, or paired.{name}.scale if the targets are that many times larger"
+    )

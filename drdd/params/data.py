@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from drdd.settings import Count, Section
+from drdd.settings import Count, Scale, Section
 
 SYNTHETIC = PurePosixPath("data/synthetic")
 """The folder of drawn pictures: those of the entry NAME of `synthetic` are in data/synthetic/NAME."""
@@ -110,11 +110,24 @@ class Paired(Origin):
         "regular expressions {input, target}. The rows of a table are its pairs whatever stands here",
     )
     columns: Columns = Columns()
+    scale: Scale = Field(
+        default=1,
+        description="how many times higher and wider each target is than its input; above 1, pictures are "
+        "not scaled down to ingest.max_side",
+    )
     aligned: bool = Field(
         default=True,
         description="false: inputs and targets show different scenes (cat to dog); they are then "
         "paired by content hash",
     )
+
+    @model_validator(mode="after")
+    def _enlarges_the_same_scene(self) -> "Paired":
+        if self.scale > 1 and not self.aligned:
+            raise ValueError(
+                f"scale is {self.scale}, but aligned is false: other scenes have no common scale"
+            )
+        return self
 
 
 class Ingest(Section):

@@ -136,6 +136,19 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_scale(self) -> "Params":
+        wrong = [
+            f"tasks.{name}.scale is {task.scale}, but paired.{corpus}.scale is "
+            f"{self.paired[corpus].scale}; set both to how many times larger the targets are"
+            for name, task in self.tasks.items()
+            for corpus in task.paired
+            if self.paired[corpus].scale != task.scale
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    @model_validator(mode="after")
     def _begins_from_its_method(self) -> "Params":
         if self.method != BASE_METHOD and self.train.residual.start == BASE:
             raise ValueError(

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from drdd.degradations.catalogue import Degradation
 from drdd.degradations.masks import Mask
 from drdd.gates.catalogue import TaskBounds
-from drdd.references.catalogue import reference_of
-from drdd.settings import Count, Fraction, Name, Section
+from drdd.references.catalogue import ENLARGED, reference_of
+from drdd.settings import Count, Fraction, Name, Scale, Section
 
 
 class Pairs(Section):
@@ -19,6 +19,11 @@ class Pairs(Section):
     )
     degradation: list[Degradation] = Field(
         default=[], description="what makes the inputs of the corpora's images"
+    )
+    scale: Scale = Field(
+        default=1,
+        description="how many times higher and wider the target is than its input, which the network sees "
+        "enlarged; of corpora, the picture is made smaller before it is degraded",
     )
     order: Literal["given", "random"] = Field(
         default="given", description="of the degradations; random: drawn anew for each picture"
@@ -31,8 +36,8 @@ class Pairs(Section):
     def _one_origin(self) -> "Pairs":
         if self.paired and (self.corpora or self.degradation):
             raise ValueError("give paired alone, or corpora with degradation")
-        if not self.paired and not (self.corpora and self.degradation):
-            raise ValueError("needs corpora and degradation, or paired")
+        if not self.paired and not (self.corpora and (self.degradation or self.scale > 1)):
+            raise ValueError("needs corpora and degradation (or a scale above 1), or paired")
         return self
 
 
@@ -60,10 +65,16 @@ class Task(TaskBounds, Pairs):
         return self
 
     def fill(self) -> float | None:
-        """The one grey, in [0, 1], under which its degradations hide pixels; None if there is no such."""
+        """The one grey, in [0, 1], under which its degradations hide pixels; None if there is no such.
+
+        None too for a task that enlarges: the edges of its holes are blurred.
+        """
+        if self.scale > 1:
+            return None
         greys = {grey for step in self.degradation if isinstance(step, Mask) for grey in step.fill}
         return greys.pop() if len(greys) == 1 else None
 
     def reference_name(self) -> str | None:
         """The name in drdd.references.catalogue; None: the task has no reference."""
-        return reference_of(self.reference, [step.kind for step in self.degradation])
+        kinds = [step.kind for step in self.degradation]
+        return reference_of(self.reference, [*kinds, *([ENLARGED] if self.scale > 1 else [])])

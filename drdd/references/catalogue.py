@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from drdd.references import haze, jpeg, masks, noise, sharpness, tone, weather
-from drdd.references.registry import REFERENCES
+from drdd.references.registry import ENLARGED, REFERENCES
 
-__all__ = ["FILES", "NONE", "REFERENCES", "reference_of"]
+__all__ = ["ENLARGED", "FILES", "NONE", "REFERENCES", "reference_of"]
 
 FILES = (haze, jpeg, masks, noise, sharpness, tone, weather)
 NONE = "none"
@@ -14,7 +14,8 @@ NONE = "none"
 def reference_of(asked: str | None, kinds: Sequence[str]) -> str | None:
     """The name of a task's reference, or None if it has none.
 
-    asked: tasks.NAME.reference; kinds: of the task's degradations, [] if its pairs come from elsewhere.
+    asked: tasks.NAME.reference; kinds: of the task's degradations, and ENLARGED for one with a
+    scale; [] if its pairs come from elsewhere.
     By default it is the reference of the one degradation that has one. Raises ValueError for a reference
     that does not exist, or is for none of the kinds.
     """

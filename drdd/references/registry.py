@@ -1,6 +1,7 @@
 """The registry of references: restoration without training, as a person would do it instead.
 
-A reference sees the degraded picture alone: it is told neither kind nor strength of what happened to it.
+A reference sees the degraded picture alone, enlarged already if the task has a scale: it is told neither
+kind nor strength of what happened to it.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from drdd.pictures.pixels import Pixels
+
+ENLARGED = "enlarged"
+"""Stands among the kinds of degradations for a small input that was enlarged bicubically."""
 
 Restore = Callable[["Pixels"], "Pixels"]
 """(H, W, 3) uint8, any size -> the same; the same pixels give the same pixels."""

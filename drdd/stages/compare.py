@@ -122,20 +122,18 @@ def _shown(
     references: Mapping[tuple[str, str], str],
     crop_border: int,
 ) -> SideBySide:
-    def sized(id_: str) -> Pixels:
-        return covering(library.pixels(id_), after.shape)
-
-    kept, target = slice(crop_border, -crop_border or None), sized(one.pair.target)
+    clean, degraded = library.sides(one.pair)
+    kept, target = slice(crop_border, -crop_border or None), covering(clean, after.shape)
     reference = references.get((one.task, one.pair.input))
     return SideBySide(
         task=one.task,
         image=one.pair.image,
         variant=one.pair.variant,
-        input=sized(one.pair.input),
+        input=covering(degraded, after.shape),
         champion=before,
         candidate=after,
         target=target,
-        reference=None if reference is None else sized(reference),
+        reference=None if reference is None else covering(library.pixels(reference), after.shape),
         input_psnr=one.input_psnr,
         champion_psnr=psnr_rgb(before[kept, kept], target[kept, kept]),
         candidate_psnr=psnr_rgb(after[kept, kept], target[kept, kept]),

@@ -13,7 +13,7 @@ from drdd.intake.decoding import Limits
 from drdd.intake.ingestion import IngestResult, Known, store
 from drdd.intake.streaming import decoded_files
 from drdd.params import Ingest
-from drdd.params.data import Origin
+from drdd.params.data import Origin, Paired
 from drdd.sources.entry import Entry, Rejected
 from drdd.stages.paths import CORPORA, MEMBERS
 from drdd.storage.versions import addresses
@@ -24,6 +24,15 @@ NAMED = 5
 def limits(settings: Ingest, max_side: int | None = None) -> Limits:
     """max_side: of a corpus that is taken in smaller."""
     return Limits(settings.min_side, max_side or settings.max_side, settings.max_pixels)
+
+
+def paired_limits(settings: Ingest, paired: Paired) -> Limits:
+    """Pictures of pairs that differ in size stay as they are: scaled down, one would be no multiple of the
+    other. An input may be as many times smaller as its target is larger.
+    """
+    if paired.scale == 1:
+        return limits(settings)
+    return Limits(-(-settings.min_side // paired.scale), settings.max_pixels, settings.max_pixels)
 
 
 def into_shards(

@@ -84,7 +84,7 @@ def _assemble(params: Params) -> None:
         {**noise.weights, **residual.weights},
         {**noise.networks, **residual.networks},
         sampling_of(params),
-        {name: TaskUse(fill=task.fill()) for name, task in params.tasks.items()},
+        {name: TaskUse(task.scale, task.fill()) for name, task in params.tasks.items()},
     )
 
 
@@ -96,13 +96,13 @@ def _restored(
     references: by the id of an input, that of what the task's reference made of it; {} without one.
     """
     degraded = [library.pixels(pair.input) for pair in batch.pairs]
+    options = Options(states=True, scale=batch.pairs[0].scale)
     begin = time.monotonic()
-    restorations = handle.restore_batch.remote(degraded, Options(states=True)).result()
+    restorations = handle.restore_batch.remote(degraded, options).result()
     seconds = time.monotonic() - begin
-    for pair, pixels, restoration in zip(batch.pairs, degraded, restorations, strict=True):
-        target = covering(
-            library.pixels(pair.target), pixels.shape
-        )  # the scenes of unaligned pairs differ in size
+    for pair, restoration in zip(batch.pairs, restorations, strict=True):
+        target, pixels = library.sides(pair)
+        target = covering(target, pixels.shape)  # the scenes of unaligned pairs differ in size
         reference = library.pixels(references[pair.input]) if references else None
         yield Restored(
             batch.task, pair, pixels, reference, target, restoration, seconds, len(batch.pairs)

@@ -9,7 +9,7 @@ from drdd.intake.pairing import both_sides, files_of, pair_up
 from drdd.params import Params
 from drdd.progress import Reporter
 from drdd.sources.matching import match
-from drdd.stages.corpora import describe, into_shards, limits, some
+from drdd.stages.corpora import describe, into_shards, paired_limits, some
 from drdd.stages.paths import CORPORA
 from drdd.stages.run import run_stage
 
@@ -24,8 +24,10 @@ def ingest_pairs(params: Params, reporter: Reporter, name: str) -> None:
         reporter.update(done, len(files), "files")
 
     with atomic_folder(CORPORA / name) as folder:
-        result = into_shards(files, limits(params.ingest), folder, keep_all, progress)
-        pairs, unpaired = pair_up(name, matched, result, paired.aligned)
+        result = into_shards(
+            files, paired_limits(params.ingest, paired), folder, keep_all, progress
+        )
+        pairs, unpaired = pair_up(name, matched, result, paired.aligned, paired.scale)
         rejected = [*result.rejected, *unpaired, *matching.alone]
         if not pairs:
             raise UserError(

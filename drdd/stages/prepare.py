@@ -17,6 +17,7 @@ from drdd.files import atomic_folder, write_json
 from drdd.params import Params, Task
 from drdd.pictures.files import quick_png
 from drdd.pictures.pixels import described
+from drdd.pictures.scaling import reduced
 from drdd.progress import Reporter
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, SPLIT
 from drdd.stages.run import run_stage
@@ -27,12 +28,12 @@ def prepare(params: Params, reporter: Reporter, name: str) -> None:
     task = params.tasks[name]
     every = read_pairs(SPLIT / "tasks" / f"{name}.csv")
     training, held = ([p for p in every if p.split == side] for side in (TRAIN, HOLDOUT))
-    if task.degradation:
+    if not task.paired:
         training = [replace(p, variant=v) for p in training for v in range(task.variants)]
     chosen = choose_pairs([_key(pair) for pair in training], task.pairs)
     used = [*(pair for pair in training if _key(pair) in chosen), *held]
     with atomic_folder(PAIRS / name) as folder, writing(folder) as writer:
-        if task.degradation:
+        if not task.paired:
             used = list(_degraded(params, name, task, used, writer, reporter))
         write_pairs(folder / MEMBERS, used)
         write_json(
@@ -64,13 +65,14 @@ def _degraded(
     written: set[str] = set()
     for done, pair in enumerate(pairs, 1):
         key = (params.seed, pair.split, name, pair.target, pair.variant)
-        pixels = degrade(library.pixels(pair.target), chain, *key, order=task.order)
+        small = reduced(library.pixels(pair.target), task.scale)
+        pixels = degrade(small, chain, *key, order=task.order)
         picture = described(pair.name, quick_png(pixels), Image.fromarray(pixels))
         if picture.id not in written:
             writer.write(table_of([picture]))
             written.add(picture.id)
         reporter.update(done, len(pairs), "pairs")
-        yield replace(pair, input=picture.id)
+        yield replace(pair, input=picture.id, scale=task.scale)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def references(params: Params, reporter: Reporter, name: str) -> None:
     with atomic_folder(REFERENCES / name) as folder, writing(folder) as writer:
         for done, pair in enumerate(held[name], 1):
             if reference and pair.input not in restored:
-                pixels = RESTORERS[reference].restore(library.pixels(pair.input))
+                pixels = RESTORERS[reference].restore(library.sides(pair)[1])
                 picture = described(pair.name, png(pixels), Image.fromarray(pixels))
                 if picture.id not in restored.values():
                     writer.write(table_of([picture]))

@@ -119,7 +119,10 @@ def _fingerprint(job: Job) -> str:
         job.params.diffusion.model_dump(),
         settings_of(job).model_dump(exclude=INDIFFERENT),
         [
-            {name: [(p.target, p.input) for p in pairs] for name, pairs in sorted(groups.items())}
+            {
+                name: [(p.target, p.input, p.scale) for p in pairs]
+                for name, pairs in sorted(groups.items())
+            }
             for groups in (job.pairs, job.held)
         ],
         digest(job.init_from) if job.init_from else None,

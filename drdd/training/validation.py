@@ -89,12 +89,11 @@ def held_out(
 
 
 def _held(group: str, pair: Pair, library: Library, size: int, contexts: bool) -> Held:
-    target = _centre(library.pixels(pair.target), size)
     if not pair.input:
-        return Held(group, pair.image, target, None)
-    degraded = library.pixels(pair.input)
+        return Held(group, pair.image, _centre(library.pixels(pair.target), size), None)
+    target, degraded = library.sides(pair)
     context = context_of(to_tensor(degraded)[None])[0] if contexts else None
-    return Held(group, pair.image, target, _centre(degraded, size), context)
+    return Held(group, pair.image, _centre(target, size), _centre(degraded, size), context)
 
 
 def with_corrupted_copies(held: Sequence[Held], seed: int) -> list[Held]:

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from drdd.data import shards
 from drdd.data.library import Library, PicturePairs, Pictures
 from drdd.data.pairs import Pair
 from drdd.errors import UserError
+from drdd.pictures.scaling import reduced
 from drdd.storage.versions import addresses
 from tests.corpora import picture, scene, write_shards
 
@@ -163,6 +166,28 @@ def test_pictures_and_pairs_are_sequences(folder: Path) -> None:
     target, input_ = pairs[1:][0]
     assert np.array_equal(target, SCENES[2])
     assert np.array_equal(input_, SCENES[-2])
+
+
+def test_the_sides_of_a_pair_with_a_scale_have_one_size(tmp_path: Path) -> None:
+    """Input of blocks: an enlarged pixel lies on the block of the target that it was made of."""
+    large = np.zeros((37, 50, 3), np.uint8)
+    large[18:, :24] = 255
+    small = reduced(large, 4)
+    assert small.shape == (9, 12, 3)
+    pictures = [picture(large, "large"), picture(small, "small")]
+    write_shards(tmp_path, pictures)
+    library = Library(addresses([tmp_path]))
+    pair = Pair("c", "n", pictures[0].id, pictures[1].id, scale=4)
+    for _ in range(2):  # decoded, and from the cache
+        target, input_ = library.sides(pair)
+        assert np.array_equal(target, large[:36, :48])
+        with Image.fromarray(small) as one:
+            assert np.array_equal(input_, one.resize((48, 36), Image.Resampling.BICUBIC))
+    off = np.abs(target.astype(int) - input_).max(axis=2) > 127
+    assert not off[:16].any()
+    assert not off[20:].any()
+    plain = replace(pair, scale=1)
+    assert [side.shape for side in library.sides(plain)] == [large.shape, small.shape]
 
 
 def test_a_folder_written_anew_is_another_library(folder: Path) -> None:

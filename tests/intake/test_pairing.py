@@ -92,13 +92,31 @@ def test_sides_of_different_size_are_all_named() -> None:
     with pytest.raises(UserError) as error:
         pair_up("rain", matched, result, aligned=True)
     assert str(error.value).splitlines() == [
-        "paired.rain: 2 of 3 pairs have sides of different size; mend them, or set "
-        "paired.rain.aligned: false if they show different scenes",
+        "paired.rain: 2 of 3 pairs have sides of different size; mend them, set "
+        "paired.rain.aligned: false if they show different scenes, or paired.rain.scale if the "
+        "targets are that many times larger",
         "  pair 1: input/1.png is 48 x 64 and target/1.jpg is 64 x 48",
         "  pair 3: input/3.png is 64 x 48 and target/3.jpg is 1 x 2",
     ]
     pairs, _ = pair_up("rain", matched, result, aligned=False)
     assert len(pairs) == 3
+
+
+def test_a_target_is_as_many_times_larger_as_the_scale_says() -> None:
+    matched = _matched(*((n, f"{n}.png", f"{n}.jpg") for n in "12"))
+    result = _ingested(matched)
+    result.sizes.update({"input/1.png": (32, 24), "input/2.png": (32, 24)})
+    pairs, rejected = pair_up("small", matched, result, aligned=True, scale=2)
+    assert [pair.scale for pair in pairs] == [2, 2]
+    assert not rejected
+    result.sizes["target/2.jpg"] = (64, 47)
+    with pytest.raises(UserError) as error:
+        pair_up("small", matched, result, aligned=True, scale=2)
+    assert str(error.value).splitlines() == [
+        "paired.small: 1 of 2 pairs have targets that are not 2 times as high and wide as their "
+        "inputs; mend them, or paired.small.scale",
+        "  pair 2: input/2.png is 32 x 24 and target/2.jpg is 64 x 47",
+    ]
 
 
 def test_a_long_list_of_unequal_pairs_is_cut() -> None:

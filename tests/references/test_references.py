@@ -15,7 +15,7 @@ from drdd.degradations.chain import degrade
 from drdd.metrics.fidelity import psnr_rgb
 from drdd.references import haze, jpeg, masks, noise, sharpness, tone, weather
 from drdd.references.catalogue import FILES, REFERENCES, reference_of
-from drdd.references.registry import reference
+from drdd.references.registry import ENLARGED, reference
 from tests.conftest import ROOT
 
 NAMES = sorted(REFERENCES)
@@ -43,7 +43,7 @@ def test_every_file_of_the_folder_is_in_the_catalogue() -> None:
 def test_every_degradation_has_one_reference_or_is_known_to_have_none() -> None:
     kinds = [kind for one in REFERENCES.values() for kind in one.kinds]
     assert len(kinds) == len(set(kinds))
-    assert {*kinds} | WITHOUT == {*SCHEMAS}
+    assert {*kinds} | WITHOUT == {*SCHEMAS, ENLARGED}
 
 
 def test_a_name_and_a_kind_are_taken_once() -> None:

@@ -14,6 +14,7 @@ from drdd.intake.card import CARD, QUARANTINE
 from drdd.params import validate
 from drdd.pictures.files import png
 from drdd.pictures.opening import FORMATS
+from drdd.pictures.scaling import enlarged, reduced
 from drdd.progress import Reporter
 from drdd.stages.ingest_pairs import ingest_pairs
 from drdd.stages.paths import CORPORA, MEMBERS
@@ -104,3 +105,24 @@ def test_without_a_usable_pair_it_is_refused(source: Path) -> None:
     with pytest.raises(UserError, match=r"paired\.rain: none of 4 pairs is usable \(input/d\.png"):
         _ingest()
     assert not FOLDER.exists()
+
+
+def test_small_inputs_and_large_targets_come_in_as_they_are(workspace: Path) -> None:
+    """Larger than ingest.max_side, and inputs smaller than ingest.min_side."""
+    for n in range(2):
+        _write(f"clean/{n}.png", scene(n, 72, 200))
+        _write(f"rainy/{n}.png", reduced(scene(n, 72, 200), 4))
+    _ingest(scale=4)
+    members = read_pairs(FOLDER / MEMBERS)
+    assert [pair.scale for pair in members] == [4, 4]
+    pictures = PicturePairs(Library(addresses([FOLDER])), members)
+    for n, (target, input_) in enumerate(pictures):
+        assert np.array_equal(target, scene(n, 72, 200))
+        assert np.array_equal(input_, enlarged(reduced(target, 4), 4))
+
+
+def test_a_target_of_another_scale_is_refused_with_both_sizes(workspace: Path) -> None:
+    _write("clean/0.png", scene(0, 80, 120))
+    _write("rainy/0.png", scene(1, 40, 61))
+    with pytest.raises(UserError, match=r"input/0\.png is 61 x 40 and target/0\.png is 120 x 80"):
+        _ingest(scale=2)

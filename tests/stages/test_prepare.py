@@ -11,6 +11,7 @@ from drdd.data.library import Library, PicturePairs
 from drdd.data.pairs import HOLDOUT, TRAIN, Pair, read_pairs, write_pairs
 from drdd.errors import UserError
 from drdd.params import validate
+from drdd.pictures.scaling import enlarged, reduced
 from drdd.progress import Reporter
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, SPLIT
 from drdd.stages.prepare import prepare
@@ -95,6 +96,21 @@ def test_degraded_pairs_are_what_the_degradation_makes(corpora: None) -> None:
     for pair in members:
         variants.setdefault(pair.target, set()).add(pair.input)
     assert sorted(map(len, variants.values())) == [1] * len(HELD) + [4] * len(TRAINING)
+
+
+def test_a_task_with_a_scale_degrades_the_small_picture(corpora: None) -> None:
+    """By three: 24 x 30 of 24 x 32 becomes 8 x 10, which is the input where nothing degrades it."""
+    for changes in ({"degradation": []}, {}):
+        members = _prepared("haze", scale=3, **changes)
+        assert {pair.scale for pair in members} == {3}
+        library = Library(whereabouts({"haze": members}))
+        for pair, (target, input_) in zip(members, PicturePairs(library, members), strict=True):
+            clean = scene(int(pair.name.removesuffix(".png")), 24, 32)
+            small = library.pixels(pair.input)
+            assert small.shape == (8, 10, 3)
+            assert np.array_equal(target, clean[:, :30])
+            assert np.array_equal(input_, enlarged(small, 3))
+            assert np.array_equal(small, reduced(clean, 3)) == (changes != {})
 
 
 def test_paired_corpora_are_only_chosen(corpora: None) -> None:
