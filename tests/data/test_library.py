@@ -182,7 +182,9 @@ def test_the_sides_of_a_pair_with_a_scale_have_one_size(tmp_path: Path) -> None:
         target, input_ = library.sides(pair)
         assert np.array_equal(target, large[:36, :48])
         with Image.fromarray(small) as one:
-            assert np.array_equal(input_, one.resize((48, 36), Image.Resampling.BICUBIC))
+            assert np.array_equal(
+                input_, np.asarray(one.resize((48, 36), Image.Resampling.BICUBIC))
+            )
     off = np.abs(target.astype(int) - input_).max(axis=2) > 127
     assert not off[:16].any()
     assert not off[20:].any()

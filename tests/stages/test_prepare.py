@@ -100,7 +100,8 @@ def test_degraded_pairs_are_what_the_degradation_makes(corpora: None) -> None:
 
 def test_a_task_with_a_scale_degrades_the_small_picture(corpora: None) -> None:
     """By three: 24 x 30 of 24 x 32 becomes 8 x 10, which is the input where nothing degrades it."""
-    for changes in ({"degradation": []}, {}):
+    plain: dict[str, object] = {"degradation": []}
+    for changes in (plain, {}):
         members = _prepared("haze", scale=3, **changes)
         assert {pair.scale for pair in members} == {3}
         library = Library(whereabouts({"haze": members}))
