@@ -25,6 +25,7 @@ KNOWS: dict[str, set[str]] = {
     "batch": {
         "cluster",
         "data",
+        "formats",
         "inference",
         "intake",
         "pictures",

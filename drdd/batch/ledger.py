@@ -7,7 +7,7 @@ since then; these files are restored again, with the same bytes.
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 
 from drdd.bounded import read_json
 from drdd.errors import UserError
@@ -23,7 +23,8 @@ SHARE = 20  # writing takes at most a twentieth of the time
 class Record:
     """sha256: of the input's bytes; recipe: of the model's files and all options; problem: "" if done.
 
-    mask_sha256: of the mask's bytes, map_sha256: of the map of uncertainty; "" for none.
+    mask_sha256: of the mask's bytes, map_sha256: of the map of uncertainty; "" for none. note: what was
+    converted or left out, "" for nothing.
     """
 
     input: str
@@ -34,6 +35,7 @@ class Record:
     output_sha256: str
     mask_sha256: str = ""
     map_sha256: str = ""
+    note: str = ""
     problem: str = ""
 
 
@@ -72,12 +74,13 @@ class RestoreLedger:
 
 def _read(content: bytes) -> Iterator[tuple[str, Record]]:
     names = {field.name for field in fields(Record)}
+    needed = {field.name for field in fields(Record) if field.default is MISSING}
     for line in content.split(b"\n"):
         try:
             found = read_json(line, LONGEST)
         except ValueError:
             continue
         strings = isinstance(found, dict) and all(isinstance(one, str) for one in found.values())
-        if strings and set(found) == names:
+        if strings and needed <= set(found) <= names:
             record = Record(**found)
             yield record.input, record

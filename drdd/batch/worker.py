@@ -14,12 +14,15 @@ from drdd.batch.ledger import Record
 from drdd.batch.planned import PlannedFile
 from drdd.data.loader import ahead
 from drdd.errors import UserError
+from drdd.formats.carried import FORMATS, KEPT, Keeping, Source, Written
+from drdd.formats.reading import source_of
+from drdd.formats.writing import encoded
 from drdd.inference.engine import Restoration, Restorer
 from drdd.inference.options import Options
-from drdd.intake.decoding import Limits, decode, decode_mask
+from drdd.intake.decoding import Limits, decode_mask, opened_within
 from drdd.pictures.errors import PictureError
-from drdd.pictures.files import FORMATS, encoded
-from drdd.pictures.pixels import Hole, Pixels
+from drdd.pictures.opening import decoding
+from drdd.pictures.pixels import Hole
 from drdd.pictures.uncertainty import uncertainty_png
 from drdd.registry.location import folder_of
 from drdd.sources.entry import Blob, Entry, Fetcher, Rejected
@@ -44,18 +47,21 @@ class Recipe:
     """All that determines the bytes of an output, except its input; and where maps go, which does not.
 
     model: as drdd.registry.location.folder_of takes it; weights: SHA-256 of its files; suffix: a key of
-    drdd.pictures.files.FORMATS; maps: the root of the maps of uncertainty, "" for none.
+    drdd.formats.carried.FORMATS; keeping: what an output keeps of its input; maps: the root of the maps of
+    uncertainty, "" for none.
     """
 
     model: str
     weights: str
     options: Options
     suffix: str
+    keeping: Keeping = KEPT
     maps: str = ""
 
     @property
     def digest(self) -> str:
-        decides = [self.weights, sorted(asdict(self.options).items()), self.suffix]
+        options, keeping = (sorted(asdict(one).items()) for one in (self.options, self.keeping))
+        decides = [self.weights, options, self.suffix, keeping]
         return sha256(repr(decides).encode()).hexdigest()
 
 
@@ -69,23 +75,32 @@ def weights_of(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class _Read:
-    """A file that was read: its pixels, or a record if there is nothing to restore."""
+    """A file that was read: its picture, or a record if there is nothing to restore."""
 
     file: PlannedFile
     sha256: str = ""
     mask_sha256: str = ""
-    pixels: Pixels | None = field(default=None, compare=False)
+    source: Source | None = field(default=None, compare=False)
     hole: Hole | None = field(default=None, compare=False)
     record: Record | None = None
 
 
-def read_one(source: str) -> Pixels:
-    """(H, W, 3) uint8 of one picture, a local file or an object. Raises UserError, TransientError."""
+def read_one(source: str, keeping: Keeping, format_: str) -> Source:
+    """One picture, a local file or an object, for an output of this format.
+
+    Raises UserError, TransientError.
+    """
     blob = _fetched(source)
     try:
-        return decode(blob, ANY)
+        return _decoded(blob, keeping, format_)
     except PictureError as error:
         raise UserError(f"{source}: {error}") from None
+
+
+def _decoded(blob: Blob, keeping: Keeping, format_: str) -> Source:
+    """Raises PictureError."""
+    with decoding():
+        return source_of(opened_within(blob, ANY), keeping, format_)
 
 
 def _fetched(source: str) -> Blob:
@@ -96,10 +111,10 @@ def _fetched(source: str) -> Blob:
     return blob
 
 
-def mask_of_one(source: str, pixels: Pixels) -> Hole:
+def mask_of_one(source: str, picture: Source) -> Hole:
     """What a mask file, local or an object, marks in a picture. Raises UserError."""
     try:
-        return decode_mask(_fetched(source), ANY, pixels.shape[:2])
+        return decode_mask(_fetched(source), ANY, picture.size)
     except PictureError as error:
         raise UserError(f"{source}: the mask cannot be used: {error}") from None
 
@@ -112,6 +127,7 @@ class BatchRestorer:
     ) -> None:
         torch.set_num_threads(threads)
         self._recipe, self._known, self._batch = recipe, known, batch
+        self._format = FORMATS[recipe.suffix]
         self._store = Store(output)
         self._maps = Store(recipe.maps) if recipe.maps else None
         self._restorer = Restorer.from_folder(folder_of(recipe.model))
@@ -126,8 +142,8 @@ class BatchRestorer:
                 if read.record:
                     yield read.record
                     continue
-                assert read.pixels is not None
-                bucket = self._restorer.bucket(read.pixels)
+                assert read.source is not None
+                bucket = self._restorer.bucket(read.source.pixels)
                 gathered = waiting.setdefault(bucket, [])
                 gathered.append(read)
                 if (
@@ -155,16 +171,16 @@ class BatchRestorer:
         if (known := self._known.get(file.entry.name)) and self._is_done(known, read):
             return _Read(file, record=known)
         try:
-            pixels = decode(blob, ANY)
+            source = _decoded(blob, self._recipe.keeping, self._format)
         except PictureError as error:
             return self._failed(read, str(error))
         if mask is None:
-            return replace(read, pixels=pixels)
+            return replace(read, source=source)
         try:
-            hole = decode_mask(mask, ANY, pixels.shape[:2])
+            hole = decode_mask(mask, ANY, source.size)
         except PictureError as error:
             return self._failed(read, f"its mask: {error}")
-        return replace(read, pixels=pixels, hole=hole)
+        return replace(read, source=source, hole=hole)
 
     def _failed(self, read: _Read, problem: str) -> _Read:
         return _Read(read.file, record=self._record(read, problem=problem))
@@ -190,7 +206,7 @@ class BatchRestorer:
     def _restored(
         self, reads: Sequence[_Read], writers: ThreadPoolExecutor
     ) -> list[Future[Record]]:
-        pictures = [read.pixels for read in reads if read.pixels is not None]
+        pictures = [read.source.pixels for read in reads if read.source is not None]
         holes = [read.hole for read in reads]
         restored = self._restorer.restore_batch(pictures, self._recipe.options, masks=holes)
         return [
@@ -199,33 +215,36 @@ class BatchRestorer:
         ]
 
     def _written(self, read: _Read, restored: Restoration) -> Record:
+        assert read.source is not None
+        carried, keeping = read.source.carried, self._recipe.keeping
         try:
-            content = encoded(restored.output, FORMATS[self._recipe.suffix])
+            written = encoded(restored.output, carried, keeping, self._format)
         except UserError as error:
             return self._record(read, problem=str(error))
         drawn = b"" if restored.deviation is None else uncertainty_png(restored.deviation)
         try:
-            self._store.put(read.file.output, content)
+            self._store.put(read.file.output, written.content)
             if self._maps is not None and drawn:
                 self._maps.put(read.file.map, drawn)
         except UserError as error:
             if getattr(error.__cause__, "errno", None) not in OF_ITS_NAME:
                 raise  # such as a full disk: the next file would fail too
             return self._record(read, problem=str(error))
-        record = self._record(read, sha256(content).hexdigest())
+        record = self._record(read, written)
         if self._maps is None or not drawn:
             return record
         return replace(record, map_sha256=sha256(drawn).hexdigest())
 
-    def _record(self, read: _Read, output: str = "", problem: str = "") -> Record:
+    def _record(self, read: _Read, written: Written | None = None, problem: str = "") -> Record:
         return Record(
             input=read.file.entry.name,
             sha256=read.sha256,
             recipe=self._recipe.digest,
             model=self._name,
             output=read.file.output,
-            output_sha256=output,
+            output_sha256=sha256(written.content).hexdigest() if written else "",
             mask_sha256=read.mask_sha256,
+            note="; ".join(written.said) if written else "",
             problem=problem,
         )
 

@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +14,8 @@ from drdd.files import is_file
 from drdd.shown import console, printable, short, shortened
 
 if TYPE_CHECKING:
+    from drdd.batch.ledger import Record
+    from drdd.formats.carried import Keeping
     from drdd.inference.options import Options
 
 out = console()
@@ -79,8 +83,23 @@ def restore(
         ),
     ] = None,
     format: Annotated[
-        Literal["png", "jpg", "webp"], typer.Option(help="Format of many outputs.")
+        Literal["png", "jpg", "webp", "tif"], typer.Option(help="Format of many outputs.")
     ] = "png",
+    depth: Annotated[
+        Literal["input", "8", "16"],
+        typer.Option(help="Bits a channel; default: those of the input, in PNG and TIFF."),
+    ] = "input",
+    profile: Annotated[
+        Literal["srgb", "keep"],
+        typer.Option(help="Convert colours to sRGB, or keep the input's colour profile."),
+    ] = "srgb",
+    metadata: Annotated[
+        Literal["all", "anonymous", "none"],
+        typer.Option(
+            help="EXIF and XMP of the input: all, or only the EXIF that identifies neither a person nor a "
+            "place nor a single device, or none."
+        ),
+    ] = "all",
     workers: Annotated[int, typer.Option(help="Processes that restore.", min=1)] = 1,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads of each worker; default: all, shared.", min=1)
@@ -89,8 +108,8 @@ def restore(
 ) -> None:
     """Restore one picture or many; an interrupted batch resumes."""
     from drdd.batch.plan import is_picture
+    from drdd.formats.carried import Keeping, format_of
     from drdd.inference.options import Options
-    from drdd.pictures.files import check_format
     from drdd.sources.overwriting import refuse_overwriting
 
     options = Options(steps, steps, noise_level, seed, samples=samples)
@@ -98,22 +117,26 @@ def restore(
         raise UserError(
             "--uncertainty says how much samples differ, and there is one", "add --samples 8"
         )
+    keeping = Keeping(metadata, profile, "input" if depth == "input" else 8 if depth == "8" else 16)
     one = len(inputs) == 1 and is_picture(inputs[0]) and _is_file(output)
     if one:
         written = [output, *([uncertainty] if uncertainty else [])]
-        check_format(Path(output))
+        keeping.check(format_of(Path(output)))
         _check_map(*map(Path, written))
         read = [inputs[0], *([mask] if mask else [])]
         refuse_overwriting([Path(place) for place in written if "://" not in place], read)
         if replaced := [place for place in read if place in written]:  # of an object
             raise UserError(f"{replaced[0]} would be replaced; name another output")
+    else:
+        keeping.check(format_of(Path(f"x.{format}")))
     folder, named = _model(model or _default(registry), registry)
     if one:
-        _one(inputs[0], output, folder, named, options, uncertainty, mask)
+        _one(inputs[0], output, folder, named, options, keeping, uncertainty, mask)
         return
     cores = threads or max(1, (os.cpu_count() or 1) // workers)
     size = (workers, cores, batch)
-    _many(inputs, output, folder, named, options, f".{format}", size, uncertainty, mask)
+    kept = f".{format}", keeping
+    _many(inputs, output, folder, named, options, kept, size, uncertainty, mask)
 
 
 def _check_map(output: Path, uncertainty: Path | None = None) -> None:
@@ -183,22 +206,28 @@ def _one(
     folder: Path,
     named: str,
     options: "Options",
+    keeping: "Keeping",
     uncertainty: str | None,
     mask: str | None,
 ) -> None:
     from drdd.batch.worker import mask_of_one, read_one
+    from drdd.formats.carried import format_of
+    from drdd.formats.writing import encoded
     from drdd.inference.engine import Restorer
-    from drdd.pictures.files import check_format, encoded
     from drdd.pictures.uncertainty import said_of, uncertainty_png
     from drdd.storage.single import write_object
 
-    pixels = read_one(picture)
-    hole = mask_of_one(mask, pixels) if mask else None
-    restored = Restorer.from_folder(folder).restore(pixels, options, mask=hole)
-    write_object(output, encoded(restored.output, check_format(Path(output))))
+    format_ = format_of(Path(output))
+    source = read_one(picture, keeping, format_)
+    hole = mask_of_one(mask, source) if mask else None
+    restored = Restorer.from_folder(folder).restore(source.pixels, options, mask=hole)
+    written = encoded(restored.output, source.carried, keeping, format_)
+    write_object(output, written.content)
     height, width = restored.output.shape[:2]
     said = f"{output}  {width} x {height}  by model {_last(named)}"
     out.print(printable(said), soft_wrap=True)
+    if written.said:
+        out.print(printable(f"{output}: {'; '.join(written.said)}"), soft_wrap=True)
     if restored.deviation is None:
         return
     if uncertainty:
@@ -213,7 +242,7 @@ def _many(
     folder: Path,
     named: str,
     options: "Options",
-    suffix: str,
+    kept: tuple[str, "Keeping"],
     size: tuple[int, int, int],
     uncertainty: str | None,
     mask: str | None,
@@ -222,12 +251,13 @@ def _many(
     from drdd.batch.plan import absolute, plan
     from drdd.batch.run import restore_all
     from drdd.batch.worker import Recipe, weights_of
+    from drdd.formats.carried import FORMATS
     from drdd.inference.engine import Restorer
-    from drdd.pictures.files import FORMATS
     from drdd.progress import Reporter
     from drdd.storage.objects import Store
 
     Restorer.from_folder(folder).check(options, masked=mask is not None)
+    suffix, keeping = kept
     planned = plan(inputs, output, suffix, uncertainty, mask)
     if _is_file(output) and PurePosixPath(output).suffix.lower() in FORMATS:
         said = f"{output} names one picture, but {', '.join(inputs[:3])} may be several"
@@ -237,19 +267,29 @@ def _many(
     output, maps = (one and absolute(one) for one in (output, uncertainty or ""))
     ledger = RestoreLedger(Store(output))
     before = dict(ledger.records)
-    recipe = Recipe(named, weights_of(folder), options, suffix, maps)
+    recipe = Recipe(named, weights_of(folder), options, suffix, keeping, maps)
     with tempfile.TemporaryDirectory() as scratch:  # nobody watches it from elsewhere
         reporter = Reporter("restore", Path(scratch))
         records = restore_all(planned.files, ledger, recipe, reporter, *size)
         reporter.finish("done")
     failed = [record for record in records if record.problem]
-    kept = sum(before.get(record.input) == record for record in records if not record.problem)
-    done = len(records) - len(failed) - kept
-    said = f"{output}: {done} restored, {kept} were there already, by model {_last(named)}"
+    there = sum(before.get(record.input) == record for record in records if not record.problem)
+    done = len(records) - len(failed) - there
+    said = f"{output}: {done} restored, {there} were there already, by model {_last(named)}"
     out.print(printable(said), soft_wrap=True)
+    _print_notes(records)
     if failed:
         listed = "; ".join(f"{record.input}: {record.problem}" for record in failed[:LISTED])
         more = f"; and {len(failed) - LISTED} more" if len(failed) > LISTED else ""
         raise UserError(
             f"{len(failed)} of {len(records)} files could not be restored ({FILE} has all): {listed}{more}"
         )
+
+
+def _print_notes(records: "Sequence[Record]") -> None:
+    """One line of what was converted or left out, and in how many pictures."""
+    counts = Counter(record.note for record in records if record.note)
+    said = [f"{count} x {note}" for note, count in counts.most_common(LISTED)]
+    more = [f"and {len(counts) - LISTED} other kinds"] if len(counts) > LISTED else []
+    if said:
+        out.print(printable("; ".join([*said, *more])), soft_wrap=True)

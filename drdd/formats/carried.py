@@ -1,6 +1,7 @@
 """What a picture carries beside its colours, and what an output is to keep of it."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -8,16 +9,13 @@ from numpy.typing import NDArray
 from drdd.errors import UserError
 from drdd.formats.directories import Directories
 from drdd.formats.exif import Metadata
+from drdd.pictures import files
 from drdd.pictures.colours import Bits
 
 Profile = Literal["srgb", "keep"]
 Depth = Literal[8, 16, "input"]
 
-# By suffix, as Pillow calls them.
-FORMATS = {
-    **{".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"},
-    **{".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"},
-}
+FORMATS = files.FORMATS | {".tif": "TIFF", ".tiff": "TIFF"}  # by suffix, as Pillow calls them
 DEEP = ("PNG", "TIFF")  # that hold 16 bits
 WITH_ALPHA = ("PNG", "TIFF", "WEBP")
 
@@ -50,6 +48,9 @@ class Keeping:
         return stored if self.depth == "input" else self.depth
 
 
+KEPT = Keeping()  # unless something else is asked for
+
+
 @dataclass(frozen=True, eq=False)
 class Carried:
     """What the file of a picture says beside its pixels.
@@ -77,6 +78,17 @@ class Source:
 
     pixels: NDArray[Any]
     carried: Carried
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.pixels.shape[:2]
+        return height, width
+
+
+def format_of(path: PurePath) -> str:
+    """Pillow's name of the format of `path`'s suffix. Raises UserError when it cannot be written."""
+    return files.check_format(path, FORMATS)
 
 
 @dataclass(frozen=True)

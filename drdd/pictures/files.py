@@ -1,7 +1,8 @@
 """Encode and write picture files."""
 
 import io
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Any
 from zlib import DEFLATED, MAX_WBITS, Z_RLE, compressobj, crc32
 
@@ -63,11 +64,11 @@ def covering(pixels: Pixels, shape: tuple[int, ...]) -> Pixels:
     return np.asarray(fitted)
 
 
-def check_format(path: Path) -> str:
-    """Pillow's name of the format of `path`'s suffix. Raises UserError when there is none."""
-    format_ = FORMATS.get(path.suffix.lower())
+def check_format(path: PurePath, formats: Mapping[str, str] = FORMATS) -> str:
+    """Pillow's name of the format of `path`'s suffix. Raises UserError when it is none of `formats`."""
+    format_ = formats.get(path.suffix.lower())
     if format_ is None:
-        raise UserError(f"{path}: cannot write {path.suffix!r}; one of {', '.join(FORMATS)}")
+        raise UserError(f"{path}: cannot write {path.suffix!r}; one of {', '.join(formats)}")
     return format_
 
 
