@@ -152,7 +152,7 @@ def _degraded(intake: _Intake, corpus: str, name: str, task: Task) -> Iterator[E
                 degrade(small, chain, params.seed, TRAIN, name, picture.id, v, order=task.order),
                 task.scale,
             )
-            for v in range(min(task.variants, VARIANTS))
+            for v in range(min(task.inputs(), VARIANTS))
         )
         yield Example(f"{corpus}/{file}", target, tuple(inputs))
 

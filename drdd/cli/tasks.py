@@ -66,17 +66,17 @@ def list_tasks() -> None:
     gates = [
         f"{gate.label} {'≥' if gate.bound == 'at least' else '≤'}" for gate in TASK_GATES.values()
     ]
-    for heading in ("scale", "variants", "pairs", *gates):
+    for heading in ("variants", "pairs", *gates):
         table.add_column(heading, justify="right")
     table.add_column("reference", overflow="fold")
     for name, task in load().tasks.items():
-        steps = ", ".join(step.kind for step in task.degradation)
+        smaller = [f"{task.scale} times smaller"] if task.scale > 1 else []
+        steps = ", ".join([*smaller, *(step.kind for step in task.degradation)])
         table.add_row(
             name,
             ", ".join(task.corpora or task.paired),
             f"{steps}, in random order" if task.order == "random" else steps,
-            f"x{task.scale}" if task.scale > 1 else "",
-            str(task.variants) if not task.paired else "",
+            str(task.inputs()) if not task.paired else "",
             f"{task.pairs:.0%}",
             *(_bound(gate, gate.needed(task)) for gate in TASK_GATES.values()),
             task.reference_name() or "",

@@ -32,6 +32,10 @@ class Pairs(Section):
     variants: Count = Field(default=4, description="degraded versions of each training image")
     pairs: Fraction = Field(default=1.0, description="fraction of the training pairs that is used")
 
+    def inputs(self) -> int:
+        """How many inputs are made of a training image: without a degradation, all would be the same."""
+        return self.variants if self.degradation else 1
+
     @model_validator(mode="after")
     def _one_origin(self) -> "Pairs":
         if self.paired and (self.corpora or self.degradation):

@@ -29,7 +29,7 @@ def prepare(params: Params, reporter: Reporter, name: str) -> None:
     every = read_pairs(SPLIT / "tasks" / f"{name}.csv")
     training, held = ([p for p in every if p.split == side] for side in (TRAIN, HOLDOUT))
     if not task.paired:
-        training = [replace(p, variant=v) for p in training for v in range(task.variants)]
+        training = [replace(p, variant=v) for p in training for v in range(task.inputs())]
     chosen = choose_pairs([_key(pair) for pair in training], task.pairs)
     used = [*(pair for pair in training if _key(pair) in chosen), *held]
     with atomic_folder(PAIRS / name) as folder, writing(folder) as writer:

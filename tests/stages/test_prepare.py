@@ -104,6 +104,8 @@ def test_a_task_with_a_scale_degrades_the_small_picture(corpora: None) -> None:
     for changes in (plain, {}):
         members = _prepared("haze", scale=3, **changes)
         assert {pair.scale for pair in members} == {3}
+        each = 4 if changes == {} else 1
+        assert len(members) == each * len(TRAINING) + len(HELD)
         library = Library(whereabouts({"haze": members}))
         for pair, (target, input_) in zip(members, PicturePairs(library, members), strict=True):
             clean = scene(int(pair.name.removesuffix(".png")), 24, 32)
