@@ -65,6 +65,7 @@ KNOWS: dict[str, set[str]] = {
     "serving": {
         "base",
         "diffusion",
+        "formats",
         "gates",
         "inference",
         "intake",

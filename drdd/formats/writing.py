@@ -20,6 +20,7 @@ from drdd.pictures.files import png, png_chunk, quick_png
 from drdd.pictures.profiles import eight_bits
 from drdd.pictures.scaling import enlarged
 
+ROWS = 256  # that are added at a time, as sums take four times the memory
 QUALITY = 95  # of JPEG and WebP
 IN_SEGMENT = 65_533  # bytes of a segment of JPEG
 XMP_KEY = b"http://ns.adobe.com/xap/1.0/\0"
@@ -78,7 +79,10 @@ def _in_profile(rgb: Levels, carried: Carried) -> Levels:
     if (scale := len(rgb) // len(beyond)) > 1:
         shares = (beyond / (2 * top) + 0.5).astype(np.float32)
         beyond = np.rint((enlarged(shares, scale) - 0.5) * 2 * top).astype(np.int32)
-    return (back + beyond).clip(0, top).astype(back.dtype)
+    for start in range(0, len(back), ROWS):
+        rows = slice(start, start + ROWS)
+        back[rows] = (back[rows] + beyond[rows]).clip(0, top)
+    return back
 
 
 def _of_depth(levels: Levels, bits: int) -> Levels:
@@ -121,7 +125,8 @@ def _png(
         chunks.append((b"iTXt", XMP_TEXT + text))
     content = quick_png(levels) if levels.dtype == np.uint16 else png(levels)
     behind = 33  # bytes of signature and header
-    return content[:behind] + b"".join(png_chunk(*one) for one in chunks) + content[behind:]
+    rest = memoryview(content)[behind:]
+    return b"".join([content[:behind], *(png_chunk(*one) for one in chunks), rest])
 
 
 def _by_pillow(

@@ -14,6 +14,7 @@ from drdd.errors import UserError
 from drdd.files import write_bytes
 from drdd.pictures.pixels import Pixels
 
+BAND = 4 * 1024**2  # bytes of the rows of a PNG that are filtered at a time
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -35,24 +36,38 @@ def quick_png(levels: NDArray[Any]) -> bytes:
     height, width, channels = levels.shape
     depth = levels.dtype.itemsize
     step = channels * depth
-    samples = np.ascontiguousarray(levels.astype(">u2") if depth == 2 else levels)
-    padded = np.zeros((height + 1, step * width + step), np.uint8)
-    padded[1:, step:] = samples.view(np.uint8).reshape(height, -1)
-    left, above = padded[1:, :-step], padded[:-1, step:]
-    rows = np.full((height, 1 + step * width), 3, np.uint8)
-    rows[:, 1:] = padded[1:, step:] - ((left & above) + ((left ^ above) >> 1))
     deflate = compressobj(1, DEFLATED, MAX_WBITS, 9, Z_RLE)
+    band = max(1, BAND // (step * width))
+    packed, above_band = [], np.zeros(step * width + step, np.uint8)
+    for top in range(0, height, band):
+        part = levels[top : top + band]
+        samples = np.ascontiguousarray(part.astype(">u2") if depth == 2 else part)
+        padded = np.zeros((len(part) + 1, step * width + step), np.uint8)
+        padded[0] = above_band
+        padded[1:, step:] = samples.view(np.uint8).reshape(len(part), -1)
+        left, above = padded[1:, :-step], padded[:-1, step:]
+        rows = np.full((len(part), 1 + step * width), 3, np.uint8)
+        rows[:, 1:] = padded[1:, step:] - ((left & above) + ((left ^ above) >> 1))
+        packed.append(deflate.compress(rows.tobytes()))
+        above_band = padded[-1]
+    packed.append(deflate.flush())
     kind = {3: 2, 4: 6}[channels]
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     header += bytes([8 * depth, kind, 0, 0, 0])
-    data = deflate.compress(rows.tobytes()) + deflate.flush()
-    chunks = (b"IHDR", header), (b"IDAT", data), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, content) for name, content in chunks)
+    ihdr, iend = png_chunk(b"IHDR", header), png_chunk(b"IEND", b"")
+    return b"".join([b"\x89PNG\r\n\x1a\n", ihdr, *_chunk(b"IDAT", packed), iend])
 
 
 def png_chunk(name: bytes, content: bytes) -> bytes:
-    named = name + content
-    return len(content).to_bytes(4, "big") + named + crc32(named).to_bytes(4, "big")
+    return b"".join(_chunk(name, [content]))
+
+
+def _chunk(name: bytes, parts: list[bytes]) -> list[bytes]:
+    """The parts of a chunk, still to be joined, as they may be large."""
+    crc = crc32(name)
+    for part in parts:
+        crc = crc32(part, crc)
+    return [sum(map(len, parts)).to_bytes(4, "big"), name, *parts, crc.to_bytes(4, "big")]
 
 
 def covering(pixels: Pixels, shape: tuple[int, ...]) -> Pixels:

@@ -13,12 +13,22 @@ from dataclasses import dataclass, field, replace
 from fastapi import Request
 
 from drdd.errors import UserError
+from drdd.formats.carried import WITH_ALPHA, Carried
 from drdd.inference.engine import Watch
-from drdd.pictures.pixels import Hole, Pixels
+from drdd.inference.given import AnyPixels
+from drdd.pictures import colours
+from drdd.pictures.pixels import Hole
 from drdd.serving.jobs import Bounds
-from drdd.serving.memory import DECODING, Reservation, bytes_kept, refuse_costly
+from drdd.serving.memory import (
+    DECODING,
+    Kind,
+    Reservation,
+    bytes_decoding,
+    bytes_kept,
+    refuse_costly,
+)
 from drdd.serving.problems import ProblemError
-from drdd.serving.reading import Sent, hole_of, pixels_of, read_body, size_of
+from drdd.serving.reading import Sent, header_of, hole_of, read_body, source_of
 from drdd.serving.schema import RestoreQuery
 from drdd.serving.service import Answer, BusyError, Checked, Service, UnknownModelError
 
@@ -43,12 +53,14 @@ class ApiLimits:
 
 @dataclass(frozen=True)
 class Opened:
-    """What is restored. pixels: (H, W, 3) uint8, upright, in sRGB; hole: what is to be filled, if sent.
+    """What is restored. pixels: upright, in sRGB, of the output's depth; carried: for the output.
 
-    scale: how many times higher and wider the output is; the memory is reserved for it.
+    hole: what is to be filled, if sent; scale: how many times higher and wider the output is; the memory is
+    reserved for it.
     """
 
-    pixels: Pixels
+    pixels: AnyPixels
+    carried: Carried
     hole: Hole | None = None
     scale: int = 1
 
@@ -59,7 +71,8 @@ async def received(request: Request, limits: ApiLimits, memory: Reservation) -> 
 
 
 def checked(service: Service, sent: Sent, query: RestoreQuery) -> Checked:
-    """Raises as Service.check does."""
+    """Raises as Service.check does, and UserError for a depth that the answer's format does not have."""
+    query.keeping().check(query.written)
     return service.check(query.options(), query.model, masked=sent.mask is not None)
 
 
@@ -70,18 +83,31 @@ async def opened(
 
     scale: of `checked`; limits are those of the output. Raises ProblemError: 413 or 422; BusyError.
     """
-    size = await asyncio.to_thread(size_of, sent.image, limits.max_pixels, scale)
+    file = await asyncio.to_thread(header_of, sent.image, limits.max_pixels, scale)
+    size, kind = math.prod(file.size), _kind(file, query)
     refuse_costly(query.samples, size * scale**2, limits.max_pixels)
-    kept = bytes_kept(query, size, scale)
-    memory.reserve(sent.size + max(DECODING * size, kept))
-    pixels = await asyncio.to_thread(pixels_of, sent.image, limits.max_pixels)
+    kept = bytes_kept(query, size, scale, kind)
+    memory.reserve(sent.size + max(bytes_decoding(size, kind), kept))
+    source = await asyncio.to_thread(source_of, file, query.keeping(), query.written)
+    del file
     if sent.mask is None:
         memory.reserve(kept)
-        return Opened(pixels, scale=scale)
+        return Opened(source.pixels, source.carried, scale=scale)
     memory.reserve(sent.size + kept + DECODING * size)
-    hole = await asyncio.to_thread(hole_of, sent.mask, pixels, limits.max_pixels)
+    shape = source.pixels.shape[:2]
+    hole = await asyncio.to_thread(hole_of, sent.mask, shape, limits.max_pixels)
     memory.reserve(kept + hole.size)
-    return Opened(pixels, hole, scale)
+    return Opened(source.pixels, source.carried, hole, scale)
+
+
+def _kind(file: colours.Opened, query: RestoreQuery) -> Kind:
+    """How its picture will be held, as its header lets expect at most."""
+    keeping, format_ = query.keeping(), query.written
+    image = file.image
+    alpha = format_ in WITH_ALPHA and (image is None or image.has_transparency_data)
+    bits = max(keeping.bits(file.depth, format_), 16 if keeping.depth == 16 else 8)
+    beyond = keeping.profile == "keep" and bool(file.profile)
+    return Kind(4 if alpha else 3, bits, beyond)
 
 
 async def restored(

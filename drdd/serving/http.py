@@ -20,6 +20,7 @@ from drdd.serving.reading import MIB
 from drdd.serving.responses import response_of
 from drdd.serving.schema import (
     BINARY,
+    NOTED,
     LimitsOut,
     ModelsOut,
     ReadyOut,
@@ -86,6 +87,7 @@ def make_api(
             200: {
                 "description": "the restored picture, of the size that was sent or `scale` times that; "
                 "or what `answer` says",
+                "headers": NOTED,
                 "content": {
                     **{f"image/{name}": BINARY for name in ("png", "jpeg", "webp")},
                     "application/json": {"schema": RestoredOut.model_json_schema()},
@@ -109,7 +111,7 @@ def make_api(
                         restoring = restored(service, picture, query)
                         answer = await _while_wanted(request, restoring)
                         response = await asyncio.to_thread(
-                            response_of, answer, query, request.state.id
+                            response_of, answer, query, picture.carried, request.state.id
                         )
                 status = 200
                 return response

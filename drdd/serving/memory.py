@@ -6,6 +6,7 @@ of their bodies bounds the memory.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from drdd.serving.problems import ProblemError
 from drdd.serving.schema import RestoreQuery
@@ -14,13 +15,31 @@ from drdd.serving.service import BusyError
 TOTAL = 2 * 1024**3
 RETRY_AFTER_S = 2.0
 
-# Bytes per pixel. Decoding: the worst measured, 16 bits with alpha and in other colours, is 22.
-DECODING = 24
-# Input, output and its file; a state and its file, in base64 and again in JSON.
-RESTORING, STATE = 9, 12
+# Bytes per pixel. Decoding: the worst measured, 8 bits with alpha that become 16, is 29; and 20 more where
+# what sRGB cannot hold is kept.
+DECODING, DECODING_BEYOND = 32, 24
+# Times the bytes of a pixel: input, output, its levels and its file while it is written; in JSON also in
+# base64, twice.
+RESTORING, IN_JSON = 6, 4
+BEYOND = 28  # what sRGB cannot hold, as it is and while it is added again
+WEBP = 28  # of its encoder
+STATE = 12  # a state and its file, in base64 and again in JSON
 UNCERTAINTY = 8  # a deviation, the map's file, in base64 and again in JSON
-INPUT = 3  # of a picture that is enlarged
 USUAL_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a picture is held. channels: 3, or 4 with alpha; bits: of each; beyond: with what sRGB lacks."""
+
+    channels: int = 3
+    bits: int = 8
+    beyond: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of a pixel."""
+        return self.channels * self.bits // 8
 
 
 class MemoryBudget:
@@ -42,7 +61,7 @@ class MemoryBudget:
         if after > self._total:
             raise ProblemError(
                 413, "the picture and its states need more memory than a request may have; "
-                "send a smaller picture, or ask for fewer steps or no states"
+                "send a smaller picture, ask for fewer steps or no states, or for depth=8 and profile=srgb"
             )  # fmt: skip
         if after > before and self._used - before + after > self._total:
             raise BusyError(RETRY_AFTER_S)
@@ -92,20 +111,27 @@ def memory_budget(max_bytes: int, max_pixels: int) -> MemoryBudget:
     return MemoryBudget(max(TOTAL, max_bytes + DECODING * max_pixels))
 
 
-def bytes_kept(query: RestoreQuery, pixels: int, scale: int) -> int:
+def bytes_decoding(pixels: int, kind: Kind) -> int:
+    """Bytes while a picture of so many pixels is decoded."""
+    return pixels * (DECODING + (DECODING_BEYOND if kind.beyond else 0))
+
+
+def bytes_kept(query: RestoreQuery, pixels: int, scale: int = 1, kind: Kind = Kind()) -> int:
     """Bytes from the decoded picture to the response. pixels: of the input; scale: of the output."""
-    given = INPUT * pixels if scale > 1 else 0
-    return given + bytes_a_pixel(query) * pixels * scale**2
+    given = kind.size * pixels if scale > 1 else 0
+    return given + bytes_a_pixel(query, kind) * pixels * scale**2
 
 
-def bytes_a_pixel(query: RestoreQuery) -> int:
+def bytes_a_pixel(query: RestoreQuery, kind: Kind = Kind()) -> int:
     """Bytes per pixel of the output, from the decoded picture to the response."""
-    kept = RESTORING + (UNCERTAINTY if query.samples > 1 else 0)
+    kept = RESTORING * kind.size + (UNCERTAINTY if query.samples > 1 else 0)
+    kept += WEBP if query.written == "WEBP" else 0
+    kept += (BEYOND if kind.beyond else 0) + (IN_JSON * kind.size if query.in_json else 0)
     if not query.states:
-        return kept + (STATE if query.in_json else 0)  # the output as the states are
+        return kept
     parts = (query.residual_steps or query.steps, query.noise_steps or query.steps)
     states = 2 + sum(part or USUAL_STEPS for part in parts)  # the noised input, the estimate, steps
-    return kept + STATE * states
+    return kept + (STATE + (3 if kind.bits == 16 else 0)) * states
 
 
 def refuse_costly(samples: int, pixels: int, most: int) -> None:

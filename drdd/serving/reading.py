@@ -9,9 +9,12 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from drdd.intake.decoding import Limits, decode, decode_mask
+from drdd.formats import reading
+from drdd.formats.carried import Keeping, Source
+from drdd.intake.decoding import Limits, decode_mask, opened_within
+from drdd.pictures.colours import Opened
 from drdd.pictures.opening import PictureError, PixelsError, decoding, open_picture
-from drdd.pictures.pixels import Hole, Pixels
+from drdd.pictures.pixels import Hole
 from drdd.serving.problems import ProblemError
 from drdd.sources.entry import Blob
 
@@ -70,8 +73,8 @@ async def read_body(
     return await asyncio.to_thread(asyncio.run, _parts(request.headers, bytes(body)))
 
 
-def size_of(body: bytes, max_pixels: int, scale: int = 1) -> int:
-    """The number of pixels according to the header, before decoding.
+def header_of(body: bytes, max_pixels: int, scale: int = 1) -> Opened:
+    """The picture of a body, of which only the header is decoded.
 
     Raises ProblemError: 413 for too many, also once `scale` times higher and wider; 422 if it is not a
     picture or decoding would take too long.
@@ -95,25 +98,30 @@ def size_of(body: bytes, max_pixels: int, scale: int = 1) -> int:
             f"the picture has {width} x {height} pixels; enlarged {scale} times it would have "
             f"{width * scale} x {height * scale}, over the limit of {max_pixels}",
         )
-    return int(width * height)
-
-
-def pixels_of(body: bytes, max_pixels: int) -> Pixels:
-    """(H, W, 3) uint8, upright, in sRGB. Call size_of first. Raises ProblemError: 422."""
     try:
-        return decode(Blob("body", body), Limits(1, 10**9, max_pixels))
+        with decoding():
+            return opened_within(Blob("body", body), Limits(1, 10**9, max_pixels))
+    except PictureError as error:
+        raise ProblemError(422, f"the body cannot be used: {error}") from None
+
+
+def source_of(file: Opened, keeping: Keeping, format_: str) -> Source:
+    """As drdd.formats.reading.source_of. Raises ProblemError: 422."""
+    try:
+        with decoding():
+            return reading.source_of(file, keeping, format_)
     except PictureError as error:
         raise ProblemError(422, f"the picture cannot be used: {error}") from None
 
 
-def hole_of(body: bytes, pixels: Pixels, max_pixels: int) -> Hole:
-    """What the mask file marks, (H, W) bool of the size of `pixels`. Raises ProblemError: 422."""
+def hole_of(body: bytes, size: tuple[int, int], max_pixels: int) -> Hole:
+    """What the mask file marks, (H, W) bool. size: (H, W) of the picture. Raises ProblemError: 422."""
     if not body:
         raise ProblemError(
             422, "the mask is empty; send a picture file in it, or leave the part out"
         )
     try:
-        return decode_mask(Blob("mask", body), Limits(1, 10**9, max_pixels), pixels.shape[:2])
+        return decode_mask(Blob("mask", body), Limits(1, 10**9, max_pixels), size)
     except PictureError as error:
         raise ProblemError(422, f"the mask cannot be used: {error}") from None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from drdd.errors import TransientError
 from drdd.inference.engine import AT_ONCE, Restoration, Watch
+from drdd.inference.given import AnyPixels
 from drdd.inference.options import Options
 from drdd.inference.scales import scale_of
 from drdd.params import Serve
@@ -31,7 +32,7 @@ class _Alike:
 
 @dataclass(frozen=True, eq=False)
 class _Item:
-    pixels: Pixels
+    pixels: AnyPixels
     hole: Hole | None
 
 
@@ -61,13 +62,13 @@ class Restoring:
 
     async def restore(
         self,
-        pixels: Pixels,
+        pixels: AnyPixels,
         options: Options,
         model: str | None = None,
         hole: Hole | None = None,
         watch: Watch | None = None,
     ) -> Answer:
-        """Restore (H, W, 3) uint8 with the present model, in a batch with similar waiting pictures.
+        """Restore a picture with the present model, in a batch with similar waiting pictures.
 
         hole: (H, W) bool, what is to be filled; all else stays as it is. watch: restore this picture alone,
         in a thread that gives way to batches after each tile.

@@ -161,7 +161,9 @@ class Runner:
                     with in_words():
                         answer = await restored(self._service, picture, query, progress.watch)
                     return Result.of(
-                        await asyncio.to_thread(response_of, answer, query, work.request)
+                        await asyncio.to_thread(
+                            response_of, answer, query, picture.carried, work.request
+                        )
                     )
             except BusyError:  # requests hold the memory
                 await asyncio.sleep(AGAIN_S)

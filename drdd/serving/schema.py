@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from drdd.formats.carried import Depth, Keeping
 from drdd.inference.options import MOST_SAMPLES, Options
 from drdd.metrics.catalogue import listed
 from drdd.pictures.uncertainty import GREYS
@@ -19,6 +20,13 @@ from drdd.settings import Scale
 Format = Literal["png", "jpeg", "webp"]
 Steps = Annotated[int, Field(ge=1, le=20)]
 BODIES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
+NOTES = "X-Notes"
+NOTED = {
+    NOTES: {
+        "description": "what was converted or left out without a request, in words",
+        "schema": {"type": "string"},
+    }
+}
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -50,6 +58,19 @@ class RestoreQuery(BaseModel):
         description="an alias or a version that is served",
     )
     format: Format = Field(default="png", description="of the answer; PNG loses nothing")
+    metadata: Literal["all", "anonymous", "none"] = Field(
+        default="all",
+        description="EXIF and XMP of the answer: all that the picture has; anonymous: what identifies "
+        "neither a person, a place nor a single device; or none",
+    )
+    profile: Literal["srgb", "keep"] = Field(
+        default="srgb",
+        description="of the answer: sRGB; or that of the picture, if colours can be converted to it",
+    )
+    depth: Literal["8", "16", "input"] = Field(
+        default="input",
+        description="bits a channel of the answer; input: those of the picture, if the format holds them",
+    )
     states: bool = Field(
         default=False, description="answer in JSON, with every state on the way as a PNG"
     )
@@ -77,6 +98,15 @@ class RestoreQuery(BaseModel):
     def in_json(self) -> bool:
         return self.states or self.answer == "json"
 
+    @property
+    def written(self) -> str:
+        """The format of the output's file, as Pillow calls it; within JSON it is a PNG."""
+        return "PNG" if self.in_json else self.format.upper()
+
+    def keeping(self) -> Keeping:
+        depth: Depth = "input" if self.depth == "input" else 16 if self.depth == "16" else 8
+        return Keeping(self.metadata, self.profile, depth)
+
     def options(self) -> Options:
         return Options(
             residual_steps=self.residual_steps or self.steps,
@@ -101,7 +131,7 @@ def once(request: Request) -> None:
 
 class StateOut(BaseModel):
     name: str = Field(examples=["noised input"])
-    image: str = Field(description="a data URI, PNG")
+    image: str = Field(description="a data URI, PNG of 8 bits in sRGB, without transparency")
 
 
 class ModelRef(BaseModel):
@@ -123,6 +153,7 @@ class RestoredOut(BaseModel):
     """The answer in JSON."""
 
     output: str = Field(description="a data URI, PNG; the mean of the samples")
+    notes: list[str] = Field(description="what was converted or left out, in words")
     uncertainty: UncertaintyOut | None = Field(description="null for one sample")
     states: list[StateOut] = Field(description="of the first sample, with states=true")
     model: ModelRef

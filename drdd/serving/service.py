@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from drdd.errors import UserError
 from drdd.inference.engine import Restoration, Watch
+from drdd.inference.given import AnyPixels
 from drdd.inference.options import Options
-from drdd.pictures.pixels import Hole, Pixels
+from drdd.pictures.pixels import Hole
 
 
 class UnknownModelError(UserError):
@@ -59,7 +60,7 @@ class Answer:
 class Service(Protocol):
     async def restore(
         self,
-        pixels: Pixels,
+        pixels: AnyPixels,
         options: Options,
         model: str | None,
         hole: Hole | None = None,

@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from drdd.errors import UserError
+from drdd.formats.carried import Keeping
 from drdd.intake.decoding import Limits, decode, decode_and_verify, read_picture
 from drdd.intake.streaming import OUTCOME, decoded_files
 from drdd.pictures.opening import FORMATS, MAX_PROFILE, PictureError, decoding
 from drdd.serving.problems import ProblemError
-from drdd.serving.reading import pixels_of, size_of
+from drdd.serving.reading import header_of, source_of
 from drdd.sources.entry import Blob
 from drdd.sources.listing import entries
 from tests.conftest import ROOT
@@ -54,7 +55,7 @@ def test_no_file_starts_ghostscript(ghostscript: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="EPS"):
             read_picture(tmp_path / name)
     with pytest.raises(ProblemError, match=r"the body cannot be used: .* EPS .* PNG, JPEG, WEBP"):
-        size_of(EPS, 10**6)
+        header_of(EPS, 10**6)
     assert not ghostscript.exists()
     Image.init()  # the attack itself works where Pillow may choose the decoder
     with suppress(OSError):
@@ -154,7 +155,7 @@ def test_whatever_a_decoder_raises_is_a_reason(
         assert str(raised.value)
         assert "\n" not in str(raised.value)
     with pytest.raises(ProblemError) as refused:
-        pixels_of(content, 10**6)
+        source_of(header_of(content, 10**6), Keeping(), "PNG")
     assert refused.value.status == 422
 
 

@@ -27,7 +27,7 @@ from drdd.serving.asked import ApiLimits
 from drdd.serving.http import make_api
 from drdd.serving.memory import DECODING, MemoryBudget, bytes_a_pixel, memory_budget
 from drdd.serving.problems import ProblemError
-from drdd.serving.reading import size_of
+from drdd.serving.reading import header_of
 from drdd.serving.schema import RestoreQuery
 from drdd.serving.service import BusyError, ServedModel
 from tests.corpora import encoded, scene
@@ -146,16 +146,16 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     """Each scan is some bytes to send, and goes through all of the pixels."""
     whole = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
     last = whole[whole.rindex(b"\xff\xda") : -2]
-    assert size_of(whole, 10**6) == 64 * 64
-    assert size_of(whole[:-2] + last * 50 + whole[-2:], 10**6) == 64 * 64
+    assert header_of(whole, 10**6).size == (64, 64)
+    assert header_of(whole[:-2] + last * 50 + whole[-2:], 10**6).size == (64, 64)
     with pytest.raises(ProblemError, match=f"more than {MAX_SCANS} scans"):
-        size_of(whole[:-2] + last * MAX_SCANS + whole[-2:], 10**6)
+        header_of(whole[:-2] + last * MAX_SCANS + whole[-2:], 10**6)
 
 
 def test_what_looks_like_scans_within_a_segment_is_none() -> None:
     exif = b"Exif\x00\x00" + b"\xff\xda" * 1000
     body = encoded(Image.fromarray(scene(1, 40, 40)), "JPEG", exif=exif)
-    assert size_of(body, 10**6) == 1600
+    assert header_of(body, 10**6).size == (40, 40)
 
 
 # --- the wire
