@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
 from drdd.errors import UserError
-from drdd.inference.engine import Options
+from drdd.inference.options import Options
 from drdd.pictures.scaling import enlarged
 from tests.inference.blurring import STATES, Fake, blur, noise_png
 from tests.serving.test_page import (  # noqa: F401
