@@ -4,7 +4,7 @@ The values of a field stay as they are, in the byte order of their file.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,8 +17,10 @@ BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _CODES = {BYTE: "B", SHORT: "H", LONG: "I", RATIONAL: "I"}
 MOST_TAGS, MOST_PAGES = 4096, 64
+MOST_BYTES = 64 * 1024**2  # of all fields: many may stand for the same bytes of a file
 PINNED = 2**16  # a maker note behind this place is moved
 _BIG = b"+\0", b"\0+"
+_LONG_POINTERS = (16, 18)  # kinds of a BigTIFF
 
 
 @dataclass(frozen=True)
@@ -65,75 +67,83 @@ def made(order: Order, kind: int, *values: int) -> Field:
     return Field(kind, len(values) // (2 if kind == RATIONAL else 1), data)
 
 
-def read(content: bytes, page: int = 0) -> Directories:
+def read(content: bytes, page: int = 0, skipped: Collection[int] = ()) -> Directories:
     """The directories of an EXIF, or of the page of a TIFF or BigTIFF.
 
-    Fields that are damaged are left out. Raises ValueError where nothing can be read.
+    skipped: tags of the first directory that are not read. Fields that are damaged are left out, and those
+    beyond MOST_BYTES. Raises ValueError where nothing can be read.
     """
-    order: Order
     if content[:2] not in (b"II", b"MM"):
         raise ValueError("no byte order")
-    order = "<" if content[:2] == b"II" else ">"
-    big = content[2:4] in _BIG
+    reader = _Reader(content)
     try:
-        place = int(struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)[0])
-        for _ in range(min(page, MOST_PAGES)):
-            place = _next(content, place, order, big)
-        main, _ = _directory(content, place, order, big)
+        main = reader.directory(reader.first(page), skipped)
     except struct.error:
         raise ValueError("cut short") from None
-    photo, places = _below(content, main, PHOTO, order, big)
-    gps, _ = _below(content, main, GPS, order, big)
-    plain = {tag: one for tag, one in main.items() if tag not in POINTERS}
-    photo = {tag: one for tag, one in photo.items() if tag not in POINTERS}
-    gps = {tag: one for tag, one in gps.items() if tag not in POINTERS}
-    return Directories(order, plain, photo, gps, places.get(NOTE, 0))
+    photo, gps = (reader.below(main, pointer) for pointer in (PHOTO, GPS))
+    plain, photo, gps = (
+        {tag: one for tag, one in part.items() if tag not in POINTERS}
+        for part in (main, photo, gps)
+    )
+    return Directories(reader.order, plain, photo, gps, reader.note_at)
 
 
-def _next(content: bytes, place: int, order: Order, big: bool) -> int:
-    head, entry = ("Q", 20) if big else ("H", 12)
-    count = struct.unpack_from(order + head, content, place)[0]
-    place += struct.calcsize("=" + head) + entry * count
-    return int(struct.unpack_from(order + ("Q" if big else "I"), content, place)[0])
+class _Reader:
+    """order, big: those of the file; note_at: the place of the maker note, once it was met."""
 
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.order: Order = "<" if content[:2] == b"II" else ">"
+        self._big = content[2:4] in _BIG
+        self.note_at = 0
+        self._left = min(len(content), MOST_BYTES)
 
-def _below(
-    content: bytes, main: Directory, pointer: int, order: Order, big: bool
-) -> tuple[Directory, dict[int, int]]:
-    found = main.get(pointer)
-    if found is None or len(found.data) < 4:
-        return {}, {}
-    try:
-        place = struct.unpack_from(order + ("Q" if len(found.data) == 8 else "I"), found.data)[0]
-        return _directory(content, int(place), order, big)
-    except struct.error:
-        return {}, {}
+    def _one(self, code: str, place: int) -> int:
+        return int(struct.unpack_from(self.order + code, self._content, place)[0])
 
+    def first(self, page: int) -> int:
+        """Where the directory of a page begins."""
+        pointer = "Q" if self._big else "I"
+        place = self._one(pointer, 8 if self._big else 4)
+        head, entry = ("Q", 20) if self._big else ("H", 12)
+        for _ in range(min(page, MOST_PAGES)):
+            count = self._one(head, place)
+            place = self._one(pointer, place + struct.calcsize("=" + head) + entry * count)
+        return place
 
-def _directory(
-    content: bytes, start: int, order: Order, big: bool
-) -> tuple[Directory, dict[int, int]]:
-    """The fields, and where the values of each stand in the file."""
-    head, entry, inline, pointer = ("Q", 20, 8, "Q") if big else ("H", 12, 4, "I")
-    count = struct.unpack_from(order + head, content, start)[0]
-    first = start + struct.calcsize("=" + head)
-    fields: Directory = {}
-    places: dict[int, int] = {}
-    for n in range(min(count, MOST_TAGS)):
-        at = first + n * entry
-        if at + entry > len(content):
-            break
-        tag, kind, many = struct.unpack_from(order + "HH" + pointer, content, at)
-        if tag in POINTERS and kind in (16, 18) and many == 1:  # of a BigTIFF
-            fields[tag] = Field(kind, 1, content[at + entry - inline : at + entry])
-        if kind not in _SIZES or tag in fields:
-            continue
-        size, data = _SIZES[kind] * many, at + entry - inline
-        if size > inline:
-            data = struct.unpack_from(order + pointer, content, data)[0]
-        if many and data + size <= len(content):
-            fields[tag], places[tag] = Field(kind, many, content[data : data + size]), data
-    return fields, places
+    def below(self, main: Directory, pointer: int) -> Directory:
+        found = main.get(pointer)
+        if found is None or len(found.data) < 4:
+            return {}
+        code = "Q" if len(found.data) == 8 else "I"
+        try:
+            return self.directory(int(struct.unpack_from(self.order + code, found.data)[0]))
+        except struct.error:
+            return {}
+
+    def directory(self, start: int, skipped: Collection[int] = ()) -> Directory:
+        head, entry, inline, pointer = ("Q", 20, 8, "Q") if self._big else ("H", 12, 4, "I")
+        content, first = self._content, start + struct.calcsize("=" + head)
+        fields: Directory = {}
+        for n in range(min(self._one(head, start), MOST_TAGS)):
+            at = first + n * entry
+            if at + entry > len(content):
+                break
+            tag, kind, many = struct.unpack_from(self.order + "HH" + pointer, content, at)
+            if tag in POINTERS and kind in _LONG_POINTERS and many == 1:
+                fields[tag] = Field(kind, 1, content[at + entry - inline : at + entry])
+            if kind not in _SIZES or tag in fields or tag in skipped:
+                continue
+            size, place = _SIZES[kind] * many, at + entry - inline
+            if size > inline:
+                place = self._one(pointer, place)
+            if not 0 < size <= self._left or place + size > len(content):
+                continue
+            self._left -= size
+            fields[tag] = Field(kind, many, content[place : place + size])
+            if tag == NOTE:
+                self.note_at = place
+        return fields
 
 
 def written(directories: Directories, strips: Sequence[bytes] = ()) -> bytes:

@@ -24,7 +24,7 @@ MOST_DPI = 100_000.0
 
 # Of the pixels as they were stored, of their colours, and of other pictures in the file; Photoshop's
 # layers; places on a map by pixels (GeoTIFF); what is carried in another way (XMP, ICC) or not (IPTC).
-_OF_PIXELS = {
+OF_PIXELS = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284),
     *(288, 289, 290, 291, 292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330),
     *(332, 333, 334, 336, 337, 338, 339, 340, 341, 342, 343, 344, 345, 346, 347, 351),
@@ -57,7 +57,7 @@ def rewritten(
     size: (width, height); srgb: else its profile says which colours it has. anonymous: only the tags of
     which it is known that they identify nobody.
     """
-    main = {tag: one for tag, one in exif.main.items() if tag not in _OF_PIXELS}
+    main = {tag: one for tag, one in exif.main.items() if tag not in OF_PIXELS}
     if DESCRIPTION in main and main[DESCRIPTION].data.startswith(_OF_SHAPES):
         del main[DESCRIPTION]
     photo = dict(exif.photo)

@@ -7,6 +7,7 @@ restored = restorer.restore(source.pixels).output
 content, said = encoded(restored, source.carried, keeping, "PNG")
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +21,12 @@ from drdd.pictures.profiles import is_foreign
 from drdd.pictures.tiff_tags import PHOTOMETRIC
 
 PREFIX = b"Exif\0\0"
+XMP_TEXT = "XML:com.adobe.xmp"
 RAW_EXIF = "Raw profile type exif"  # a text of PNG, before it had a chunk for EXIF
 TURNED = (5, 6, 7, 8)  # orientations that swap width and height
 _CMYK = 5
+XMP, IPTC = 700, 33723
+SKIPPED = exif_tags.OF_PIXELS - {XMP, IPTC}  # they may be large
 
 
 def source_of(file: Opened, keeping: Keeping, format_: str) -> Source:
@@ -55,9 +59,40 @@ def source_of(file: Opened, keeping: Keeping, format_: str) -> Source:
         foreign=foreign,
         dpi=_dpi(file, exif),
         beyond=_beyond(file, rgb, bits) if foreign and kept and not laid else None,
-        said=(*said, *(["its EXIF is damaged and left out"] if damaged else [])),
+        said=(*said, *_left_out(file, exif, damaged, keeping)),
     )
     return Source(rgb if alpha is None else np.dstack([rgb, alpha]), carried)
+
+
+def _left_out(
+    file: Opened, exif: Directories | None, damaged: bool, keeping: Keeping
+) -> Iterator[str]:
+    """What no output carries, in words."""
+    if _has_more(file):
+        yield "only the first of its pictures is read"
+    if keeping.metadata != "all":
+        return
+    if damaged:
+        yield "its EXIF, damaged, left out"
+    info = {} if file.image is None else file.image.info
+    parts = []
+    if "photoshop" in info or (exif is not None and IPTC in exif.main):
+        parts.append("IPTC")
+    if info.get("comment"):
+        parts.append("comment")
+    texts = getattr(file.image, "text", {}) if file.format == "PNG" else {}
+    if any(name not in (RAW_EXIF, XMP_TEXT) for name in texts):
+        parts.append("texts")
+    if parts:
+        yield f"its {' and '.join(parts)} left out"
+
+
+def _has_more(file: Opened) -> bool:
+    """Whether it has further frames or pages; those of an MPO are previews."""
+    try:
+        return file.format != "MPO" and bool(getattr(file.image, "is_animated", False))
+    except Exception:  # as the decoder of a damaged second frame raises anything
+        return False
 
 
 def _why(file: Opened, keeping: Keeping, mode: str) -> str:
@@ -103,14 +138,14 @@ def _exif(file: Opened) -> tuple[Directories | None, bool]:
     if not content:
         return None, False
     try:
-        return read(content, page), False
+        return read(content, page, SKIPPED), False
     except ValueError:
         return None, True
 
 
 def _xmp(file: Opened, exif: Directories | None) -> bytes:
     if file.format == "TIFF":
-        found = exif.main.get(700) if exif else None
+        found = exif.main.get(XMP) if exif else None
         return found.data if found else b""
     xmp = file.image.info.get("xmp") if file.image else None
     return xmp.encode() if isinstance(xmp, str) else xmp or b""

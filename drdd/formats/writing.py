@@ -53,7 +53,7 @@ def encoded(pixels: Levels, carried: Carried, keeping: Keeping, format_: str) ->
     text = b""
     if keeping.metadata == "all" and carried.xmp:
         text = xmp.rewritten(carried.xmp, size, dpi, srgb=not carried.profile)
-        said += [] if text else ["its XMP, of several pictures or no text, is left out"]
+        said += [] if text else ["its XMP, of several pictures or no text, left out"]
     try:
         if format_ == "TIFF":
             content = tiff(levels, tags, dpi, carried.profile, text)
@@ -144,13 +144,13 @@ def _by_pillow(
         options["subsampling"] = 0
         if tags and len(PREFIX + content) > IN_SEGMENT:
             content = directories.written(exif.without_note(tags))
-            what = "the notes of the camera's maker, too large for a JPEG, are"
+            what = "the notes of the camera's maker, too large for a JPEG,"
             if len(PREFIX + content) > IN_SEGMENT:
-                content, what = b"", "its EXIF, too large for a JPEG, is"
+                content, what = b"", "its EXIF, too large for a JPEG,"
             said.append(f"{what} left out")
         if len(XMP_KEY + text) > IN_SEGMENT:
             text = b""
-            said.append("its XMP, too large for a JPEG, is left out")
+            said.append("its XMP, too large for a JPEG, left out")
         if dpi and max(dpi) < 65_535.5:
             options["dpi"] = dpi
     if content:

@@ -4,7 +4,7 @@ import re
 
 # A property is an attribute, or an element of its own.
 _PROPERTY = rb"""(\b%s\s*=\s*["']|<%s>)[^"'<]*(?=["'<])"""
-_THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails\s*>", re.DOTALL)
+_THUMBNAILS = b"<xmp:Thumbnails", b"</xmp:Thumbnails>"
 # A map of gains (HDR) or a depth map beside the picture, which the output does not have.
 OF_OTHER_PICTURES = (b"hdrgm:", b"HDRGainMap", b"GContainer", b"GCamera:MicroVideo")
 MOST = 16 * 1024**2
@@ -38,7 +38,17 @@ def rewritten(
         said |= {b"tiff:XResolution": across, b"tiff:YResolution": down}
     if srgb:
         said[b"photoshop:ICCProfile"] = b"sRGB IEC61966-2.1"
-    xmp = _THUMBNAILS.sub(b"", xmp)
+    xmp = _without_thumbnails(xmp)
     for name, value in said.items():
+        if name not in xmp:
+            continue
         xmp = re.sub(_PROPERTY % (name, name), rb"\g<1>" + value, xmp)
     return xmp
+
+
+def _without_thumbnails(xmp: bytes) -> bytes:
+    kept, place, (begin, end) = [], 0, _THUMBNAILS
+    while (start := xmp.find(begin, place)) >= 0 and (stop := xmp.find(end, start)) >= 0:
+        kept.append(xmp[place:start])
+        place = stop + len(end)
+    return b"".join((*kept, xmp[place:]))

@@ -14,6 +14,7 @@ from drdd.cli.restore import restore
 from drdd.errors import UserError
 from drdd.inference.engine import Restorer
 from drdd.pictures.code_points import profile_of
+from drdd.storage.objects import Store
 from tests.corpora import scene
 from tests.formats.samples import Base, Gps, camera_exif, image_of, samples_of_png
 from tests.inference.test_engine import make_model
@@ -140,3 +141,25 @@ def test_a_ledger_of_before_is_still_one(place: Path, capsys: pytest.CaptureFixt
     Path("out", FILE).write_text("".join(json.dumps(one) + "\n" for one in records))
     _restore("in", "out", threads=1)
     assert "0 restored, 2 were there already" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_on_s3_and_by_workers_too(
+    place: Path, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    store = Store(f"s3://drdd/carried-{place.name}")
+    for path in Path("in").iterdir():
+        store.put(f"in/{path.name}", path)
+    _restore("in", "here", threads=1, format="tif", profile="keep")
+    _restore(f"{store.uri}/in", f"{store.uri}/out", threads=1, format="tif", profile="keep")
+    _restore("in", "by-workers", threads=1, format="tif", profile="keep", workers=2)
+    for name in ("p3.tif", "deep.tif"):
+        content = Path("here", name).read_bytes()
+        assert store.get(f"out/{name}") == content
+        assert Path("by-workers", name).read_bytes() == content
+    restore([f"{store.uri}/in/p3.jpg"], f"{store.uri}/one.tif", model="model", profile="keep")
+    one = store.get("one.tif")
+    assert one is not None
+    assert image_of(one).info["icc_profile"] == P3

@@ -1,18 +1,23 @@
 """What an input carries is in the output, as other programs read it."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from drdd.errors import UserError
 from drdd.formats.carried import FORMATS, Keeping
 from drdd.formats.exif import Metadata
+from drdd.formats.profiles import from_srgb
 from drdd.formats.writing import encoded
+from drdd.formats.xmp import rewritten
 from drdd.pictures.code_points import profile_of
 from drdd.pictures.colours import TURNS
 from drdd.pictures.profiles import ADOBE_RGB, made_profile
@@ -29,6 +34,7 @@ from tests.formats.samples import (
     samples_of_png,
 )
 from tests.pictures.pngs import RGB, RGBA, made_png
+from tests.pictures.test_profiles import profile_of_tables, profile_with, table_of
 from tests.pictures.tiffs import RATIONAL, SHORT, made_tiff
 
 SCENE = scene(3, 24, 40)
@@ -323,7 +329,7 @@ def test_xmp_of_a_gain_map_is_left_out() -> None:
     xmp = b'<x:xmpmeta><rdf:Description hdrgm:Version="1.0"/></x:xmpmeta>'
     written = passed(_saved(SCENE, "JPEG", xmp=xmp))
     assert "xmp" not in image_of(written.content).info
-    assert written.said == ("its XMP, of several pictures or no text, is left out",)
+    assert written.said == ("its XMP, of several pictures or no text, left out",)
 
 
 @pytest.mark.parametrize("format_", KINDS)
@@ -351,7 +357,7 @@ def test_notes_of_a_maker_stay_where_they_were() -> None:
 def test_a_damaged_exif_harms_nothing(exif: bytes) -> None:
     written = passed(_saved(SCENE, "JPEG", exif=b"Exif\0\0" + exif), format_="PNG")
     assert image_of(written.content).size == (40, 24)
-    assert written.said in (("its EXIF is damaged and left out",), ())
+    assert written.said in (("its EXIF, damaged, left out",), ())
 
 
 def test_an_exif_too_large_for_a_jpeg_loses_its_notes_and_says_so() -> None:
@@ -360,7 +366,7 @@ def test_an_exif_too_large_for_a_jpeg_loses_its_notes_and_says_so() -> None:
     exif.get_ifd(Photo)[Base.MakerNote] = bytes(70_000)
     content = _saved(SCENE, "PNG", exif=exif.tobytes())
     written = passed(content, format_="JPEG")
-    assert written.said == ("the notes of the camera's maker, too large for a JPEG, are left out",)
+    assert written.said == ("the notes of the camera's maker, too large for a JPEG, left out",)
     assert image_of(written.content).getexif()[Base.Model] == "Model 5"
 
 
@@ -381,3 +387,81 @@ def test_exif_of_a_tiff_of_any_size_is_kept(bigtiff: bool) -> None:
     tifffile.imwrite(buffer, SCENE, bigtiff=bigtiff, extratags=tags, metadata=None)
     image = image_of(passed(buffer.getvalue(), format_="JPEG").content)
     assert image.getexif()[Base.Artist] == "A. Person"
+
+
+def _bomb() -> bytes:
+    """4096 fields that all stand for the same bytes."""
+    fields = b"".join(
+        struct.pack("<HHII", 40_000 + n, 7, 2**20, 8 + 2 + 12 * 4096 + 4) for n in range(4096)
+    )
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", 4096) + fields + bytes(4) + bytes(2**20)
+
+
+def test_an_exif_of_few_bytes_that_claims_many_stays_small() -> None:
+    content = made_png(SCENE, RGB, 8, (b"eXIf", _bomb()))
+    assert len(passed(content).content) < 2 * len(content)
+
+
+@given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255))))
+def test_any_damage_to_an_exif_leaves_a_file_that_is_read(
+    cut: int, changes: list[tuple[int, int]]
+) -> None:
+    exif = bytearray(camera_exif(6))
+    for place, value in changes:
+        exif[6 + place % (len(exif) - 6)] = value
+    content = made_png(SCENE, RGB, 8, (b"eXIf", bytes(exif[6 : 6 + cut % len(exif) or None])))
+    for format_ in KINDS:
+        written = passed(content, format_=format_)
+        assert image_of(written.content).size in ((40, 24), (24, 40))
+        image_of(written.content).getexif().get_ifd(Photo)
+
+
+def test_thumbnails_without_end_are_no_work() -> None:
+    xmp = b"<x>" + b"<xmp:Thumbnails" * 200_000
+    assert rewritten(xmp, (1, 1), None, srgb=True) == xmp
+
+
+def test_what_no_output_carries_is_said() -> None:
+    said = PngImagePlugin.PngInfo()
+    said.add_text("Author", "A. Person")
+    assert passed(_saved(SCENE, pnginfo=said)).said == ("its texts left out",)
+    assert passed(_saved(SCENE, "JPEG", comment=b"mine")).said == ("its comment left out",)
+    quiet = passed(_saved(SCENE, "JPEG", comment=b"mine"), Keeping(metadata="none"))
+    assert quiet.said == ()
+    frames = [Image.fromarray(scene(n, 24, 40)) for n in range(2)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    assert passed(buffer.getvalue()).said == ("only the first of its pictures is read",)
+    tags: Any = {33723: (7, [28, 2, 0, 0, 0])}
+    assert passed(made_tiff(SCENE, 2, tags=tags)).said == ("its IPTC left out",)
+
+
+def test_a_profile_of_tables_is_kept_if_there_is_a_way_back() -> None:
+    there = {b"A2B0": table_of(3)}
+    way = profile_of_tables("one way", b"RGB ", 3)
+    written = passed(_saved(SCENE, icc_profile=way), Keeping(profile="keep"))
+    (said,) = written.said
+    assert said == "one way -> sRGB, as colours can be converted from its profile but not back"
+    assert "icc_profile" not in image_of(written.content).info
+    back = profile_with("and back", b"RGB ", there | {b"B2A0": table_of(3)}, b"Lab ")
+    written = passed(_saved(SCENE, icc_profile=back), Keeping(profile="keep"))
+    assert written.said == ()
+    assert image_of(written.content).info["icc_profile"] == back
+    assert np.array_equal(np.asarray(image_of(written.content)), SCENE)
+
+
+@pytest.mark.parametrize("profile", [P3, LINEAR, made_profile(*ADOBE_RGB)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colours_of_srgb_in_a_profile_are_those_of_the_library(profile: bytes, dtype: Any) -> None:
+    """Held against littleCMS, which rounds to 8 bits."""
+    expected = ImageCms.profileToProfile(
+        Image.fromarray(SCENE),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+    )
+    white = np.iinfo(dtype).max
+    found = from_srgb((SCENE.astype(np.uint32) * white // 255).astype(dtype), profile)
+    assert found is not None
+    assert found.dtype == dtype
+    assert np.abs(found * (255 / white) - np.asarray(expected)).max() <= 1.6

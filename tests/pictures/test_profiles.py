@@ -49,7 +49,7 @@ SHORT_CURVE = _table(
 )  # as in the profiles of 500 bytes that phones use
 
 
-def _profile(name: str, space: bytes, tags: dict[bytes, bytes], pcs: bytes = b"XYZ ") -> bytes:
+def profile_with(name: str, space: bytes, tags: dict[bytes, bytes], pcs: bytes = b"XYZ ") -> bytes:
     words = name.encode() + b"\0"
     said = b"desc" + bytes(4) + struct.pack(">I", len(words)) + words + bytes(78)
     all_tags = {
@@ -72,14 +72,14 @@ def _profile(name: str, space: bytes, tags: dict[bytes, bytes], pcs: bytes = b"X
 def _rgb_profile(name: str, curve: bytes, primaries: tuple[tuple[float, ...], ...] = SRGB) -> bytes:
     tags = {channel + b"TRC": curve for channel in (b"r", b"g", b"b")}
     tags |= {c + b"XYZ": _xyz(p) for c, p in zip((b"r", b"g", b"b"), primaries, strict=True)}
-    return _profile(name, b"RGB ", tags)
+    return profile_with(name, b"RGB ", tags)
 
 
 def _grey_profile(curve: bytes) -> bytes:
-    return _profile("grey", b"GRAY", {b"kTRC": curve})
+    return profile_with("grey", b"GRAY", {b"kTRC": curve})
 
 
-def _table_of(channels: int, black: int = 0) -> bytes:
+def table_of(channels: int, black: int = 0) -> bytes:
     """The first channel alone matters, from white to `black`: 2 grid points of an 8-bit table (lut8)."""
     grid = [black if first else 255 for first in (0, 1) for _ in range(2 ** (channels - 1))]
     cells = b"".join(bytes([lightness, 128, 128]) for lightness in grid)
@@ -89,11 +89,11 @@ def _table_of(channels: int, black: int = 0) -> bytes:
     return head + matrix + identity * channels + cells + identity * 3
 
 
-def _profile_of_tables(name: str, space: bytes, channels: int) -> bytes:
-    return _profile(name, space, {b"A2B0": _table_of(channels)}, b"Lab ")
+def profile_of_tables(name: str, space: bytes, channels: int) -> bytes:
+    return profile_with(name, space, {b"A2B0": table_of(channels)}, b"Lab ")
 
 
-INKS = _profile_of_tables("cyan is black", b"CMYK", 4)
+INKS = profile_of_tables("cyan is black", b"CMYK", 4)
 
 
 def _pixels(image: Image.Image, format_: str, profile: bytes, bits: Bits = 8) -> Levels:
@@ -205,12 +205,12 @@ def test_sixteen_bits_are_converted_as_the_library_converts_eight(profile: bytes
 
 def test_colours_are_as_measured_not_as_a_printer_would_fit_them() -> None:
     """Of the tables of both intents: profiles of sRGB itself have one that lifts the dark."""
-    tags = {b"A2B0": _table_of(3, black=60), b"A2B1": _table_of(3)}
+    tags = {b"A2B0": table_of(3, black=60), b"A2B1": table_of(3)}
     red = Image.new("RGB", (16, 16), (255, 0, 0))
-    assert _pixels(red, "PNG", _profile("x", b"RGB ", tags, b"Lab ")).max() == 0
-    inks = {b"A2B0": _table_of(4), b"A2B1": _table_of(4, black=60)}
+    assert _pixels(red, "PNG", profile_with("x", b"RGB ", tags, b"Lab ")).max() == 0
+    inks = {b"A2B0": table_of(4), b"A2B1": table_of(4, black=60)}
     cyan = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
-    assert _pixels(cyan, "TIFF", _profile("x", b"CMYK", inks, b"Lab ")).max() <= 2
+    assert _pixels(cyan, "TIFF", profile_with("x", b"CMYK", inks, b"Lab ")).max() <= 2
 
 
 def test_the_dark_of_a_linear_file_keeps_its_levels() -> None:
@@ -223,10 +223,10 @@ def test_the_dark_of_a_linear_file_keeps_its_levels() -> None:
     assert np.diff(levels.astype(int)).max() == 1
 
 
-def test_a_profile_of_tables_is_converted_in_eight_bits() -> None:
+def test_aprofile_of_tables_is_converted_in_eight_bits() -> None:
     rng = np.random.default_rng(1)
     stored = rng.integers(0, 65536, (16, 16, 3)).astype(np.uint16)
-    profile = _profile_of_tables("the more red, the darker", b"RGB ", 3)
+    profile = profile_of_tables("the more red, the darker", b"RGB ", 3)
     content = made_tiff(stored, 2, tags={34675: (UNDEFINED, list(profile))})
     with decoding():
         deep = rgb_of(opened(content), 16)
