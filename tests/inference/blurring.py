@@ -107,7 +107,7 @@ class Fake:
         pixels = enlarged(pixels, options.scale or 1)
         if self.problem:
             raise self.problem
-        blurred = [blur(pixels, radius) for radius in range(len(STATES))]
+        blurred = [blur(pixels[..., :3], radius) for radius in range(len(STATES))]
         states = [ShownState(name, x) for name, x in zip(STATES, blurred, strict=True)]
         served = next(
             one for one in self.models() if (model or "champion") in (one.alias, one.version)
@@ -117,7 +117,8 @@ class Fake:
             deviation = np.full(pixels.shape[:2], self.deviation, np.float32)
             deviation[len(deviation) // 2 :] *= 2
         shown = tuple(states) if options.states else ()
-        restoration = Restoration(blurred[-1], shown, deviation)
+        alpha = [pixels[..., 3]] if pixels.shape[2] == 4 else []
+        restoration = Restoration(np.dstack([blurred[-1], *alpha]), shown, deviation)
         return Answer(restoration, served, seconds=0.41, waited=0.02, batch=1)
 
 

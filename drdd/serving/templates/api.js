@@ -46,7 +46,7 @@ export function bodyOf({ blob, mask }) {
 }
 
 /**
- * Restore a picture, { blob, mask }: { blob, states, uncertainty, model, seconds, waited, total }, times in seconds.
+ * Restore a picture, { blob, mask }: { blob, notes, states, uncertainty, model, seconds, waited, total }, times in seconds.
  *
  * options: of the query, all but the format. Without states=true or answer=json no states, no uncertainty and
  * no `waited` come back.
@@ -66,7 +66,7 @@ export async function read(response) {
     return { ...answer, blob: blobOf(uri) };
   }
   const header = (name) => response.headers.get(name);
-  return { blob: await response.blob(), states: [], seconds: Number(header("X-Seconds")),
+  return { blob: await response.blob(), states: [], notes: header("X-Notes")?.split("; ") ?? [], seconds: Number(header("X-Seconds")),
     model: { alias: header("X-Model-Alias"), version: header("X-Model-Version") } };
 }
 

@@ -114,7 +114,7 @@ function takeFile(files) {
 // --- restoring it
 
 function options() {
-  const fields = ["model", "steps", "noise_level", "seed"].map((name) => [name, part(name).value]);
+  const fields = ["model", "steps", "noise_level", "seed", "metadata", "profile"].map((name) => [name, part(name).value]);
   if (!part("scale-part").hidden) fields.push(["scale", chosenScale()]);
   const samples = chosenSamples();
   if (samples > 1) fields.push(["samples", samples], ["answer", "json"]); // in which the map is
@@ -212,6 +212,8 @@ async function show(answer, sent, signal) {
   part("before-tag").textContent = enlarged ? "input, enlarged" : sent.blob ? "input" : input ? "a small copy of the input" : "";
   part("compare").style.setProperty("--ratio", width / height);
   part("compare").style.setProperty("--width", width);
+  part("notes").hidden = answer.notes.length === 0;
+  part("notes").textContent = `In the output: ${answer.notes.join("; ").replaceAll("->", "\u2192")}.`;
   compareWith("output", url);
   moveTo(50);
   showNumbers(answer, `${enlarged ? `${sent.width} \u00d7 ${sent.height} \u2192 ` : ""}${width} \u00d7 ${height}`);
