@@ -15,6 +15,7 @@ from drdd.pictures.profiles import ADOBE_RGB, eight_bits, in_bands, made_profile
 
 Levels = NDArray[Any]
 _ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
+ROOTS = 2**18
 TINY = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -32,7 +33,7 @@ def from_srgb(levels: Levels, profile: bytes) -> Levels | None:
         return in_bands(lambda band: eight_bits(convert(band.astype(np.uint16) * 257)), levels)
     eight = levels if levels.dtype == np.uint8 else eight_bits(levels)
     try:
-        converted = np.asarray(
+        converted = np.array(
             ImageCms.profileToProfile(
                 Image.fromarray(np.ascontiguousarray(eight)),
                 ImageCms.createProfile("sRGB"),
@@ -66,13 +67,17 @@ def _by_curves(profile: bytes) -> Callable[[Levels], NDArray[np.uint16]] | None:
         return None
     x = np.linspace(0, 1, 65536)
     decode = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
-    # Searched in; a curve that stands still is left at its first level.
-    rising = [np.maximum.accumulate(curve) for curve in curves]
+    # The levels of light, at roots of it that are so close that none is missed by more than half.
+    at = np.linspace(0, 1, ROOTS + 1) ** 2
+    levels = [
+        np.rint(np.interp(at, np.maximum.accumulate(curve), x) * 65535).astype(np.uint16)
+        for curve in curves
+    ]
 
     def convert(band: Levels) -> NDArray[np.uint16]:
         light = decode[band] @ back.T
-        coded = [np.interp(light[..., n], rising[n], x) for n in range(3)]
-        return np.rint(np.stack(coded, -1) * 65535).astype(np.uint16)
+        roots = np.rint(np.sqrt(light.clip(0, 1)) * ROOTS).astype(np.int32)
+        return np.stack([levels[n][roots[..., n]] for n in range(3)], -1)
 
     return convert
 

@@ -59,4 +59,4 @@ def _packed(part: NDArray[Any], order: Order) -> bytes:
     """Each pixel less the one to its left."""
     less = part.copy()
     less[:, 1:] -= part[:, :-1]
-    return zlib.compress(less.astype(less.dtype.newbyteorder(order)).tobytes(), 6)
+    return zlib.compress(less.astype(less.dtype.newbyteorder(order)).tobytes(), 1)

@@ -465,3 +465,18 @@ def test_colours_of_srgb_in_a_profile_are_those_of_the_library(profile: bytes, d
     assert found is not None
     assert found.dtype == dtype
     assert np.abs(found * (255 / white) - np.asarray(expected)).max() <= 1.6
+
+
+@pytest.mark.parametrize(("profile", "far"), [(LINEAR, 2), (P3, 2)])
+def test_all_levels_of_16_bits_are_converted_as_the_formula_says(profile: bytes, far: int) -> None:
+    """IEC 61966-2-1; a grey of sRGB is the same grey of Display P3, which has its curve and white.
+
+    The primaries of a profile have 16 binary places, so white is off by a level or two.
+    """
+    ramp = np.arange(65536, dtype=np.uint16)
+    found = from_srgb(np.repeat(ramp[None, :, None], 3, axis=2), profile)
+    assert found is not None
+    x = ramp / 65535
+    light = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    expected = 65535 * (light if profile == LINEAR else x)
+    assert np.abs(found[0] - expected[:, None]).max() <= far
