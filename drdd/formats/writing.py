@@ -79,10 +79,11 @@ def _in_profile(rgb: Levels, carried: Carried) -> Levels:
     if (scale := len(rgb) // len(beyond)) > 1:
         shares = (beyond / (2 * top) + 0.5).astype(np.float32)
         beyond = np.rint((enlarged(shares, scale) - 0.5) * 2 * top).astype(np.int32)
+    whole = np.empty_like(back)  # the library's own are read-only
     for start in range(0, len(back), ROWS):
         rows = slice(start, start + ROWS)
-        back[rows] = (back[rows] + beyond[rows]).clip(0, top)
-    return back
+        whole[rows] = (back[rows] + beyond[rows]).clip(0, top)
+    return whole
 
 
 def _of_depth(levels: Levels, bits: int) -> Levels:

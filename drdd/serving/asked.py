@@ -23,6 +23,7 @@ from drdd.serving.memory import (
     DECODING,
     Kind,
     Reservation,
+    bytes_carried,
     bytes_decoding,
     bytes_kept,
     refuse_costly,
@@ -87,9 +88,11 @@ async def opened(
     size, kind = math.prod(file.size), _kind(file, query)
     refuse_costly(query.samples, size * scale**2, limits.max_pixels)
     kept = bytes_kept(query, size, scale, kind)
-    memory.reserve(sent.size + max(bytes_decoding(size, kind), kept))
+    # What the file carries is read from it, and so has its size at most.
+    memory.reserve(2 * sent.size + max(bytes_decoding(size, kind), kept))
     source = await asyncio.to_thread(source_of, file, query.keeping(), query.written)
     del file
+    kept += bytes_carried(query, _weight(source.carried))
     if sent.mask is None:
         memory.reserve(kept)
         return Opened(source.pixels, source.carried, scale=scale)
@@ -108,6 +111,14 @@ def _kind(file: colours.Opened, query: RestoreQuery) -> Kind:
     bits = max(keeping.bits(file.depth, format_), 16 if keeping.depth == 16 else 8)
     beyond = keeping.profile == "keep" and bool(file.profile)
     return Kind(4 if alpha else 3, bits, beyond)
+
+
+def _weight(carried: Carried) -> int:
+    """Bytes of metadata and profile."""
+    exif = carried.exif
+    parts = (exif.main, exif.photo, exif.gps) if exif else ()
+    fields = sum(len(one.data) for part in parts for one in part.values())
+    return fields + len(carried.xmp) + len(carried.profile)
 
 
 async def restored(

@@ -23,6 +23,8 @@ DECODING, DECODING_BEYOND = 32, 24
 RESTORING, IN_JSON = 6, 4
 BEYOND = 28  # what sRGB cannot hold, as it is and while it is added again
 WEBP = 28  # of its encoder
+# Times the bytes of metadata and profile: as they are, written, in a chunk, in the file, while it is joined.
+CARRIED = 5
 STATE = 12  # a state and its file, in base64 and again in JSON
 UNCERTAINTY = 8  # a deviation, the map's file, in base64 and again in JSON
 USUAL_STEPS = 2
@@ -120,6 +122,11 @@ def bytes_kept(query: RestoreQuery, pixels: int, scale: int = 1, kind: Kind = Ki
     """Bytes from the decoded picture to the response. pixels: of the input; scale: of the output."""
     given = kind.size * pixels if scale > 1 else 0
     return given + bytes_a_pixel(query, kind) * pixels * scale**2
+
+
+def bytes_carried(query: RestoreQuery, size: int) -> int:
+    """Bytes for what a picture carries. size: of its metadata and its profile, as read."""
+    return size * (CARRIED + (IN_JSON if query.in_json else 0))
 
 
 def bytes_a_pixel(query: RestoreQuery, kind: Kind = Kind()) -> int:

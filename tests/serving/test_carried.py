@@ -1,5 +1,6 @@
 """What a picture carries, over HTTP: its answer is read by others than wrote it."""
 
+import asyncio
 import io
 import zlib
 from base64 import b64decode
@@ -12,16 +13,21 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import ExifTags, Image, ImageCms
 
+from drdd.formats.writing import encoded as written_with
 from drdd.inference.engine import Restorer
 from drdd.inference.options import Options
 from drdd.params import Serve
 from drdd.pictures.code_points import profile_of
 from drdd.pictures.files import png_chunk, quick_png
 from drdd.pictures.pixels import Pixels
+from drdd.serving.asked import opened
 from drdd.serving.http import make_api
+from drdd.serving.memory import MemoryBudget
 from drdd.serving.models import Models, load_checked
 from drdd.serving.published import FromFolder
+from drdd.serving.reading import Sent
 from drdd.serving.restoring import Restoring
+from drdd.serving.schema import RestoreQuery
 from tests.corpora import encoded, scene
 from tests.formats.samples import Base, Gps, Photo, camera_exif, image_of, read, samples_of_png
 from tests.inference.test_engine import make_model
@@ -261,6 +267,25 @@ def test_a_note_is_a_header_whatever_a_profile_is_called(client: TestClient) -> 
         answer = client.post("/v1/restore", content=body)
         assert answer.status_code == 200
         assert answer.headers.get("X-Notes", "").isascii()
+
+
+@pytest.mark.parametrize("query", ["", JSON])
+def test_memory_is_reserved_for_what_a_tiny_picture_carries(query: str) -> None:
+    """Else a thousand such requests would hold gigabytes."""
+    exif = Image.Exif()
+    exif.get_ifd(Photo)[Base.MakerNote] = bytes(500_000)
+    body = encoded(Image.new("RGB", (1, 1)), "PNG", exif=exif.tobytes())
+    memory = MemoryBudget(10**8)
+
+    async def test() -> None:
+        asked = RestoreQuery.model_validate(dict([query.split("=")] if query else []))
+        with memory.reservation() as mine:
+            picture = await opened(Sent(body), asked, 1, LIMITS, mine)
+            assert mine.size > (9 if query else 5) * 500_000
+            written = written_with(picture.pixels, picture.carried, asked.keeping(), "PNG")
+            assert len(written.content) > 500_000
+
+    asyncio.run(test())
 
 
 def test_the_document_names_the_options(client: TestClient) -> None:

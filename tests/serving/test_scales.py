@@ -174,7 +174,7 @@ def test_memory_is_reserved_for_the_output(folders: Any, monkeypatch: pytest.Mon
     query = RestoreQuery(states=True, samples=2)
     assert bytes_kept(query, 100, 1) == 100 * bytes_a_pixel(query)
     assert bytes_kept(query, 100, 4) == 1600 * bytes_a_pixel(query) + 300
-    needed = len(PNG) + bytes_kept(RestoreQuery(states=True), 40 * 56, 2)
+    needed = 2 * len(PNG) + bytes_kept(RestoreQuery(states=True), 40 * 56, 2)
     assert needed > DECODING * 40 * 56
     for total, status in ((needed, 200), (needed - 1, 413)):
         monkeypatch.setattr("drdd.serving.memory.TOTAL", total)
