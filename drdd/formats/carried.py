@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
 
@@ -20,6 +20,13 @@ DEEP = ("PNG", "TIFF")  # that hold 16 bits
 WITH_ALPHA = ("PNG", "TIFF", "WEBP")
 
 
+_VALUES: dict[str, tuple[str | int, ...]] = {
+    "metadata": get_args(Metadata),
+    "profile": get_args(Profile),
+    "depth": get_args(Depth),
+}
+
+
 @dataclass(frozen=True)
 class Keeping:
     """What an output keeps of its input.
@@ -28,14 +35,26 @@ class Keeping:
     neither a person nor a place nor a single device; or none.
     profile: srgb: colours are converted to sRGB; keep: the output has the input's profile.
     depth: bits a channel; "input": as many as the input has, if the format holds them.
+
+    Raises UserError for another value.
     """
 
     metadata: Metadata = "all"
     profile: Profile = "srgb"
     depth: Depth = "input"
 
+    def __post_init__(self) -> None:
+        for name, values in _VALUES.items():
+            if (value := getattr(self, name)) not in values or isinstance(value, bool):
+                raise UserError(
+                    f"{name} must be one of {', '.join(map(str, values))}, got {value!r}"
+                )
+
     def check(self, format_: str) -> None:
-        """Raises UserError for a depth that the format does not hold."""
+        """Raises UserError for a format that is not written, and a depth that it does not hold."""
+        if format_ not in FORMATS.values():
+            known = ", ".join(sorted(set(FORMATS.values())))
+            raise UserError(f"{format_!r} is no format that is written; one of {known}")
         if self.depth == 16 and format_ not in DEEP:
             raise UserError(
                 f"{format_} has 8 bits a channel, not 16", f"write {' or '.join(DEEP)}, or 8 bits"
@@ -59,10 +78,11 @@ class Carried:
     that of the input changes colours, which were converted to sRGB. dpi: across and down, upright.
     beyond: (H, W, 3) int32, the levels of the input less those that its colours in sRGB become in the
     profile: what sRGB cannot hold; None where the profile is not kept.
-    said: what was converted or left out in reading, for people.
+    bits: of a channel of the output. said: what was converted or left out in reading, for people.
     """
 
     size: tuple[int, int]
+    bits: Bits = 8
     exif: Directories | None = None
     xmp: bytes = b""
     profile: bytes = b""

@@ -53,6 +53,7 @@ def source_of(file: Opened, keeping: Keeping, format_: str) -> Source:
     exif, damaged = _exif(file)
     carried = Carried(
         size=(rgb.shape[1], rgb.shape[0]),
+        bits=bits,
         exif=exif,
         xmp=_xmp(file, exif),
         profile=file.profile if kept else b"",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from drdd.errors import UserError
 from drdd.formats import directories, exif, xmp
-from drdd.formats.carried import DEEP, WITH_ALPHA, Carried, Keeping, Written
+from drdd.formats.carried import WITH_ALPHA, Carried, Keeping, Written
 from drdd.formats.directories import Directories
 from drdd.formats.profiles import from_srgb
 from drdd.formats.reading import PREFIX
@@ -37,13 +37,12 @@ def encoded(pixels: Levels, carried: Carried, keeping: Keeping, format_: str) ->
     stays as large: the resolution grows with the picture. Raises UserError for what the format cannot hold.
     """
     keeping.check(format_)
+    pixels = _of_depth(pixels, carried.bits)
     levels, said = _in_profile(pixels[..., :3], carried), list(carried.said)
     if pixels.shape[2] == 4 and format_ in WITH_ALPHA:
         levels = np.dstack([levels, pixels[..., 3]])
     elif pixels.shape[2] == 4:
         raise UserError(f"{format_} has no transparency", f"write {' or '.join(WITH_ALPHA)}")
-    if keeping.depth != "input" or format_ not in DEEP:
-        levels = _of_depth(levels, 16 if keeping.depth == 16 else 8)
     size = (levels.shape[1], levels.shape[0])
     scale = size[0] / carried.size[0]
     dpi = carried.dpi and (carried.dpi[0] * scale, carried.dpi[1] * scale)
@@ -87,6 +86,8 @@ def _in_profile(rgb: Levels, carried: Carried) -> Levels:
 
 
 def _of_depth(levels: Levels, bits: int) -> Levels:
+    if levels.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"pixels of {levels.dtype} were given; a file holds uint8 or uint16")
     if levels.dtype == np.uint8:
         return levels if bits == 8 else levels.astype(np.uint16) * 257
     return levels if bits == 16 else eight_bits(levels)

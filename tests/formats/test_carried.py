@@ -20,7 +20,7 @@ from drdd.formats.writing import encoded
 from drdd.formats.xmp import rewritten
 from drdd.pictures.code_points import profile_of
 from drdd.pictures.colours import TURNS
-from drdd.pictures.profiles import ADOBE_RGB, made_profile
+from drdd.pictures.profiles import ADOBE_RGB, eight_bits, made_profile
 from tests.corpora import scene
 from tests.formats.samples import (
     NOTE,
@@ -480,3 +480,41 @@ def test_all_levels_of_16_bits_are_converted_as_the_formula_says(profile: bytes,
     light = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
     expected = 65535 * (light if profile == LINEAR else x)
     assert np.abs(found[0] - expected[:, None]).max() <= far
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"depth": 12}, "depth must be one of 8, 16, input, got 12"),
+        ({"depth": "16"}, "depth must be one of 8, 16, input, got '16'"),
+        ({"profile": "keep it"}, "profile must be one of srgb, keep, got 'keep it'"),
+        ({"metadata": None}, "metadata must be one of all, anonymous, none, got None"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        Keeping(**wrong)
+    assert str(refused.value) == said
+
+
+def test_what_cannot_be_written_is_refused() -> None:
+    source = read(_saved(SCENE))
+    with pytest.raises(UserError, match="'GIF' is no format that is written; one of JPEG, PNG"):
+        encoded(source.pixels, source.carried, Keeping(), "GIF")
+    with pytest.raises(UserError, match="pixels of float64 were given; a file holds uint8"):
+        encoded(source.pixels / 255, source.carried, Keeping(), "PNG")
+    wide = np.zeros((1, 70_000, 3), np.uint8)
+    source = read(_saved(wide), format_="JPEG")
+    with pytest.raises(UserError, match="cannot be written as JPEG: "):
+        encoded(source.pixels, source.carried, Keeping(), "JPEG")
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_restored_pixels_of_another_depth_become_those_of_the_output(depth: Any) -> None:
+    keeping = Keeping(depth=depth, profile="keep")
+    source = read(_saved(SCENE, icc_profile=P3), keeping)
+    eight = SCENE if depth == 8 else SCENE.astype(np.uint16) * 257
+    other = source.pixels.astype(np.uint16) * 257 if depth == 8 else eight_bits(source.pixels)
+    written = encoded(other, source.carried, keeping, "PNG")
+    found = samples_of_png(written.content).astype(int)
+    assert np.abs(found - eight).max() <= (0 if depth == 8 else 600)
