@@ -23,7 +23,7 @@ DECODING, DECODING_BEYOND = 32, 24
 RESTORING, IN_JSON = 6, 4
 BEYOND = 28  # what sRGB cannot hold, as it is and while it is added again
 WEBP = 28  # of its encoder
-# Times the bytes of metadata and profile: as they are, written, in a chunk, in the file, while it is joined.
+# Times the bytes of metadata and profile: as read, written, in a chunk, in the file, while it is joined.
 CARRIED = 5
 STATE = 12  # a state and its file, in base64 and again in JSON
 UNCERTAINTY = 8  # a deviation, the map's file, in base64 and again in JSON
