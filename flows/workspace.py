@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,8 +18,10 @@ from dvc.config import Config, merge
 from dvc.repo import Repo
 
 from drdd.errors import TransientError, UserError
-from drdd.files import flush_tree, make_folder, write_bytes
+from drdd.files import exists, flush_tree, is_file, make_folder, write_bytes
 from drdd.params import FILE, PRETRAINED, Params, load, overridden
+from drdd.sources.entry import rows
+from drdd.sources.lists import is_list, is_table
 from flows import experiments
 from flows.git import checked, commit_of, git, worktree_tree
 
@@ -27,6 +29,7 @@ RUNS = Path(".drdd/runs")
 SHARED = (Path(".drdd/checkpoints"), Path(".drdd/tensorboard"))
 MADE = Path(".drdd/made")  # in a workspace that is complete and on disk
 DONE = Path(".drdd/done")  # in the workspace of a completed run
+WRITTEN = (Path(), Path("data"), Path("models"), Path("results"))  # by stages: never a link
 KEEP = 5
 PATIENCE_S = 600.0
 FORGOTTEN_S = 7 * 24 * 3600.0  # after which a stopped or failed run loses its folder
@@ -150,8 +153,8 @@ def _share_cache(root: Path, path: Path) -> None:
 def _link_sources(root: Path, path: Path, params: Params) -> None:
     """Link to files in ignored folders of the project, which are in no commit.
 
-    These are corpora, weights below pretrained/ (each file, as DVC follows no linked folder), and a
-    registry that is a folder.
+    These are corpora, what their lists name, weights below pretrained/ (each file, as DVC follows no linked
+    folder), and a registry that is a folder.
     """
     registry = params.publish.registry
     if "://" not in registry:
@@ -163,9 +166,45 @@ def _link_sources(root: Path, path: Path, params: Params) -> None:
         made_by_a_stage = source.parts[:2] in (("data", "photographs"), ("data", "synthetic"))
         if "://" in named or source.is_absolute() or made_by_a_stage:
             continue
-        if (root / source).exists() and not (path / source).exists():
-            (path / source).parent.mkdir(parents=True, exist_ok=True)
-            (path / source).symlink_to(root / source)
+        if _leads_out(source):
+            raise UserError(
+                f"{FILE}: {named} lies too far above the project for the folder of a run; write it as an "
+                "absolute path"
+            )
+        _link(root, path, source)
+    for file in sorted(_listed_in(root, params)):
+        whole = file.parent not in WRITTEN and not (path / file.parent).exists()
+        _link(root, path, file.parent if whole else file)
+
+
+def _link(root: Path, path: Path, name: Path) -> None:
+    if exists(root / name) and not exists(path / name):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).symlink_to(root / name)
+
+
+def _listed_in(root: Path, params: Params) -> set[Path]:
+    """The local files that lists and tables name by relative paths, below `root` or from there."""
+    asked: list[tuple[str, tuple[str, ...]]] = [
+        (one.source, (one.column,)) for one in params.corpora.values()
+    ]
+    for one in params.paired.values():
+        columns: tuple[str, ...] = (one.columns.input, one.columns.target)
+        table = is_table(one.input) and one.input == one.target
+        asked += [(one.input, columns if table else columns[:1]), (one.target, columns[1:])]
+    found: set[Path] = set()
+    for source, columns in asked:
+        local = "://" not in source and not Path(source).is_absolute()
+        if local and is_list(source) and is_file(root / source):
+            with suppress(UserError):  # which the stage check says, and the stage itself
+                entries = [one for row in rows(str(root / source), columns) for one in row]
+                found |= {Path(os.path.relpath(e.where, root)) for e in entries if not e.refusal}
+    return {name for name in found if not _leads_out(name)}
+
+
+def _leads_out(name: Path) -> bool:
+    """Whether a relative path would lead out of .drdd/runs, where the run's folder is."""
+    return Path(os.path.normpath(name)).parts[: len(RUNS.parts)] == ("..",) * len(RUNS.parts)
 
 
 def sources_of(params: Params) -> set[str]:

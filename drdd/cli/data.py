@@ -18,7 +18,7 @@ from drdd.stages.run import EXIT_USER
 
 if TYPE_CHECKING:  # the command line starts without storage
     from drdd.params import Paired, Params
-    from drdd.sources.entry import Rejected
+    from drdd.sources.entry import Entry, Rejected
 
 app = typer.Typer(no_args_is_help=True)
 out = console()
@@ -84,8 +84,9 @@ def checked(params: "Params") -> list[Checked]:
 
 
 def _images(params: "Params", name: str) -> Checked:
-    from drdd.sources.entry import Rejected
-    from drdd.sources.listing import entries
+    from drdd.sources.listing import absent, entries
+    from drdd.sources.lists import is_list
+    from drdd.stages.corpora import some
 
     key, corpus = f"corpora.{name}", params.corpora[name]
     to_be_made = {PHOTOGRAPHS / folder: files for folder, files in params.photographs.items()}
@@ -94,33 +95,56 @@ def _images(params: "Params", name: str) -> Checked:
     if drawn := params.synthetic_of(name):
         said = f"to be drawn: {drawn.kind}, {drawn.width} x {drawn.height}"
         return Checked(key, f"{drawn.count} images", said)
-    if absent := _absent(corpus.source):
-        return Checked(key, missing=_missing(absent, corpus.obtain))
+    if gone := _not_there(corpus.source):
+        return Checked(key, missing=_missing(gone, corpus.obtain))
     try:
         found = entries(corpus.source, corpus.include, corpus.column)
     except UserError as error:
         return Checked(key, missing=_missing(str(error), corpus.obtain))
-    refused = [Rejected(one.name, one.refusal) for one in found.files if one.refusal]
-    aside = refused + found.set_aside
-    count = len(found.files) - len(refused)
-    return Checked(key, f"{count} images", found.files[0].name, aside, found.counted)
+    refused = absent(found.files) if is_list(corpus.source) else _refused(found.files)
+    aside = [*refused.values(), *found.set_aside]
+    usable = [one for one in found.files if one not in refused]
+    if not usable:
+        said = f"{key}: none of {len(found.files)} files is usable ({some(aside)})"
+        return Checked(key, missing=_missing(said, corpus.obtain))
+    return Checked(key, f"{len(usable)} images", usable[0].name, aside, found.counted)
+
+
+def _refused(files: "Iterable[Entry]") -> "dict[Entry, Rejected]":
+    from drdd.sources.entry import Rejected
+
+    return {one: Rejected(one.name, one.refusal) for one in files if one.refusal}
 
 
 def _pairs(name: str, paired: "Paired") -> Checked:
+    from drdd.intake.pairing import both_sides, files_of, without
+    from drdd.sources.listing import absent
+    from drdd.sources.lists import is_list
     from drdd.sources.matching import match
+    from drdd.stages.corpora import some
 
     key = f"paired.{name}"
-    if absent := _absent(paired.input, paired.target):
-        return Checked(key, missing=_missing(absent, paired.obtain))
+    if gone := _not_there(paired.input, paired.target):
+        return Checked(key, missing=_missing(gone, paired.obtain))
     try:
         matching = match(paired, name)
     except UserError as error:
         return Checked(key, missing=_missing(str(error), paired.obtain))
-    pairs = matching.pairs
-    return Checked(key, f"{len(pairs)} pairs", pairs[0].key, matching.alone, matching.counted)
+    matched = both_sides(matching.pairs)
+    listed = is_list(paired.input) or is_list(paired.target)
+    files = files_of(matched)
+    refused = absent(files) if listed else _refused(files)
+    lost = without(matched, {one.name for one in refused})
+    without_one = {pair.key for pair, _ in lost}
+    aside = [*refused.values(), *(said for _, said in lost), *matching.alone]
+    usable = [pair for pair in matched if pair.key not in without_one]
+    if not usable:
+        said = f"{key}: none of {len(matched)} pairs is usable ({some(aside)})"
+        return Checked(key, missing=_missing(said, paired.obtain))
+    return Checked(key, f"{len(usable)} pairs", usable[0].key, aside, matching.counted)
 
 
-def _absent(*sources: str) -> str:
+def _not_there(*sources: str) -> str:
     """A line for each local source that is not there, or that `dvc repro` cannot watch."""
     from drdd.sources.folders import unwatchable
 

@@ -1,6 +1,6 @@
 """Turn matched files into pairs of accepted pictures of equal size, each pair once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from drdd.data.pairs import Pair
@@ -30,6 +30,20 @@ def files_of(matched: Sequence[PairEntry]) -> list[Entry]:
     return [files[name] for name in sorted(files)]
 
 
+def without(
+    matched: Sequence[PairEntry], lost: Collection[str]
+) -> list[tuple[PairEntry, Rejected]]:
+    """The pairs of which a side is lost, by the name of its file, with what is said of them."""
+    sides = [
+        (pair, [s.name for s in (pair.input, pair.target) if s.name in lost]) for pair in matched
+    ]
+    return [
+        (pair, Rejected(f"pair {pair.key}", f"{' and '.join(names)} set aside"))
+        for pair, names in sides
+        if names
+    ]
+
+
 def pair_up(
     name: str, matched: Sequence[PairEntry], result: IngestResult, aligned: bool, scale: int = 1
 ) -> tuple[list[Pair], list[Rejected]]:
@@ -39,12 +53,12 @@ def pair_up(
     when aligned pairs are otherwise.
     """
     pairs: dict[tuple[str, str], Pair] = {}
-    rejected: list[Rejected] = []
+    lost = {entry.name for entry in files_of(matched)} - result.ids.keys()
+    rejected = [said for _, said in without(matched, lost)]
     unequal: list[str] = []
     for pair in matched:
         sides = (pair.input.name, pair.target.name)
-        if lost := [side for side in sides if side not in result.ids]:
-            rejected.append(Rejected(f"pair {pair.key}", f"{' and '.join(lost)} set aside"))
+        if any(side not in result.ids for side in sides):
             continue
         input_, target = (result.ids[side] for side in sides)
         first, second = (result.sizes[side] for side in sides)

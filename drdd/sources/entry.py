@@ -2,11 +2,11 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from drdd.errors import TransientError, UserError
 from drdd.params.data import SOURCE
@@ -26,6 +26,7 @@ from drdd.sources.lists import cells, located
 from drdd.sources.names import on_disk, spellings
 from drdd.storage.filesystems import explained, open_filesystem
 
+Found = TypeVar("Found")
 SCRATCH = Path(".drdd/scratch")
 BLOCK = 1024**2  # bytes per read of a remote archive
 # Local failures not caused by the file: too many open files, an unreachable network folder.
@@ -103,19 +104,37 @@ class Fetcher:
         """
         if entry.refusal:
             return Rejected(entry.name, entry.refusal)
-        holder = self._archive(entry.where) if entry.member else None
+        member = entry.member
+        if member:
+            holder = self._archive(entry.where)
+            return self._tried(entry, lambda: Blob(entry.name, holder.read(member)))
+        return self._tried(entry, lambda: Blob(entry.name, self.read(entry.where)))
+
+    def look(self, entry: Entry) -> Rejected | None:
+        """What `fetch` would say of a file that is not there, without reading it; None if it is there.
+
+        A file in an archive is: its archive has listed it. Raises TransientError as `fetch`.
+        """
+        if entry.refusal:
+            return Rejected(entry.name, entry.refusal)
+        if entry.member:
+            return None
+        found = self._tried(entry, lambda: self._look(entry.where))
+        return found if isinstance(found, Rejected) else None
+
+    def _tried(self, entry: Entry, read: Callable[[], Found]) -> Found | Rejected:
         try:
             with explained(entry.where):
-                if holder and entry.member:
-                    return Blob(entry.name, holder.read(entry.member))
-                return Blob(entry.name, self.read(entry.where))
+                return read()
         except UserError as error:
             reason = str(error)
         except TransientError as error:
             if is_remote(entry.where) or getattr(error.__cause__, "errno", None) in PASSING:
                 raise
             reason = str(error)
-        return Rejected(entry.name, decoded_name(reason))
+        if "\\" in entry.name:
+            reason += r"; folders are separated by /, and its name has \ "
+        return Rejected(entry.name, decoded_name(reason.strip()))
 
     def read(self, where: str) -> bytes:
         """Read a whole file. Raises the errors of its store, ValueError when it is not a regular file."""
@@ -123,10 +142,20 @@ class Fetcher:
             with self.open(where) as file:
                 refuse_if_too_large(os.fstat(file.fileno()).st_size)
                 return file.read()
+        content: bytes = self._spelt(where, self._store(where).cat_file)
+        return content
+
+    def _look(self, where: str) -> None:
+        if is_remote(where):
+            self._spelt(where, self._store(where).info)
+        else:
+            self.open(where).close()
+
+    def _spelt(self, where: str, read: Callable[[str], Any]) -> Any:
+        """Of the object of this name, or else of one that looks the same."""
         for place in (where, *spellings(where)):
             try:
-                content: bytes = self._store(where).cat_file(place)
-                return content
+                return read(place)
             except FileNotFoundError as error:
                 missing = error
         raise missing

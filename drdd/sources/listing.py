@@ -7,7 +7,8 @@ so that circular links end.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -29,6 +30,7 @@ from drdd.sources.suffixes import READ, is_unsure, judged
 from drdd.storage.filesystems import explained, open_filesystem
 
 EXAMPLES = 3
+ASKED = 16  # objects of S3 at once
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,21 @@ def listed(source: str, column: str = "image") -> Listing:
         said = f"holds no image file that is read ({', '.join(sorted(READ))})"
         raise UserError(f"{source} {said}" + (f"; it has {passed}" if passed else ""))
     return found
+
+
+def absent(files: Sequence[Entry]) -> dict[Entry, Rejected]:
+    """Of the files of a list or table, those that are not there, with the reason; nothing is read.
+
+    Raises TransientError when a store does not answer.
+    """
+    with Fetcher() as fetcher:
+        near = {one: fetcher.look(one) for one in files if not is_remote(one.where)}
+        far = [one for one in files if is_remote(one.where)]
+        if far:
+            near[far[0]] = fetcher.look(far[0])  # opens the store
+            with ThreadPoolExecutor(ASKED) as pool:
+                near |= zip(far[1:], pool.map(fetcher.look, far[1:]), strict=True)
+    return {one: found for one, found in near.items() if found}
 
 
 def exists(source: str) -> bool:

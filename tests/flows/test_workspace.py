@@ -155,6 +155,38 @@ def test_a_source_inside_another_is_linked_with_it(project: Path) -> None:
     assert (path / "data/mine/nature/nature.png").exists()
 
 
+@pytest.mark.parametrize("ignored", [False, True], ids=["list in git", "list ignored"])
+def test_what_a_list_names_is_linked(project: Path, ignored: bool) -> None:
+    """Paths from the list's folder to pictures that git ignores: single files where stages write."""
+    folder = "data/mine/lists" if ignored else "lists"
+    up = "../" if ignored else "../data/mine/"
+    cells = [f"{up}img/0.png", f"{up}img/1.png (70,70,3)", f"{up}../loose.png", f"{up}gone.png"]
+    for name in ("mine/img/0.png", "mine/img/1.png", "loose.png", "corpora/other/x"):
+        (project / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "data" / name).write_text(name)
+    (project / folder).mkdir()
+    (project / folder / "a.txt").write_text("\n".join(cells))
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(
+        text.replace("source: data/photographs/sky", f"source: {folder}/a.txt")
+    )
+    path = _made(project, "run", "seed=5")
+    for name in ("mine/img/0.png", "mine/img/1.png", "loose.png"):
+        assert (path / "data" / name).read_text() == name
+    assert not (path / "data").is_symlink()
+    assert not (path / "data/corpora").exists()
+    assert not (path / "data/mine/gone.png").exists()
+
+
+def test_a_source_far_above_the_project_is_to_be_absolute(project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(
+        text.replace("source: data/photographs/sky", "source: ../../mine")
+    )
+    with pytest.raises(UserError, match=r"\.\./\.\./mine lies too far above .* absolute path"):
+        _made(project, "run", "seed=5")
+
+
 def test_a_registry_that_is_a_folder_is_the_projects(project: Path) -> None:
     path = _made(project, "run", "publish.registry=published")
     (path / "published/alias").write_text("x")
