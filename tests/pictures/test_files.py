@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
+from drdd.pictures import files
 from drdd.pictures.files import png, quick_png
 from drdd.pictures.pixels import Pixels, pixels_of
 
@@ -28,3 +29,17 @@ def test_a_quick_png_is_an_ordinary_png_of_about_its_size(picture: Pixels) -> No
     assert (image.format, image.mode, image.size) == ("PNG", "RGB", picture.shape[1::-1])
     assert len(content) < 1.15 * len(png(picture)) < picture.nbytes
     assert content == quick_png(np.ascontiguousarray(picture))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_quick_png_is_the_same_in_bands(
+    channels: int, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of large pictures are filtered some at a time, which needs less memory."""
+    ramp = np.arange(90 * 70 * channels).reshape(90, 70, channels) // 7
+    levels = ramp.astype(dtype)
+    whole = quick_png(levels)
+    for rows in (1, 7, 89):
+        monkeypatch.setattr(files, "BAND", rows * 70 * channels * levels.dtype.itemsize)
+        assert quick_png(levels) == whole
