@@ -18,7 +18,7 @@ from drdd.formats.directories import Directories, read
 from drdd.formats.profiles import can_be_kept, from_srgb, name_of
 from drdd.pictures.colours import Bits, Levels, Opened, alpha_of, on_white, rgb_of
 from drdd.pictures.profiles import is_foreign
-from drdd.pictures.tiff_tags import PHOTOMETRIC
+from drdd.pictures.tiff_tags import PHOTOMETRIC, has_more
 
 PREFIX = b"Exif\0\0"
 XMP_TEXT = "XML:com.adobe.xmp"
@@ -91,6 +91,8 @@ def _left_out(
 def _has_more(file: Opened) -> bool:
     """Whether it has further frames or pages; those of an MPO are previews."""
     try:
+        if file.format == "TIFF":
+            return has_more(file.content)
         return file.format != "MPO" and bool(getattr(file.image, "is_animated", False))
     except Exception:  # as the decoder of a damaged second frame raises anything
         return False

@@ -82,6 +82,12 @@ def page_of(content: bytes) -> Page:
     )
 
 
+def has_more(content: bytes) -> bool:
+    """Whether it has more than one page that is a picture of its own. Raises PictureError if damaged."""
+    own = (page for page in _pages(content) if page.one(SUBFILE) & 0b101 == 0)
+    return sum(min(page.size) > 0 for page in own) > 1
+
+
 def _pages(content: bytes) -> Iterator[Page]:
     order: Literal["<", ">"] = "<" if content[:2] == b"II" else ">"
     big = content[2:4] in (b"+\0", b"\0+")

@@ -310,9 +310,21 @@ XMP = (
 )
 
 
+def _with_xmp(given: str) -> bytes:
+    if given == "PNG":
+        said = PngImagePlugin.PngInfo()
+        said.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        return _saved(SCENE, pnginfo=said)
+    if given == "TIFF":
+        tags: Any = {274: (SHORT, [6]), 700: (7, list(XMP))}
+        return made_tiff(SCENE, 2, tags=tags)
+    return _saved(SCENE, given, xmp=XMP)
+
+
 @pytest.mark.parametrize("format_", KINDS)
-def test_xmp_is_kept_and_says_what_is_true_of_the_output(format_: str) -> None:
-    written = passed(_saved(SCENE, "JPEG", xmp=XMP), format_=format_)
+@pytest.mark.parametrize("given", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_xmp_is_kept_and_says_what_is_true_of_the_output(given: str, format_: str) -> None:
+    written = passed(_with_xmp(given), format_=format_)
     image = image_of(written.content)
     assert image.size == (24, 40), "turned as XMP says, because EXIF says nothing"
     xmp = image.info["xmp"]
@@ -323,6 +335,7 @@ def test_xmp_is_kept_and_says_what_is_true_of_the_output(format_: str) -> None:
     assert b'dc:title="kept"' in xmp
     assert b"Thumbnails" not in xmp
     assert read(written.content).pixels.shape == (40, 24, 3)
+    assert written.said == ()
 
 
 def test_xmp_of_a_gain_map_is_left_out() -> None:
@@ -431,6 +444,12 @@ def test_what_no_output_carries_is_said() -> None:
     frames = [Image.fromarray(scene(n, 24, 40)) for n in range(2)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    assert passed(buffer.getvalue()).said == ("only the first of its pictures is read",)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.stack([SCENE, SCENE]), photometric="rgb", metadata=None)
+    assert passed(buffer.getvalue()).said == ("only the first of its pictures is read",)
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "TIFF", compression="jpeg", save_all=True, append_images=frames[1:])
     assert passed(buffer.getvalue()).said == ("only the first of its pictures is read",)
     tags: Any = {33723: (7, [28, 2, 0, 0, 0])}
     assert passed(made_tiff(SCENE, 2, tags=tags)).said == ("its IPTC left out",)
