@@ -1,11 +1,13 @@
 """Picture files are lossless where they say so."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
@@ -38,7 +40,7 @@ def test_a_quick_png_is_the_same_in_bands(
 ) -> None:
     """The rows of large pictures are filtered some at a time, which needs less memory."""
     ramp = np.arange(90 * 70 * channels).reshape(90, 70, channels) // 7
-    levels = ramp.astype(dtype)
+    levels: NDArray[Any] = ramp.astype(dtype)
     whole = quick_png(levels)
     for rows in (1, 7, 89):
         monkeypatch.setattr(files, "BAND", rows * 70 * channels * levels.dtype.itemsize)
