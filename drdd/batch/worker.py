@@ -143,7 +143,7 @@ class BatchRestorer:
                     yield read.record
                     continue
                 assert read.source is not None
-                bucket = self._restorer.bucket(read.source.pixels)
+                bucket = self._restorer.bucket(read.source.pixels, self._recipe.options)
                 gathered = waiting.setdefault(bucket, [])
                 gathered.append(read)
                 if (

@@ -60,6 +60,15 @@ def restore(
             "Another leaves noise in the picture."
         ),
     ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            help="So many times higher and wider, for a model that has learned it; default: 1 if the model "
+            "has a task of that size.",
+            min=1,
+            max=8,
+        ),
+    ] = None,
     samples: Annotated[
         int,
         typer.Option(
@@ -112,7 +121,7 @@ def restore(
     from drdd.inference.options import Options
     from drdd.sources.overwriting import refuse_overwriting
 
-    options = Options(steps, steps, noise_level, seed, samples=samples)
+    options = Options(steps, steps, noise_level, seed, samples=samples, scale=scale)
     if uncertainty and samples == 1:
         raise UserError(
             "--uncertainty says how much samples differ, and there is one", "add --samples 8"

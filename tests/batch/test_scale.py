@@ -1,0 +1,62 @@
+"""`drdd restore --scale`: outputs so many times larger, of one picture and of a folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drdd.cli.restore import restore
+from drdd.errors import UserError
+from drdd.inference.engine import Restorer
+from drdd.inference.options import Options
+from drdd.pictures.files import png
+from tests.corpora import scene
+from tests.inference.test_engine import make_model
+
+PIXELS = scene(0, 24, 33)
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of tasks of scale 1 and 2, beside small.png and the folder `photos` with two pictures."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "small.png").write_bytes(png(PIXELS))
+    for n in range(2):
+        (tmp_path / f"photos/{n}.png").write_bytes(png(scene(n, 24, 33)))
+    return str(make_model(tmp_path / "model", scales=(1, 2)))
+
+
+def test_one_picture_is_enlarged(model: str) -> None:
+    with Image.open("small.png") as small:
+        small.save("small.png", dpi=(72, 72))
+    restore(["small.png"], "large.png", model=model, scale=2)
+    wanted = Restorer.from_folder(model).restore(PIXELS, Options(scale=2)).output
+    with Image.open("large.png") as large:
+        assert np.array_equal(np.asarray(large), wanted)
+        assert np.allclose(large.info["dpi"], 144, atol=0.1)  # it prints at the same size
+    restore(["small.png"], "same.png", model=model)
+    with Image.open("same.png") as same:
+        assert same.size == (33, 24)
+
+
+def test_a_folder_is_enlarged_and_another_scale_is_another_recipe(model: str) -> None:
+    for scale, size in ((2, (66, 48)), (1, (33, 24)), (2, (66, 48))):
+        restore(["photos"], "out", model=model, scale=scale, threads=1)
+        for n in range(2):
+            with Image.open(f"out/{n}.png") as output:
+                assert output.size == size
+
+
+def test_a_scale_that_the_model_lacks_and_a_mask_are_refused_first(model: str) -> None:
+    Path("mask.png").write_bytes(png(np.full((24, 33, 3), 255, np.uint8)))
+    for inputs, output in ((["small.png"], "out.png"), (["photos"], "out")):
+        with pytest.raises(UserError, match="scale 3: this model has 1 times and 2 times"):
+            restore(inputs, output, model=model, scale=3)
+        with pytest.raises(
+            UserError, match="a mask was given, and the picture would be enlarged 2"
+        ):
+            restore(inputs, output, model=model, scale=2, mask="mask.png")
+    assert not Path("out.png").exists()
+    assert not Path("out").exists()
