@@ -95,7 +95,7 @@ def _lines(name: str, task: Task) -> list[str]:
             steps = [_without_certainty(step.model_dump()) for step in value]
             written += [f"  {key}:", *(f"    - {_flow(step)}" for step in steps)]
         elif value != field.default or key in OVERRIDDEN:
-            written.append(f"  {key}: {_flow(value) if isinstance(value, list) else value}")
+            written.append(f"  {key}: {_flow(value)}")
     return written
 
 
@@ -105,9 +105,9 @@ def _without_certainty(step: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": step["kind"], **rest}
 
 
-def _flow(value: Sequence[Any] | Mapping[str, Any]) -> str:
+def _flow(value: object) -> str:
     text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**9)
-    return text.strip()
+    return text.removesuffix("...\n").strip()  # the end of a document that is one word
 
 
 def _appended(text: str, section: str, lines: Sequence[str], origin: str) -> str:

@@ -24,6 +24,7 @@ from drdd.params.yaml_text import (
     constructing,
     plain,
     read_yaml,
+    refuse_mandatory,
     refuse_references,
     refuse_unbounded,
 )
@@ -96,6 +97,7 @@ def _refuse(text: str, origin: str) -> Any:
         refuse_surprises(text, origin)
     content = plain(text, origin)
     refuse_references(content, origin)
+    refuse_mandatory(content, origin)
     return content
 
 

@@ -11,7 +11,7 @@ from drdd.params.data import Corpus, Ingest, Paired, Synthetic, drawn_by
 from drdd.params.errors import nearest
 from drdd.params.tasks import Task
 from drdd.params.training import BASE, SCRATCH, Diffusion, Train
-from drdd.settings import Count, Name, Positive, Section
+from drdd.settings import AliasName, Count, Name, Positive, Section, is_alias, no_alias
 
 BASE_METHOD = "drdd"  # of the base that ships
 
@@ -45,7 +45,7 @@ class Serve(Section):
         default=None,
         description="at most, as the load asks for them; always replicas, unless given",
     )
-    models: list[str] = Field(
+    models: list[AliasName] = Field(
         default=["champion"],
         min_length=1,
         description="the aliases that are served and followed as they move; the first by default",
@@ -82,6 +82,8 @@ class Serve(Section):
 
 
 def _free(alias: str) -> str:
+    if not is_alias(alias):
+        raise ValueError(no_alias(alias))
     if alias in (BASE, SCRATCH):
         raise ValueError(f"{alias!r} is a start of training, so no alias can have this name")
     return alias

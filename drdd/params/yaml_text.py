@@ -18,6 +18,7 @@ from drdd.text import read_text
 MAX_BYTES = 4 * 1024**2
 MAX_VALUES = 200_000  # with each alias counted as all that it stands for
 MAX_DEPTH = 50
+MANDATORY = "???"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
 
 
@@ -112,22 +113,33 @@ def _count(text: str, origin: str) -> None:
 
 def refuse_references(content: Any, origin: str) -> None:
     """Refuse `${...}` in any key or value of plain content: nothing resolves it. Raises UserError."""
-    found = next(_references(content, ""), None)
-    if found is not None:
-        raise UserError(
-            f"{origin}: {found} holds '${{'; nothing is put in its place, from the environment or from "
-            "elsewhere in the file: write the value itself, and leave secrets in environment variables"
-        )
+    for key, text, is_key in _texts(content, ""):
+        if "${" in text:
+            place = (f"a key in {key}" if key else "a key") if is_key else key or "the text"
+            raise UserError(
+                f"{origin}: {place} holds '${{'; nothing is put in its place, from the environment or from "
+                "elsewhere in the file: write the value itself, and leave secrets in environment variables"
+            )
 
 
-def _references(content: Any, key: str) -> Iterator[str]:
-    if isinstance(content, str) and "${" in content:
-        yield key or "the text"
+def refuse_mandatory(content: Any, origin: str) -> None:
+    """Refuse the value `???`, which OmegaConf takes for none: it would be passed over. Raises UserError."""
+    for key, text, is_key in _texts(content, ""):
+        if text == MANDATORY and not is_key:
+            raise UserError(
+                f"{origin}: {key or 'the text'} is {MANDATORY}, which stands for a value that is yet to be "
+                "given; write the value"
+            )
+
+
+def _texts(content: Any, key: str) -> Iterator[tuple[str, str, bool]]:
+    """(key of it or of its section, text, whether it is a key) of every text in plain content."""
+    if isinstance(content, str):
+        yield key, content, False
     elif isinstance(content, dict):
         for name, value in content.items():
-            if "${" in str(name):
-                yield f"a key in {key}" if key else "a key"
-            yield from _references(value, f"{key}.{name}" if key else str(name))
+            yield key, str(name), True
+            yield from _texts(value, f"{key}.{name}" if key else str(name))
     elif isinstance(content, list):
         for n, value in enumerate(content):
-            yield from _references(value, f"{key}.{n}" if key else str(n))
+            yield from _texts(value, f"{key}.{n}" if key else str(n))

@@ -25,7 +25,8 @@ from drdd.bounded import read_json
 from drdd.errors import TransientError, UserError
 from drdd.files import json_bytes
 from drdd.params import BASE, SCRATCH
-from drdd.registry.manifest import LARGEST, Id, Time, is_alias
+from drdd.registry.manifest import LARGEST, Id, Time
+from drdd.settings import is_alias, no_alias
 from drdd.shown import short
 from drdd.storage.objects import ChangedError, Store
 
@@ -104,7 +105,7 @@ class Aliases:
         for name in self._names():
             try:
                 if not is_alias(name):
-                    raise UserError(f"{self._store.uri}: {_refusal(name)}")
+                    raise UserError(f"{self._store.uri}: {no_alias(name)}")
                 if alias := self.get(name):
                     found[name] = alias
             except UserError as error:
@@ -123,7 +124,7 @@ class Aliases:
         ChangedError when it points elsewhere, and UserError when the version does not exist.
         """
         if not is_alias(name):
-            raise UserError(f"{self._store.uri}: {_refusal(name)}", "choose another")
+            raise UserError(f"{self._store.uri}: {no_alias(name)}", "choose another")
         if len(why) > LONGEST:
             raise UserError(f"the reason has {len(why)} characters; say it in {LONGEST}")
         if name in (BASE, SCRATCH):
@@ -206,13 +207,6 @@ class Aliases:
 
     def _names(self) -> list[str]:
         return [Path(name).stem for name in self._store.names("aliases")]
-
-
-def _refusal(name: str) -> str:
-    return (
-        f"{name!r} cannot be an alias: letters, digits and ._-, but neither a . first nor six or more "
-        "digits of an id (0-9, a-f) alone"
-    )
 
 
 def _path(name: str) -> str:

@@ -24,6 +24,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from drdd.bounded import read_json
+from drdd.settings import FEWEST, is_alias
 from drdd.shown import printable
 
 MANIFEST = "manifest.json"
@@ -33,11 +34,7 @@ MEASURED = {"latency.parquet", "report.html", "dvc.lock"}
 _NAME = r"\w[\w.-]*"  # no leading dot: neither "..", nor a temporary file's name
 _FILE = re.compile(rf"{_NAME}(/{_NAME})*", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{64}")
-FEWEST = 6  # digits of an id that may stand for it
 _PREFIX = re.compile(rf"[0-9a-f]{{{FEWEST},64}}")
-_LIKE_AN_ID = re.compile(rf"[0-9a-fA-F]{{{FEWEST},}}")
-_ALIAS = re.compile(_NAME, re.ASCII)
-_LONGEST = 100  # characters of an alias: file systems end a name at 255
 _LONGEST_FILE = 200
 
 
@@ -78,12 +75,6 @@ def is_id(text: str) -> bool:
 def is_prefix(text: str) -> bool:
     """Whether the text may stand for a version: its id, or at least the FEWEST first digits of it."""
     return _PREFIX.fullmatch(text) is not None
-
-
-def is_alias(text: str) -> bool:
-    """Whether an alias may have this name. None looks like an id, so no name means two things."""
-    named = len(text) <= _LONGEST and _ALIAS.fullmatch(text) is not None
-    return named and _LIKE_AN_ID.fullmatch(text) is None
 
 
 def is_ref(text: str) -> bool:

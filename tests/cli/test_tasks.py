@@ -184,6 +184,12 @@ def test_every_setting_of_a_task_can_be_written(params: str) -> None:
     assert load().tasks["coloured"] == Task.model_validate({**entry, "min_psnr_gain": -1.0})
 
 
+def test_values_that_yaml_reads_otherwise_are_written_so_that_they_come_back(params: str) -> None:
+    entry = {**_task(), "pairs": 1e-07, "min_psnr_gain": 1e-05, "min_gain_over_reference": None}
+    add_task("rare", entry)
+    assert load().tasks["rare"] == Task.model_validate(entry)
+
+
 def _task() -> dict[str, Any]:
     return {"corpora": ["nature"], "degradation": [{"kind": "grey"}]}
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from drdd.errors import UserError
 from drdd.registry.cli import app
 from drdd.registry.location import cached, folder_of
-from drdd.registry.manifest import MANIFEST, Version, is_alias
+from drdd.registry.manifest import MANIFEST, Version
+from drdd.settings import is_alias
 from drdd.registry.registry import Registry
 from drdd.serving.models import Models
 from drdd.serving.published import FromRegistry
