@@ -16,10 +16,10 @@ from drdd.errors import UserError
 from drdd.registry.cli import app
 from drdd.registry.location import cached, folder_of
 from drdd.registry.manifest import MANIFEST, Version
-from drdd.settings import is_alias
 from drdd.registry.registry import Registry
 from drdd.serving.models import Models
 from drdd.serving.published import FromRegistry
+from drdd.settings import is_alias
 from drdd.shown import printable, short
 from drdd.storage.objects import SMALL
 from tests.project import tiny_params, write_params
