@@ -9,15 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from drdd.formats.carried import Keeping, Source, Written
+from drdd.formats.carried import FORMATS, Keeping, Source, Written
 from drdd.formats.reading import source_of
 from drdd.formats.writing import encoded
+from drdd.pictures.code_points import profile_of
 from drdd.pictures.colours import opened
 from drdd.pictures.opening import decoding
+from drdd.pictures.profiles import made_profile
+from tests.corpora import scene
 
 Levels = NDArray[Any]
 Base, Photo, Gps = ExifTags.Base, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo
 DEFAULT = Keeping()
+SCENE = scene(3, 24, 40)
+P3, LINEAR = profile_of(12, 1), made_profile(gamma=1)
+KINDS = sorted(set(FORMATS.values()))
+LOSSLESS = ("PNG", "TIFF")
 NOTE = b"MAKER\0" + bytes(range(200))
 
 
@@ -88,3 +95,19 @@ def samples_of_png(content: bytes) -> Levels:
         above = row
     dtype = ">u2" if depth == 16 else np.uint8
     return np.frombuffer(b"".join(rows), dtype).reshape(height, width, channels)
+
+
+def saved(pixels: NDArray[Any], format_: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    options |= {"lossless": True, "exact": True} if format_ == "WEBP" else {}
+    Image.fromarray(pixels).save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def assert_close(content: bytes, pixels: NDArray[Any], format_: str, mode: str = "RGB") -> None:
+    found = np.asarray(image_of(content).convert(mode)).astype(int)
+    assert found.shape == pixels.shape
+    if format_ in LOSSLESS:
+        assert np.array_equal(found, pixels)
+    else:
+        assert np.abs(found - pixels).mean() < 8
