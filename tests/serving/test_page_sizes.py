@@ -140,6 +140,24 @@ def test_a_job_is_cancelled_by_the_page(opened: Opened, fake: Fake) -> None:  # 
     expect(page.locator("#result")).to_be_hidden()
 
 
+def test_a_job_that_is_cancelled_while_it_is_sent_is_cancelled(opened: Opened, fake: Fake) -> None:  # noqa: F811
+    page = opened()
+    fake.seconds = lambda pixels: 2.0
+    page.evaluate("""() => {
+      const sent = window.fetch;
+      window.fetch = async (path, init) => {
+        const answer = await sent(path, init);
+        if (init?.method === "POST") document.getElementById("cancel").click();
+        return answer;
+      };
+    }""")
+    with page.expect_response(lambda answer: answer.request.method == "DELETE") as deleted:
+        _give(page, "large.png", PLAIN.getvalue())
+    assert deleted.value.json()["status"] == "cancelled"
+    expect(page.locator("#waiting")).to_be_hidden()
+    assert page.evaluate("sessionStorage.getItem('drdd-job')") is None
+
+
 def test_the_failure_of_a_job_is_said(opened: Opened, fake: Fake) -> None:  # noqa: F811
     page = opened()
     fake.problem = UserError("this model has no noise part")

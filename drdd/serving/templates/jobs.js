@@ -33,7 +33,7 @@ export async function sendJob(picture, options, signal, tell) {
   forgetJob();
   const begun = Date.now();
   const response = await ask(`v1/jobs?${new URLSearchParams(options)}`, { method: "POST", signal, ...bodyOf(picture) });
-  const { id } = await response.json();
+  const id = response.headers.get("Location").split("/").pop(); // the body of a request that is aborted cannot be read
   store({ id, name: picture.name, begun, preview: await smallCopy(picture.url), shown: false });
   return followJob(signal, tell);
 }
@@ -41,7 +41,9 @@ export async function sendJob(picture, options, signal, tell) {
 /** The answer of the stored job, once it is there. A signal that aborts cancels the job. */
 export async function followJob(signal, tell) {
   const { id, begun } = storedJob();
-  signal.addEventListener("abort", () => { if (storedJob()?.id === id) forgetJob(); });
+  const forget = () => { if (storedJob()?.id === id) forgetJob(); };
+  signal.addEventListener("abort", forget);
+  if (signal.aborted) forget(); // while it was sent
   let job = await patiently(`v1/jobs/${id}`, signal);
   while (["waiting", "running"].includes(job.status)) {
     tell(job);
