@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -57,9 +57,11 @@ class Shop:
     def registry(self) -> Registry:
         return Registry.open(str(self.root / "registry"))
 
-    def publish(self, name: str, seed: int, broken: bool = False) -> str:
+    def publish(
+        self, name: str, seed: int, broken: bool = False, scales: Sequence[int] = (1,)
+    ) -> str:
         """As champion."""
-        folder = make_model(self.root / name, seed)
+        folder = make_model(self.root / name, seed, scales=scales)
         if broken:
             config = json.loads((folder / "config.json").read_text())
             (folder / "config.json").write_text(json.dumps(config | {"format": "drdd-99"}))
@@ -266,9 +268,15 @@ def _replicas() -> set[int]:
 def test_other_settings_are_taken_over_and_impossible_ones_change_nothing(
     address: str, shop: Shop
 ) -> None:
-    shop.publish("one", 0)
+    shop.publish("one", 0, scales=(1, 2))
     one = SETTINGS.model_copy(update={"replicas": 1})
     shop.deploy(one)
+    layers = np.dstack([PICTURE, PICTURE[..., 0]])
+    twice = httpx.post(f"{address}/v1/restore?scale=2", content=png(layers), timeout=60)
+    assert Image.open(BytesIO(twice.content)).size == (94, 66)
+    assert Image.open(BytesIO(twice.content)).mode == "RGBA"
+    white = httpx.post(f"{address}/v1/restore?format=jpeg", content=png(layers), timeout=60)
+    assert white.headers["X-Notes"] == "transparency -> white, as JPEG has none"
     with pytest.raises(UserError, match=r"serve\.api_keys: .*keys\.txt does not exist"):
         shop.deploy(one.model_copy(update={"api_keys": "keys.txt"}))
     with pytest.raises(UserError, match="no alias 'nobody'"):
