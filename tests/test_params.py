@@ -200,6 +200,10 @@ def _both(*changes: Callable[[Content], None]) -> Callable[[Content], None]:
             ),
             ["tasks.small.scale is 4, but paired.small.scale is 2; set both"],
         ),
+        (
+            _both(_set("ingest.min_side", 3), _set("tasks.rain.scale", 4)),
+            ["tasks.rain.scale is 4, but ingest.min_side is 3", "raise ingest.min_side"],
+        ),
         (_set("train.noise.precision", "fp8"), ["train.noise.precision = 'fp8'", "'bf16'"]),
     ],
 )

@@ -19,6 +19,7 @@ from drdd.formats.reading import source_of
 from drdd.formats.writing import encoded
 from drdd.inference.engine import Restoration, Restorer
 from drdd.inference.options import Options
+from drdd.inference.scales import scale_of
 from drdd.intake.decoding import Limits, decode_mask, opened_within
 from drdd.pictures.errors import PictureError
 from drdd.pictures.opening import decoding
@@ -39,7 +40,7 @@ OF_ITS_NAME = {
     errno.ELOOP,
     errno.EILSEQ,
 }
-ANY = Limits(min_side=1, max_side=10**9, max_pixels=10**9)
+MOST_PIXELS = 10**9  # of an output
 
 
 @dataclass(frozen=True)
@@ -85,22 +86,27 @@ class _Read:
     record: Record | None = None
 
 
-def read_one(source: str, keeping: Keeping, format_: str) -> Source:
-    """One picture, a local file or an object, for an output of this format.
+def read_one(source: str, keeping: Keeping, format_: str, scale: int = 1) -> Source:
+    """One picture, a local file or an object, for an output of this format, `scale` times larger.
 
     Raises UserError, TransientError.
     """
     blob = _fetched(source)
     try:
-        return _decoded(blob, keeping, format_)
+        return _decoded(blob, keeping, format_, scale)
     except PictureError as error:
         raise UserError(f"{source}: {error}") from None
 
 
-def _decoded(blob: Blob, keeping: Keeping, format_: str) -> Source:
+def _decoded(blob: Blob, keeping: Keeping, format_: str, scale: int) -> Source:
     """Raises PictureError."""
     with decoding():
-        return source_of(opened_within(blob, ANY), keeping, format_)
+        return source_of(opened_within(blob, _limits(scale)), keeping, format_)
+
+
+def _limits(scale: int = 1) -> Limits:
+    """Of an input whose output is `scale` times higher and wider."""
+    return Limits(min_side=1, max_side=MOST_PIXELS, max_pixels=MOST_PIXELS // scale**2)
 
 
 def _fetched(source: str) -> Blob:
@@ -114,7 +120,7 @@ def _fetched(source: str) -> Blob:
 def mask_of_one(source: str, picture: Source) -> Hole:
     """What a mask file, local or an object, marks in a picture. Raises UserError."""
     try:
-        return decode_mask(_fetched(source), ANY, picture.size)
+        return decode_mask(_fetched(source), _limits(), picture.size)
     except PictureError as error:
         raise UserError(f"{source}: the mask cannot be used: {error}") from None
 
@@ -131,6 +137,7 @@ class BatchRestorer:
         self._store = Store(output)
         self._maps = Store(recipe.maps) if recipe.maps else None
         self._restorer = Restorer.from_folder(folder_of(recipe.model))
+        self._scale = scale_of(self._restorer.model, recipe.options.scale)
         self._name = recipe.model.rstrip("/").rpartition("/")[2]
 
     def records(self, files: Sequence[PlannedFile]) -> Iterator[Record]:
@@ -171,13 +178,13 @@ class BatchRestorer:
         if (known := self._known.get(file.entry.name)) and self._is_done(known, read):
             return _Read(file, record=known)
         try:
-            source = _decoded(blob, self._recipe.keeping, self._format)
+            source = _decoded(blob, self._recipe.keeping, self._format, self._scale)
         except PictureError as error:
             return self._failed(read, str(error))
         if mask is None:
             return replace(read, source=source)
         try:
-            hole = decode_mask(mask, ANY, source.size)
+            hole = decode_mask(mask, _limits(), source.size)
         except PictureError as error:
             return self._failed(read, f"its mask: {error}")
         return replace(read, source=source, hole=hole)

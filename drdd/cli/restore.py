@@ -84,6 +84,15 @@ def restore(
             "prefix."
         ),
     ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            help="How many times larger the output is, of those that the model has learned; default: 1, or "
+            "its only one.",
+            min=1,
+            max=8,
+        ),
+    ] = None,
     mask: Annotated[
         str | None,
         typer.Option(
@@ -223,13 +232,16 @@ def _one(
     from drdd.formats.carried import format_of
     from drdd.formats.writing import encoded
     from drdd.inference.engine import Restorer
+    from drdd.inference.scales import scale_of
     from drdd.pictures.uncertainty import said_of, uncertainty_png
     from drdd.storage.single import write_object
 
     format_ = format_of(Path(output))
-    source = read_one(picture, keeping, format_)
+    restorer = Restorer.from_folder(folder)
+    restorer.check(options, masked=mask is not None)
+    source = read_one(picture, keeping, format_, scale_of(restorer.model, options.scale))
     hole = mask_of_one(mask, source) if mask else None
-    restored = Restorer.from_folder(folder).restore(source.pixels, options, mask=hole)
+    restored = restorer.restore(source.pixels, options, mask=hole)
     written = encoded(restored.output, source.carried, keeping, format_)
     write_object(output, written.content)
     height, width = restored.output.shape[:2]

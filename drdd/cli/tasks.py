@@ -136,7 +136,7 @@ def add(
         "min_psnr_gain": min_psnr_gain,
         "order": order,
     }
-    if not degrade and not paired and (scale or 1) == 1:
+    if not degrade and not paired and scale in (None, 1):
         chosen |= _asked(chosen)
     if not chosen["paired"] and not chosen["corpora"]:
         chosen["corpora"] = _known_corpora()

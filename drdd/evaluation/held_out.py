@@ -22,6 +22,7 @@ class Restored:
     """A held-out pair and the service's restoration of it; (H, W, 3) uint8, of the target's size.
 
     reference: what the task's reference makes of `degraded`, None without one;
+    small: the input as it was sent, None if it was not enlarged;
     seconds: latency of the request that restored its batch; batch: number of pictures in it.
     """
 
@@ -33,6 +34,7 @@ class Restored:
     restoration: Restoration
     seconds: float
     batch: int
+    small: Pixels | None = None
 
 
 def batches(

@@ -112,6 +112,7 @@ class Results:
             output=one.restoration.output,
             target=one.target,
             states=tuple((s.name, s.pixels) for s in one.restoration.states),
+            small=one.small,
             input_psnr=row["input_psnr_rgb"],
             reference_psnr=row.get("reference_psnr_rgb"),
             output_psnr=row["output_psnr_rgb"],

@@ -26,7 +26,7 @@ class Trajectory:
     kind: FIRST for the first pictures of a task, WORST for those with the smallest gain.
     states: by name, in order: "noised input", "de-residual 1", ..., "estimate", "de-noise 1", ...;
     the last one is the output. reference: what the task's reference makes of the input, None without one;
-    psnr in dB, RGB.
+    small: the input before it was enlarged, None if it was not; psnr in dB, RGB.
     """
 
     task: str
@@ -40,6 +40,7 @@ class Trajectory:
     output_psnr: float
     reference: Pixels | None = None
     reference_psnr: float | None = None
+    small: Pixels | None = None
 
     @property
     def gain(self) -> float:
@@ -59,7 +60,8 @@ def write_trajectories(path: Path, trajectories: Sequence[Trajectory]) -> None:
     for number, one in enumerate(trajectories):
         pictures = [("input", one.input), *one.states]
         pictures += [("output", one.output), ("target", one.target)]
-        pictures += [] if one.reference is None else [("reference", one.reference)]
+        beside = (("small", one.small), ("reference", one.reference))
+        pictures += [(name, pixels) for name, pixels in beside if pixels is not None]
         rows += [
             {
                 "trajectory": number,
@@ -87,6 +89,7 @@ def read_trajectories(path: Path) -> dict[str, list[Trajectory]]:
         pictures = [(row["name"], read_saved(row["content"])) for row in rows]
         named = dict(pictures)
         reference = pictures.pop()[1] if pictures[-1][0] == "reference" else None
+        small = pictures.pop()[1] if pictures[-1][0] == "small" else None
         trajectory = Trajectory(
             task=one["task"],
             image=one["image"],
@@ -99,16 +102,21 @@ def read_trajectories(path: Path) -> dict[str, list[Trajectory]]:
             output_psnr=float(one["output_psnr"]),
             reference=reference,
             reference_psnr=None if reference is None else float(one["reference_psnr"]),
+            small=small,
         )
         found.setdefault(trajectory.task, []).append(trajectory)
     return dict(sorted(found.items()))
 
 
 def read_samples(path: Path) -> dict[str, bytes]:
-    """A held-out input of each task as JPEG, the sample pictures of the service's page."""
+    """A held-out input of each task as JPEG, as it would be sent: the samples of the service's page."""
     rows = pd.read_parquet(path, columns=["task", "kind", "name", "content"])
-    inputs = rows[(rows["kind"] == FIRST) & (rows["name"] == "input")]
-    tasks = {str(task): list(of_task["content"]) for task, of_task in inputs.groupby("task")}
+    first = rows[rows["kind"] == FIRST]
+    tasks = {}
+    for task, of_task in first.groupby("task"):
+        small = of_task["name"] == "small"
+        sent = of_task[small if small.any() else of_task["name"] == "input"]
+        tasks[str(task)] = list(sent["content"])
     # Tasks begin with different pictures, so that the service shows several.
     return {
         task: contents[turn % len(contents)] for turn, (task, contents) in enumerate(tasks.items())

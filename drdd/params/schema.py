@@ -151,6 +151,18 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _leaves_pixels(self) -> "Params":
+        wrong = [
+            f"tasks.{name}.scale is {task.scale}, but ingest.min_side is {self.ingest.min_side}: of the "
+            f"smallest pictures no pixel would be left; raise ingest.min_side"
+            for name, task in self.tasks.items()
+            if task.corpora and task.scale > self.ingest.min_side
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    @model_validator(mode="after")
     def _begins_from_its_method(self) -> "Params":
         if self.method != BASE_METHOD and self.train.residual.start == BASE:
             raise ValueError(

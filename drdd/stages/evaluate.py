@@ -100,12 +100,20 @@ def _restored(
     begin = time.monotonic()
     restorations = handle.restore_batch.remote(degraded, options).result()
     seconds = time.monotonic() - begin
-    for pair, restoration in zip(batch.pairs, restorations, strict=True):
+    for pair, sent, restoration in zip(batch.pairs, degraded, restorations, strict=True):
         target, pixels = library.sides(pair)
         target = covering(target, pixels.shape)  # the scenes of unaligned pairs differ in size
         reference = library.pixels(references[pair.input]) if references else None
         yield Restored(
-            batch.task, pair, pixels, reference, target, restoration, seconds, len(batch.pairs)
+            batch.task,
+            pair,
+            pixels,
+            reference,
+            target,
+            restoration,
+            seconds,
+            len(batch.pairs),
+            sent if pair.scale > 1 else None,
         )
 
 

@@ -15,6 +15,7 @@ from drdd.drawing.sheets import GAP, cover
 from drdd.errors import UserError
 from drdd.params import Params, validate
 from drdd.pictures.files import write_picture
+from drdd.pictures.scaling import enlarged, reduced
 from drdd.progress import Reporter
 from drdd.sources.entry import Blob, Entry, Fetcher, Rejected
 from drdd.stages.ingest import ingest
@@ -107,6 +108,37 @@ def test_what_is_seen_is_what_is_trained_on(workspace: Path, holdout: Any) -> No
     prepare(params, Reporter("prepare"), "fix")
     assert before == _trained_on("fix", list(params.corpora))
     assert 0 < len(before) < 12
+
+
+@pytest.mark.parametrize("chain", [[], CHAIN])
+def test_small_inputs_are_seen_enlarged(workspace: Path, chain: list[Any]) -> None:
+    """As networks see them; without a degradation there is one input of each picture."""
+    params = _clean(0.5, scale=5, degradation=chain)
+    shown = {one.name: one for one in examples(params, "fix", 100).examples}
+    for corpus in params.corpora:
+        ingest(params, Reporter("ingest"), corpus)
+    split(params, Reporter("split"))
+    prepare(params, Reporter("prepare"), "fix")
+    library = Library(addresses([*(CORPORA / name for name in params.corpora), PAIRS / "fix"]))
+    for pair in read_pairs(PAIRS / "fix/members.csv", TRAIN):
+        target, input_ = library.sides(pair)
+        assert target.shape == (70, 95, 3)  # of 72 x 96 pixels
+        assert np.array_equal(shown[pair.image].target, target)
+        assert len(shown[pair.image].inputs) == (3 if chain else 1)
+        if pair.variant < 3:
+            assert np.array_equal(shown[pair.image].inputs[pair.variant], input_)
+
+
+def test_pairs_of_two_sizes_are_seen_enlarged(workspace: Path) -> None:
+    params = _paired()
+    for seed in range(6):
+        write_picture(Path("old", f"{seed}.png"), reduced(scene(seed), 2))
+    paired = params.paired["album"].model_dump() | {"scale": 2}
+    params = _params({}, {"album": paired}, {"mend": {"paired": ["album"], "scale": 2}})
+    for one in examples(params, "mend", 100).examples:
+        target = scene(int(one.name.removeprefix("album/")))
+        assert np.array_equal(one.target, target)
+        assert np.array_equal(one.inputs[0], enlarged(reduced(target, 2), 2))
 
 
 def test_pairs_are_seen_as_they_are_trained_on(workspace: Path) -> None:

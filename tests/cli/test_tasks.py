@@ -113,6 +113,22 @@ def test_what_add_writes_can_be_overridden_for_a_run(params: str) -> None:
     assert changed.corpora == list(load().corpora)
 
 
+def test_add_takes_a_scale_with_and_without_degradations(params: str) -> None:
+    _run("add", "sr2", "--scale", "2", "--corpora", "nature")
+    _run("add", "sr3", "--scale", "3", "--degrade", "jpeg")
+    tasks = load().tasks
+    assert (tasks["sr2"].scale, tasks["sr2"].corpora, tasks["sr2"].degradation) == (
+        2,
+        ["nature"],
+        [],
+    )
+    assert (tasks["sr3"].scale, [step.kind for step in tasks["sr3"].degradation]) == (3, ["jpeg"])
+    assert tasks["sr2"].reference_name() == "fine_unsharp_mask"
+    listed = _run("list")
+    assert "2 times smaller " in listed
+    assert "3 times smaller, jpeg" in listed
+
+
 def test_add_takes_pairs_of_paired_corpora(params: str) -> None:
     text = params.replace("paired: {}", "paired:\n  cats: {input: a, target: b}")
     PARAMS.write_text(text)
@@ -144,6 +160,9 @@ def test_add_takes_pairs_of_paired_corpora(params: str) -> None:
         (["x", "--degrade", "rain", "--pairs", "2"], "tasks.x.pairs = 2.0"),
         (["x", "--degrade", "rain", "--order", "any"], "order = 'any'"),
         (["Old photos", "--degrade", "rain"], "tasks.Old photos"),
+        (["x", "--scale", "1"], "--degrade KIND or --scale 2"),
+        (["x", "--scale", "0"], "tasks.x.scale = 0"),
+        (["x", "--scale", "9"], "tasks.x.scale = 9"),
     ],
 )
 def test_add_writes_nothing_when_anything_is_wrong(

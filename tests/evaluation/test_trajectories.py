@@ -1,6 +1,7 @@
 """What the report and the service show of held-out pictures."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,20 @@ def test_samples_are_inputs_of_every_task_and_of_different_pictures(workspace: P
         for task, content in read_samples(FILE).items()
     }
     assert found == {"haze": 40, "noise": 80, "rain": 120, "snow": 160}
+
+
+def test_the_sample_of_a_task_that_enlarges_is_the_small_picture(workspace: Path) -> None:
+    """Not the enlarged one, which would be enlarged again."""
+    for reference in (None, _flat(60, 32)):
+        one = replace(_trajectory("sr2", 80, side=32), small=_flat(81, 16), reference=reference)
+        if reference is not None:
+            one = replace(one, reference_psnr=21.0)
+        write_trajectories(FILE, [one, _trajectory("rain", 40)])
+        with Image.open(io.BytesIO(read_samples(FILE)["sr2"])) as sample:
+            assert sample.size == (16, 16)
+        (found,) = read_trajectories(FILE)["sr2"]
+        assert found.small is not None
+        assert found.small.shape == (16, 16, 3)
+        assert found.input.shape == (32, 32, 3)
+        assert [name for name, _ in found.states] == ["de-residual 1"]
+        assert (found.reference is None) == (reference is None)

@@ -13,6 +13,7 @@ from skimage import data
 from drdd.degradations.catalogue import SCHEMAS
 from drdd.degradations.chain import degrade
 from drdd.metrics.fidelity import psnr_rgb
+from drdd.pictures.scaling import enlarged, reduced, whole_pixels
 from drdd.references import haze, jpeg, masks, noise, sharpness, tone, weather
 from drdd.references.catalogue import FILES, REFERENCES, reference_of
 from drdd.references.registry import ENLARGED, reference
@@ -167,6 +168,15 @@ def test_an_unsharp_mask_steepens_an_edge() -> None:
     soft = ndimage.gaussian_filter(step, (2, 2, 0))
     sharp = sharpness.unsharp_mask(soft).astype(int)
     assert sharp[20, 31, 0] - sharp[20, 28, 0] > int(soft[20, 31, 0]) - int(soft[20, 28, 0])
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_an_enlarged_picture_is_sharper_with_its_reference(scale: int) -> None:
+    name = reference_of(None, [ENLARGED])
+    assert name == "fine_unsharp_mask"
+    target = whole_pixels(_photograph(), scale)
+    large = enlarged(reduced(target, scale), scale)
+    assert psnr_rgb(REFERENCES[name].restore(large), target) > psnr_rgb(large, target)
 
 
 @pytest.mark.parametrize("quality", [10, 20, 40])
