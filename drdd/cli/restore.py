@@ -84,15 +84,6 @@ def restore(
             "prefix."
         ),
     ] = None,
-    scale: Annotated[
-        int | None,
-        typer.Option(
-            help="How many times larger the output is, of those that the model has learned; default: 1, or "
-            "its only one.",
-            min=1,
-            max=8,
-        ),
-    ] = None,
     mask: Annotated[
         str | None,
         typer.Option(

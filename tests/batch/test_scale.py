@@ -1,20 +1,31 @@
 """`drdd restore --scale`: outputs so many times larger, of one picture and of a folder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from drdd.batch import worker
+from drdd.batch.plan import plan
+from drdd.batch.worker import BatchRestorer, Recipe, weights_of
 from drdd.cli.restore import restore
 from drdd.errors import UserError
+from drdd.formats.carried import KEPT
 from drdd.inference.engine import Restorer
 from drdd.inference.options import Options
 from drdd.pictures.files import png
+from drdd.pictures.pixels import Pixels
 from tests.corpora import scene
 from tests.inference.test_engine import make_model
 
 PIXELS = scene(0, 24, 33)
+
+
+def _shape(path: str) -> tuple[int, ...]:
+    with Image.open(path) as image:
+        return np.asarray(image).shape
 
 
 @pytest.fixture
@@ -60,3 +71,50 @@ def test_a_scale_that_the_model_lacks_and_a_mask_are_refused_first(model: str) -
             restore(inputs, output, model=model, scale=2, mask="mask.png")
     assert not Path("out.png").exists()
     assert not Path("out").exists()
+
+
+def test_maps_of_uncertainty_are_as_large_as_outputs(model: str) -> None:
+    restore(["small.png"], "big.png", model=model, scale=2, samples=2, uncertainty="maps/one.png")
+    assert _shape("maps/one.png") == (48, 66)
+    restore(["photos"], "big", model=model, scale=2, samples=2, uncertainty="maps/all", threads=1)
+    assert _shape("maps/all/0.png") == (48, 66)
+
+
+def test_batches_are_counted_at_the_size_of_outputs(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two enlarged pictures are more than a batch may have, where two small ones are not."""
+    monkeypatch.setattr(worker, "BATCH_PIXELS", 2 * 32 * 64)
+    together: list[int] = []
+    whole = Restorer.restore_batch
+
+    def counted(self: Restorer, pictures: list[Pixels], *more: object, **also: object) -> object:
+        together.append(len(pictures))
+        return whole(self, pictures, *more, **also)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Restorer, "restore_batch", counted)
+    recipe = Recipe(model, weights_of(Path(model)), Options(), ".png")
+    for scale in (1, 2):
+        one = replace(recipe, options=Options(scale=scale))
+        files = plan(["photos"], f"out{scale}", ".png").files
+        assert len(list(BatchRestorer(one, f"out{scale}", {}, 8, 1).records(files))) == 2
+    assert together == [2, 1, 1]
+
+
+def test_the_limit_of_pixels_is_that_of_the_output(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "MOST_PIXELS", 4 * 24 * 33)
+    restore(["small.png"], "big.png", model=model, scale=2)
+    monkeypatch.setattr(worker, "MOST_PIXELS", 4 * 24 * 33 - 1)
+    worker.read_one("small.png", KEPT, "PNG")
+    with pytest.raises(UserError, match=r"small\.png: claims 33 x 24 pixels, over the limit"):
+        restore(["small.png"], "big.png", model=model, scale=2)
+    with pytest.raises(UserError, match=r"2 of 2 files .* claims 33 x 24 pixels, over the limit"):
+        restore(["photos"], "out", model=model, scale=2, threads=1)
+
+
+def test_a_model_of_one_scale_needs_no_word(model: str) -> None:
+    only = make_model(Path("only"), scales=(2,))
+    restore(["small.png"], "big.png", model=f"./{only}")
+    assert _shape("big.png") == (48, 66, 3)
