@@ -20,7 +20,7 @@ from dvc.repo import Repo
 from drdd.errors import TransientError, UserError
 from drdd.files import exists, flush_tree, is_file, make_folder, write_bytes
 from drdd.params import FILE, PRETRAINED, Params, load, overridden
-from drdd.sources.entry import rows
+from drdd.sources.entry import Entry, rows
 from drdd.sources.lists import is_list, is_table
 from flows import experiments
 from flows.git import checked, commit_of, git, worktree_tree
@@ -166,11 +166,7 @@ def _link_sources(root: Path, path: Path, params: Params) -> None:
         made_by_a_stage = source.parts[:2] in (("data", "photographs"), ("data", "synthetic"))
         if "://" in named or source.is_absolute() or made_by_a_stage:
             continue
-        if _leads_out(source):
-            raise UserError(
-                f"{FILE}: {named} lies too far above the project for the folder of a run; write it as an "
-                "absolute path"
-            )
+        _refuse_far(named)
         _link(root, path, source)
     for file in sorted(_listed_in(root, params)):
         whole = file.parent not in WRITTEN and not (path / file.parent).exists()
@@ -198,8 +194,23 @@ def _listed_in(root: Path, params: Params) -> set[Path]:
         if local and is_list(source) and is_file(root / source):
             with suppress(UserError):  # which the stage check says, and the stage itself
                 entries = [one for row in rows(str(root / source), columns) for one in row]
-                found |= {Path(os.path.relpath(e.where, root)) for e in entries if not e.refusal}
-    return {name for name in found if not _leads_out(name)}
+                found |= {Path(os.path.relpath(e.where, root)) for e in entries if _is_relative(e)}
+    for name in found:
+        _refuse_far(str(name))
+    return found
+
+
+def _is_relative(entry: Entry) -> bool:
+    """Whether a list names a local file by a path from its own folder."""
+    return not entry.refusal and "://" not in entry.where and not Path(entry.name).is_absolute()
+
+
+def _refuse_far(name: str) -> None:
+    if _leads_out(Path(name)):
+        raise UserError(
+            f"{FILE}: {name}, seen from the project, lies too far above it for a run's folder; write it "
+            "as an absolute path"
+        )
 
 
 def _leads_out(name: Path) -> bool:

@@ -85,7 +85,6 @@ def checked(params: "Params") -> list[Checked]:
 
 def _images(params: "Params", name: str) -> Checked:
     from drdd.sources.listing import absent, entries
-    from drdd.sources.lists import is_list
     from drdd.stages.corpora import some
 
     key, corpus = f"corpora.{name}", params.corpora[name]
@@ -101,13 +100,20 @@ def _images(params: "Params", name: str) -> Checked:
         found = entries(corpus.source, corpus.include, corpus.column)
     except UserError as error:
         return Checked(key, missing=_missing(str(error), corpus.obtain))
-    refused = absent(found.files) if is_list(corpus.source) else _refused(found.files)
+    refused = absent(found.files) if _looked_at(corpus.source) else _refused(found.files)
     aside = [*refused.values(), *found.set_aside]
     usable = [one for one in found.files if one not in refused]
     if not usable:
         said = f"{key}: none of {len(found.files)} files is usable ({some(aside)})"
         return Checked(key, missing=_missing(said, corpus.obtain))
     return Checked(key, f"{len(usable)} images", usable[0].name, aside, found.counted)
+
+
+def _looked_at(source: str) -> bool:
+    """Whether its files are looked at one by one; objects below a prefix are there, as they were listed."""
+    from drdd.sources.lists import is_list
+
+    return is_list(source) or "://" not in source
 
 
 def _refused(files: "Iterable[Entry]") -> "dict[Entry, Rejected]":
@@ -119,7 +125,6 @@ def _refused(files: "Iterable[Entry]") -> "dict[Entry, Rejected]":
 def _pairs(name: str, paired: "Paired") -> Checked:
     from drdd.intake.pairing import both_sides, files_of, without
     from drdd.sources.listing import absent
-    from drdd.sources.lists import is_list
     from drdd.sources.matching import match
     from drdd.stages.corpora import some
 
@@ -131,9 +136,9 @@ def _pairs(name: str, paired: "Paired") -> Checked:
     except UserError as error:
         return Checked(key, missing=_missing(str(error), paired.obtain))
     matched = both_sides(matching.pairs)
-    listed = is_list(paired.input) or is_list(paired.target)
+    looked_at = _looked_at(paired.input) or _looked_at(paired.target)
     files = files_of(matched)
-    refused = absent(files) if listed else _refused(files)
+    refused = absent(files) if looked_at else _refused(files)
     lost = without(matched, {one.name for one in refused})
     without_one = {pair.key for pair, _ in lost}
     aside = [*refused.values(), *(said for _, said in lost), *matching.alone]

@@ -10,7 +10,7 @@ from drdd.errors import UserError
 from drdd.pictures.colours import Opened, is_plain, on_white, opened
 from drdd.pictures.files import png
 from drdd.pictures.masks import hole_of
-from drdd.pictures.opening import PictureError, decoding
+from drdd.pictures.opening import EMPTY, PictureError, decoding
 from drdd.pictures.pixels import Hole, Picture, Pixels, described
 from drdd.sources.entry import Blob
 
@@ -81,7 +81,7 @@ def opened_within(blob: Blob, limits: Limits) -> Opened:
     Raises PictureError as `opened` does, and for one that claims too many pixels.
     """
     if not blob.content:
-        raise PictureError("empty file")
+        raise PictureError(EMPTY)
     file = opened(blob.content)
     width, height = file.size
     if width * height > limits.max_pixels:

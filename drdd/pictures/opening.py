@@ -21,6 +21,7 @@ from drdd.pictures.profiles import ADOBE_RGB, made_profile
 # As Pillow calls them. MPO, several JPEG in one file, is opened by the decoder of JPEG.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 BMP_V5 = 124  # bytes of the header that may state an embedded profile
+EMPTY = "empty file"
 MAX_PROFILE = 8 * 1024**2  # bytes; those of printers, the largest in use, have about 3 MiB
 
 
@@ -119,6 +120,16 @@ def _is_adobe_rgb(image: Image.Image) -> bool:
         return bool(image.getexif().get_ifd(ExifTags.IFD.Interop).get(1) == "R03")
     except Exception:  # a damaged EXIF says nothing
         return False
+
+
+def refused_at_sight(head: bytes) -> str:
+    """Why a file is certain to be refused that begins with these bytes, HEAD of them or all; or ""."""
+    if not head:
+        return EMPTY
+    kind = kind_of(head)
+    if kind is None or kind.format in FORMATS or kind.name == "HEIF" or head[:2] in (b"II", b"MM"):
+        return ""  # TIFF has many kinds, and HEIF may hold what AVIF does
+    return _refusal(head, FORMATS)
 
 
 def _refusal(content: bytes, formats: tuple[str, ...]) -> str:

@@ -32,6 +32,7 @@ CHUNK = 4 * 1024**2
 COMPRESSED = (".tar.gz", ".tgz")
 # The other methods decompress a few bytes to any number of them at once.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+ENCRYPTED = 0x1  # a flag of a member of a zip
 SUFFIXES = (".zip", ".tar", *COMPRESSED)
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EEXIST}
 DAMAGE = (
@@ -90,7 +91,7 @@ class Zip:
     def members(self, is_unsure: Callable[[str], bool]) -> Iterator[tuple[Member, bytes]]:
         last = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
         for path, info in last.items():
-            member = Member(path, 0, info.file_size, _refusal(path))
+            member = Member(path, 0, info.file_size, _refusal(path) or _unreadable(info))
             yield member, self._head(info) if is_unsure(member.name) else b""
 
     def _head(self, info: zipfile.ZipInfo) -> bytes:
@@ -103,9 +104,8 @@ class Zip:
     def read(self, member: Member) -> bytes:
         try:
             info = self._zip.getinfo(member.path)
-            refuse_if_too_large(info.file_size, info.compress_size)
-            if info.compress_type not in METHODS:
-                raise ValueError("compressed by another method than deflate; pack it anew")
+            if reason := _unreadable(info):
+                raise ValueError(reason)
             with self._zip.open(
                 info
             ) as file:  # ZipFile.read may decompress more than the size claims
@@ -267,6 +267,19 @@ def _member_of_tar(info: tarfile.TarInfo, earlier: dict[str, tuple[Member, bytes
             refusal or "a link, a device or a sparse file in the archive; pack the file itself"
         )
     return Member(info.name, info.offset_data, info.size, refusal)
+
+
+def _unreadable(info: zipfile.ZipInfo) -> str:
+    """Why a member of a zip is not read, as its directory says."""
+    if info.flag_bits & ENCRYPTED:
+        return "encrypted; pack it without a password"
+    if info.compress_type not in METHODS:
+        return "compressed by another method than deflate; pack it anew"
+    try:
+        refuse_if_too_large(info.file_size, info.compress_size)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _refusal(path: str) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from drdd.errors import TransientError, UserError
+from drdd.first_bytes import HEAD
 from drdd.params.data import SOURCE
+from drdd.pictures.opening import EMPTY, refused_at_sight
 from drdd.sources.archives import (
     Archive,
     Member,
@@ -21,7 +23,7 @@ from drdd.sources.archives import (
     shared_copy,
 )
 from drdd.sources.bounds import refuse_if_too_large
-from drdd.sources.folders import decoded_name, open_regular
+from drdd.sources.folders import decoded_name, is_utf8, open_regular
 from drdd.sources.lists import cells, located
 from drdd.sources.names import on_disk, spellings
 from drdd.storage.filesystems import explained, open_filesystem
@@ -111,16 +113,17 @@ class Fetcher:
         return self._tried(entry, lambda: Blob(entry.name, self.read(entry.where)))
 
     def look(self, entry: Entry) -> Rejected | None:
-        """What `fetch` would say of a file that is not there, without reading it; None if it is there.
+        """Why a file will be set aside, as far as it tells without being read; None if it does not.
 
-        A file in an archive is: its archive has listed it. Raises TransientError as `fetch`.
+        A local file tells by its first bytes, an object by being there, a file in an archive by its
+        list alone. Raises TransientError as `fetch`.
         """
         if entry.refusal:
             return Rejected(entry.name, entry.refusal)
         if entry.member:
             return None
         found = self._tried(entry, lambda: self._look(entry.where))
-        return found if isinstance(found, Rejected) else None
+        return Rejected(entry.name, found) if isinstance(found, str) and found else found or None
 
     def _tried(self, entry: Entry, read: Callable[[], Found]) -> Found | Rejected:
         try:
@@ -132,8 +135,10 @@ class Fetcher:
             if is_remote(entry.where) or getattr(error.__cause__, "errno", None) in PASSING:
                 raise
             reason = str(error)
-        if "\\" in entry.name:
+        if "\\" in entry.where:
             reason += r"; folders are separated by /, and its name has \ "
+        elif not is_utf8(entry.where):
+            reason += "; the name is no UTF-8, so what lists it may be in Latin-1: save it as UTF-8"
         return Rejected(entry.name, decoded_name(reason.strip()))
 
     def read(self, where: str) -> bytes:
@@ -145,11 +150,12 @@ class Fetcher:
         content: bytes = self._spelt(where, self._store(where).cat_file)
         return content
 
-    def _look(self, where: str) -> None:
+    def _look(self, where: str) -> str:
         if is_remote(where):
-            self._spelt(where, self._store(where).info)
-        else:
-            self.open(where).close()
+            return "" if self._spelt(where, self._store(where).info)["size"] else EMPTY
+        with self.open(where) as file:
+            refuse_if_too_large(os.fstat(file.fileno()).st_size)
+            return refused_at_sight(file.read(HEAD))
 
     def _spelt(self, where: str, read: Callable[[str], Any]) -> Any:
         """Of the object of this name, or else of one that looks the same."""

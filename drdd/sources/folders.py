@@ -88,6 +88,10 @@ def open_regular(path: str) -> BinaryIO:
     return file
 
 
+def is_utf8(name: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in name)
+
+
 def decoded_name(text: str) -> str:
     """Replace surrogates, from bytes that are not UTF-8, by text such as "\\xff"."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

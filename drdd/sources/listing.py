@@ -102,7 +102,7 @@ def listed(source: str, column: str = "image") -> Listing:
 
 
 def absent(files: Sequence[Entry]) -> dict[Entry, Rejected]:
-    """Of the files of a list or table, those that are not there, with the reason; nothing is read.
+    """Of files, those that will be set aside as far as `Fetcher.look` tells, with the reason, in order.
 
     Raises TransientError when a store does not answer.
     """
@@ -113,7 +113,7 @@ def absent(files: Sequence[Entry]) -> dict[Entry, Rejected]:
             near[far[0]] = fetcher.look(far[0])  # opens the store
             with ThreadPoolExecutor(ASKED) as pool:
                 near |= zip(far[1:], pool.map(fetcher.look, far[1:]), strict=True)
-    return {one: found for one, found in near.items() if found}
+    return {one: found for one in files if (found := near[one])}
 
 
 def exists(source: str) -> bool:

@@ -3,10 +3,11 @@
 import shutil
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_BZIP2, ZipFile
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from drdd.cli.data import Checked, checked
@@ -41,6 +42,10 @@ LINES = [
     "http://example.org/1.png",
     "s3:/in/0.png",
     "in/caf\xe9.png",
+    "in/empty.png",
+    "in/pointer.png",
+    "in/phone.jpg",
+    "in/broken_link.png",
     "~/1.png",
 ]
 
@@ -51,7 +56,38 @@ def folder(workspace: Path) -> Path:
         Path(f"l/{side}").mkdir(parents=True)
         for n in range(4):
             Path(f"l/{side}/{n}.png").write_bytes(png(scene(n + 10 * len(side), 70, 70)))
+    Path("l/in/empty.png").touch()
+    Path("l/in/pointer.png").write_text("version https://git-lfs.github.com/spec/v1\n")
+    Path("l/in/phone.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0heic" + bytes(64))
+    Path("l/in/broken_link.png").symlink_to("nowhere.png")
     return workspace
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_a_folder_is_checked_as_it_is_taken_in(folder: Path, packed: bool) -> None:
+    source = "l/in"
+    if packed:
+        source = "l/in.zip"
+        with ZipFile(source, "w") as archive:
+            archive.write("l/in/0.png", "0.png")
+            archive.write("l/in/1.png", "1.png", compress_type=ZIP_BZIP2)
+    content = _content(corpora={"mine": {"source": source}})
+    said = _said(content, "corpora.mine")
+    count, aside, error = _made(content, "mine")
+    assert (said.missing, error) == ("", "")
+    assert said.found == f"{count} images"
+    assert {one.name for one in said.aside} == aside
+    assert len(aside) == (1 if packed else 4)
+
+
+def test_a_list_in_latin_1_is_called_so(folder: Path) -> None:
+    Path("l/in/caf\xe9.png").write_bytes(Path("l/in/0.png").read_bytes())
+    Path("l/latin.txt").write_bytes("in/caf\xe9.png\n".encode("latin-1"))
+    content = _content(corpora={"mine": {"source": "l/latin.txt"}})
+    said = _said(content, "corpora.mine").missing
+    assert "does not exist; the name is no UTF-8" in said
+    assert "Latin-1: save it as UTF-8" in said
+    assert _made(content, "mine")[2] == said
 
 
 def _content(
@@ -82,7 +118,10 @@ def _made(content: dict[str, Any], name: str) -> tuple[int, set[str], str]:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     lines=st.lists(st.sampled_from(LINES), min_size=1, max_size=6, unique=True),

@@ -183,7 +183,21 @@ def test_a_source_far_above_the_project_is_to_be_absolute(project: Path) -> None
     (project / "params.yaml").write_text(
         text.replace("source: data/photographs/sky", "source: ../../mine")
     )
-    with pytest.raises(UserError, match=r"\.\./\.\./mine lies too far above .* absolute path"):
+    with pytest.raises(
+        UserError,
+        match=r"\.\./\.\./mine, seen from the project, lies too far above .* absolute path",
+    ):
+        _made(project, "run", "seed=5")
+
+
+def test_what_a_list_names_far_above_the_project_is_refused_not_left_out(project: Path) -> None:
+    (project / "lists").mkdir()
+    (project / "lists/a.txt").write_text("../../../mine/0.png\n")
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(
+        text.replace("source: data/photographs/sky", "source: lists/a.txt")
+    )
+    with pytest.raises(UserError, match=r"\.\./\.\./mine/0\.png, .* absolute path"):
         _made(project, "run", "seed=5")
 
 
