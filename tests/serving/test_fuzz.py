@@ -31,7 +31,8 @@ CHECKS = [
     unsupported_method,
 ]
 RESTORE = "/v1/restore"
-EVERY = {RESTORE, "/v1/models", "/v1/health", "/v1/ready", "/metrics"}
+JOBS = {"/v1/jobs", "/v1/jobs/{id_}", "/v1/jobs/{id_}/result"}
+EVERY = {RESTORE, *JOBS, "/v1/models", "/v1/health", "/v1/ready", "/metrics"}
 
 pytestmark = pytest.mark.slow
 
