@@ -13,6 +13,7 @@ from drdd.errors import UserError
 from drdd.files import exists, write_bytes, write_json
 from drdd.methods import find
 from drdd.params import Params
+from drdd.params.data import SOURCE
 from drdd.progress import Reporter
 from drdd.sources.folders import unwatchable
 from drdd.stages.paths import CORPORA, MEMBERS, PAIRS, PHOTOGRAPHS, REFERENCES, STARTS, SYNTHETIC
@@ -32,6 +33,11 @@ def check(params: Params, reporter: Reporter) -> None:
         "data/synthetic/<name> from what `synthetic` says)"
         for key, source in named.items()
         if "://" not in source and Path(source) not in to_be_made and not exists(source)
+    ]
+    missing += [
+        f"{key} = {source!r}: a source is {SOURCE}"
+        for key, source in named.items()
+        if "://" in source and not source.startswith("s3://")
     ]
     local = (source for source in dict.fromkeys(named.values()) if "://" not in source)
     missing += filter(None, map(unwatchable, local))

@@ -43,6 +43,16 @@ def test_what_is_there_or_will_be_made_is_accepted(there: Path) -> None:
     assert OK.read_bytes() == b"params.yaml is valid\n"
 
 
+@pytest.mark.parametrize("source", ["http://example.org/a", "file:///photos", "gs://bucket/a"])
+def test_a_store_that_is_not_read_is_said_as_data_check_says_it(there: Path, source: str) -> None:
+    content = tiny_params()
+    content["corpora"]["sky"] = {"source": source}
+    with pytest.raises(UserError, match=f"corpora.sky.source = '{source}': a source is a folder"):
+        _check(content)
+    found = {one.key: one.missing for one in checked(validate(content))}
+    assert "a source is a folder" in found["corpora.sky"]
+
+
 def test_a_name_that_dvc_cannot_watch_is_said(there: Path) -> None:
     Path(os.fsdecode(os.fsencode(there) + b"/in/caf\xe9.png")).touch()
     content = tiny_params()
