@@ -95,6 +95,17 @@ def _front_matter(params: Params) -> str:
     return f"---\n{yaml.safe_dump(content, sort_keys=False)}---\n"
 
 
+def _enlarging(params: Params) -> list[str]:
+    larger = {name: task.scale for name, task in sorted(params.tasks.items()) if task.scale > 1}
+    if not larger:
+        return []
+    said = ", ".join(f"`{name}` by {scale}" for name, scale in larger.items())
+    scale = next(iter(larger.values()))
+    return [
+        f"It enlarges: {said}; `Options(scale={scale})`, or `--scale {scale}` on the command line."
+    ]
+
+
 def _use(params: Params) -> list[str]:
     where = f"{params.publish.registry}@{params.publish.alias}"
     return [
@@ -112,6 +123,7 @@ def _use(params: Params) -> list[str]:
         "```",
         "",
         "`model.safetensors` holds both networks, `config.json` how to build and sample them.",
+        *_enlarging(params),
         "",
     ]
 

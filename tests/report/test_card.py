@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from drdd.gates.judgement import Judgement
-from drdd.params import load
+from drdd.params import load, validate
 from drdd.report.card import model_card
 from tests.conftest import ROOT
 
@@ -105,3 +105,12 @@ def test_intervals_gates_and_what_was_not_computed_are_said_where_there_are_any(
     assert "- FID was not computed: no weights" in card
     none = model_card(load(ROOT / "params.yaml"), _judged(), [], [], STARTS)
     assert "None was asked for." in none
+
+
+def test_a_card_says_by_what_the_model_enlarges() -> None:
+    params = load(ROOT / "params.yaml")
+    content = params.model_dump()
+    content["tasks"]["sr4"] = {"corpora": ["nature"], "scale": 4}
+    for given, said in ((params, False), (validate(content), True)):
+        card = model_card(given, _judged(), [], [], STARTS)
+        assert ("It enlarges: `sr4` by 4; `Options(scale=4)`" in card) == said
