@@ -121,6 +121,11 @@ def restore(
     from drdd.inference.options import Options
     from drdd.sources.overwriting import refuse_overwriting
 
+    if "-" in (*inputs, output, mask, uncertainty):
+        raise UserError(
+            "- stands for a stream, and pictures are read from and written to files",
+            "name a file; ./- is one of this name",
+        )
     options = Options(steps, steps, noise_level, seed, samples=samples, scale=scale)
     if uncertainty and samples == 1:
         raise UserError(

@@ -114,3 +114,19 @@ def test_maps_of_a_folder_have_a_folder_of_their_own(photo: Path) -> None:
     restore(["in"], "out", model=str(model), samples=2, uncertainty="maps", threads=1)
     assert [path.name for path in Path("maps").iterdir()] == ["photo.png"]
     assert Image.open("maps/photo.png").mode == "L"
+
+
+@pytest.mark.parametrize("place", ["input", "output", "mask", "uncertainty"])
+def test_a_stream_is_no_file(photo: Path, place: str) -> None:
+    given = {"input": str(photo), "output": "out.png", "mask": None, "uncertainty": None} | {
+        place: "-"
+    }
+    with pytest.raises(UserError, match=r"- stands for a stream.*; name a file; \./- is one"):
+        restore(
+            [str(given["input"])],
+            str(given["output"]),
+            mask=given["mask"],
+            uncertainty=given["uncertainty"],
+            samples=2,
+        )
+    assert not Path("-").exists()
