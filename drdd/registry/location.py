@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from drdd.base.shipped import base_folder
+from drdd.checkpoints.kinds import kind_at
 from drdd.errors import TransientError, UserError
 from drdd.files import is_file
+from drdd.first_bytes import PICKLE, SAFETENSORS, ZIP
 from drdd.params import BASE, FILE, load
 from drdd.registry.manifest import is_ref
 from drdd.registry.pruning import mark_used, prune
@@ -160,6 +162,10 @@ def folder_of(uri: str | Path) -> Path:
     if is_ref(text) and (os.environ.get("DRDD_REGISTRY") or is_project(Path())):
         return cached(text, default_registry())
     if is_file(text):
+        kind = kind_at(Path(text))
+        if kind and kind not in (ZIP, SAFETENSORS, PICKLE):  # which may be the authors' checkpoint
+            what_to_do = "name the folder of a model" if kind.format else kind.advice
+            raise UserError(f"{shortened(text)} is no model but {kind.name}", what_to_do)
         remedy = "name the folder; `drdd models import` makes one of the authors' checkpoint"
         raise UserError(f"{text} is a file; a model is a folder with config.json", remedy)
     raise UserError(

@@ -208,3 +208,31 @@ def test_what_stands_in_the_place_of_a_copy_is_replaced(workspace: Path, what: s
 def test_what_names_no_model_is_said(uri: Any) -> None:
     with pytest.raises(UserError, match="names no model; name base, a model folder"):
         folder_of(uri)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a pointer of Git LFS; run `git lfs pull`",
+        ),
+        (b"<!DOCTYPE html><html>", "a web page; download it again"),
+        (b"\x89PNG\r\n\x1a\n", "PNG; name the folder of a model"),
+        (b"\x1f\x8b\x08", "a gzip archive; unpack it"),
+    ],
+)
+def test_a_file_in_place_of_a_model_is_named_by_its_first_bytes(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    for name in ("model.pt", "model.safetensors", "model"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name} is no model but {said}"):
+            folder_of(tmp_path / name)
+
+
+def test_a_file_that_may_be_a_checkpoint_is_to_be_imported(tmp_path: Path) -> None:
+    for content in (b"PK\x03\x04", b"\x80\x02", b"nothing known"):
+        (tmp_path / "model.pt").write_bytes(content)
+        with pytest.raises(UserError, match="is a file; a model is a folder .* models import"):
+            folder_of(tmp_path / "model.pt")
