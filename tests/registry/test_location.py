@@ -234,5 +234,5 @@ def test_a_file_in_place_of_a_model_is_named_by_its_first_bytes(
 def test_a_file_that_may_be_a_checkpoint_is_to_be_imported(tmp_path: Path) -> None:
     for content in (b"PK\x03\x04", b"\x80\x02", b"nothing known"):
         (tmp_path / "model.pt").write_bytes(content)
-        with pytest.raises(UserError, match="is a file; a model is a folder .* models import"):
+        with pytest.raises(UserError, match=r"is a file; a model is a folder .* models import"):
             folder_of(tmp_path / "model.pt")
