@@ -243,6 +243,7 @@ def test_the_profile_of_a_picture_of_pillow_is_followed() -> None:
     assert np.abs(taken(picture).original.astype(int) - 128).max() <= 1
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 def test_a_matrix_is_a_grey_picture() -> None:
     assert np.array_equal(taken(np.asmatrix(RGB[..., 0])).original, np.dstack([RGB[..., 0]] * 3))
 
