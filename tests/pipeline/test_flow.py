@@ -166,7 +166,7 @@ def test_the_champion_is_served_over_http(up: Stack, first: str) -> None:
     models = httpx.get(f"{url}/v1/models", timeout=30).json()
     (one,) = models["models"]
     assert (one["alias"], one["version"]) == ("champion", published["version"])
-    assert one["tasks"] == ["haze", "noise"]
+    assert one["tasks"] == {"haze": {"scale": 1}, "noise": {"scale": 1}}
     assert set(one["metrics"]["tasks"]) == {"haze", "noise"}
     samples = httpx.get(f"{url}/samples", timeout=30).json()["samples"]
     assert samples == ["haze.jpg", "noise.jpg"]
