@@ -67,8 +67,14 @@ def plan(
         if not any(f"{entry.where}/".startswith(f"{one}/") for one in roots)
     ]
     if not files:
-        below = f": all that are there are below {' or '.join(roots)}" if all_ else ""
-        raise UserError(f"{', '.join(inputs[:3])}: no picture to restore{below}")
+        named = ", ".join(inputs[:3])
+        if not all_:
+            raise UserError(f"{named}: no picture to restore")
+        raise UserError(
+            f"{named}: no picture to restore: all that are there are below {' or '.join(roots)}, where "
+            "outputs, maps and masks are, which are not read",
+            "name an output that does not hold the input",
+        )
     _refuse_doubles(files, not is_remote(root) and ignores_case(Path(root)))
     if mask:
         masks = one_mask(mask) if is_picture(mask) else folder_of_masks(mask)

@@ -153,7 +153,7 @@ def test_maps_among_the_inputs_are_no_inputs(recipe: Recipe) -> None:
     Path("in/maps/0.png").write_bytes(png(scene(0, 24, 32)))
     assert len(plan(["in"], "out", ".png", "in/maps").files) == 5
     with pytest.raises(
-        UserError, match=r"no picture to restore: all that are there are below .*in$"
+        UserError, match=r"no picture to restore: all that are there are below .*in, where outputs"
     ):
         plan(["in"], "out", ".png", "in")
     Path("maps/0").mkdir(parents=True)
