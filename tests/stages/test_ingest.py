@@ -174,11 +174,10 @@ def test_the_threshold_of_near_duplicates_is_a_setting(source: Path) -> None:
     assert "31 equal.png" not in taken
 
 
-@pytest.mark.slow
 def test_a_corpus_may_be_taken_in_smaller_than_the_others(source: Path) -> None:
     content = tiny_params()
     content["corpora"] = {"nature": {"source": str(source), "max_side": 70}}
-    content["ingest"] = {"max_side": 500, "max_pixels": 500_000}
+    content["ingest"] = {"min_side": 32, "max_side": 500, "max_pixels": 500_000}
     ingest(validate(content), Reporter("ingest"), "nature")
     known = read_known([FOLDER])
     assert max(known["width"].to_pylist() + known["height"].to_pylist()) == 70
