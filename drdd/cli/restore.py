@@ -121,7 +121,12 @@ def restore(
     from drdd.inference.options import Options
     from drdd.sources.overwriting import refuse_overwriting
 
-    if "-" in (*inputs, output, mask, uncertainty):
+    if "" in (places := (*inputs, output, mask, uncertainty)):
+        raise UserError(
+            "an input, --output, --mask or --uncertainty is empty",
+            "name a file, or . for the folder in which you are",
+        )
+    if "-" in places:
         raise UserError(
             "- stands for a stream, and pictures are read from and written to files",
             "name a file; ./- is one of this name",

@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -14,6 +15,7 @@ from aiohttp import ClientError
 from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
 
 from drdd.errors import FULL, TransientError, UserError
+from drdd.files import exists
 
 # What another try does not change: the name, the kind or the state of what is there.
 PERMANENT = {
@@ -82,7 +84,11 @@ def explained(uri: str) -> Iterator[None]:
     except (NoCredentialsError, PartialCredentialsError) as error:
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         raise UserError(f"{where}: no keys to ask with", advice) from error
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
+        if "://" not in uri and (file := _in_the_way(uri)):
+            raise UserError(f"{where}: {file} is no folder", "name another place") from error
+        if isinstance(error, FileExistsError):
+            raise UserError(f"{where}: {error.strerror}", "name another place") from error
         if "://" in uri and "bucket does not exist" in str(error):
             raise UserError(f"{where}: its bucket does not exist; make it first") from error
         missing = isinstance(error, FileNotFoundError)
@@ -99,3 +105,9 @@ def explained(uri: str) -> Iterator[None]:
         raise TransientError(f"{where} does not answer ({reason})", advice) from error
     except (ValueError, ImportError) as error:  # an unknown protocol, a malformed name
         raise UserError(f"{where}: {error}") from error
+
+
+def _in_the_way(path: str) -> Path | None:
+    """What is no folder, the path itself or what stands for a folder in it."""
+    there = (one for one in (Path(path), *Path(path).parents) if exists(one))
+    return next((one for one in there if not one.is_dir()), None)

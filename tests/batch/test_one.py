@@ -117,11 +117,18 @@ def test_maps_of_a_folder_have_a_folder_of_their_own(photo: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["input", "output", "mask", "uncertainty"])
-def test_a_stream_is_no_file(photo: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("-", r"- stands for a stream.*; name a file; \./- is one"),
+        ("", r"an input, --output, .* is empty; name a file, or \."),
+    ],
+)
+def test_a_stream_or_nothing_is_no_file(photo: Path, place: str, name: str, said: str) -> None:
     given = {"input": str(photo), "output": "out.png", "mask": None, "uncertainty": None} | {
-        place: "-"
+        place: name
     }
-    with pytest.raises(UserError, match=r"- stands for a stream.*; name a file; \./- is one"):
+    with pytest.raises(UserError, match=said):
         restore(
             [str(given["input"])],
             str(given["output"]),
@@ -129,4 +136,22 @@ def test_a_stream_is_no_file(photo: Path, place: str) -> None:
             uncertainty=given["uncertainty"],
             samples=2,
         )
-    assert not Path("-").exists()
+    assert list(photo.parent.iterdir()) == [photo]
+
+
+@pytest.mark.parametrize(
+    ("output", "file"),
+    [
+        ("a-file/out.png", "a-file"),
+        ("a-file/new/out.png", "a-file"),
+        ("a-file", "a-file"),
+        ("a-file/new/", "a-file"),
+        ("/dev/null", "/dev/null"),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder_is_named(photo: Path, output: str, file: str) -> None:
+    Path("a-file").write_text("mine")
+    model = make_model(photo.parent / "model")
+    with pytest.raises(UserError, match=rf"{file} is no folder; name another place$"):
+        restore([str(photo)], output, model=str(model), threads=1)
+    assert Path("a-file").read_text() == "mine"
