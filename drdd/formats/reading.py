@@ -17,6 +17,7 @@ from drdd.formats.carried import WITH_ALPHA, Carried, Keeping, Source
 from drdd.formats.directories import Directories, read
 from drdd.formats.profiles import can_be_kept, from_srgb, name_of
 from drdd.pictures.colours import Bits, Levels, Opened, alpha_of, on_white, rgb_of
+from drdd.pictures.opening import DROPPED
 from drdd.pictures.profiles import is_foreign
 from drdd.pictures.tiff_tags import PHOTOMETRIC, has_more
 
@@ -82,7 +83,13 @@ def _left_out(
     if info.get("comment"):
         parts.append("comment")
     texts = getattr(file.image, "text", {}) if file.format == "PNG" else {}
-    if any(name not in (RAW_EXIF, XMP_TEXT) for name in texts):
+    dropped = info.get(DROPPED, frozenset())
+    if XMP_TEXT.encode() in dropped:
+        parts.append("long XMP")
+    if RAW_EXIF.encode() in dropped:
+        parts.append("long EXIF")
+    others = {*texts, *(name.decode("latin-1") for name in dropped)} - {RAW_EXIF, XMP_TEXT}
+    if others:
         parts.append("texts")
     if parts:
         yield f"its {' and '.join(parts)} left out"

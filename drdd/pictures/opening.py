@@ -22,6 +22,7 @@ from drdd.pictures.profiles import ADOBE_RGB, made_profile
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 BMP_V5 = 124  # bytes of the header that may state an embedded profile
 EMPTY = "empty file"
+DROPPED = "dropped_texts"  # of info: the keywords of a PNG's texts that are too long to be inflated
 MAX_PROFILE = 8 * 1024**2  # bytes; those of printers, the largest in use, have about 3 MiB
 
 
@@ -47,6 +48,7 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
     """The picture, of which only the header is decoded. To be called within `decoding`.
 
     info["icc_profile"] is the profile of its colours, however the file states them; absent for sRGB.
+    info[DROPPED] is there if texts of a PNG were left out.
     Raises PictureError for another format, which is named if it is a common one; for a colour profile of
     more than MAX_PROFILE bytes, and colours that are not read; for a JPEG that would stall the decoder.
     """
@@ -61,6 +63,8 @@ def open_picture(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Im
     image.info.pop("icc_profile", None)
     if profile:
         image.info["icc_profile"] = profile
+    if head and head.dropped:
+        image.info[DROPPED] = head.dropped
     if head and head.depth <= 8 and (clear := image.info.get("transparency")) is not None:
         # Scaled as the levels themselves; bits beyond the depth do not count.
         if image.mode == "L":

@@ -28,12 +28,13 @@ class PngHead:
     """content: the file, without the texts and the profile that Pillow would refuse it for.
 
     depth: bits a sample; profile: that of the file, or one made of what it says of its colours, b"" for
-    sRGB; inflated to `most` + 1 bytes at most.
+    sRGB; inflated to `most` + 1 bytes at most; dropped: the keywords of the texts that are left out.
     """
 
     content: bytes
     depth: int
     profile: bytes
+    dropped: frozenset[bytes] = frozenset()
 
 
 def png_head(content: bytes, most: int) -> PngHead:
@@ -41,6 +42,7 @@ def png_head(content: bytes, most: int) -> PngHead:
     more chunks than any program writes."""
     kept, start, text, head = [], 0, 0, True
     said: dict[bytes, bytes] = {}
+    texts = set()
     for name, begin, end in _chunks(content):
         head &= name != b"IDAT"  # colours that are stated after it do not count
         dropped = False
@@ -50,6 +52,8 @@ def png_head(content: bytes, most: int) -> PngHead:
                 text += size
                 dropped = packed and size > MOST
             dropped |= text > MOST_TEXT
+            if dropped:
+                texts.add(content[begin + 8 : min(end - 4, begin + 88)].partition(b"\0")[0])
         elif name == b"iCCP":
             if head and name not in said:
                 packed_profile = content[begin + 8 : end - 4].partition(b"\0")[2][1:]
@@ -64,7 +68,8 @@ def png_head(content: bytes, most: int) -> PngHead:
             start = end
     whole = b"".join((*kept, content[start:])) if kept else content
     header = said.get(b"IHDR", b"")
-    return PngHead(whole, header[8] if len(header) >= 9 else 8, said_profile(said))
+    depth = header[8] if len(header) >= 9 else 8
+    return PngHead(whole, depth, said_profile(said), frozenset(texts))
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -272,3 +272,16 @@ def test_what_no_output_carries_is_said() -> None:
     assert passed(buffer.getvalue()).said == ("only the first of its pictures is read",)
     tags: Any = {33723: (7, [28, 2, 0, 0, 0])}
     assert passed(made_tiff(SCENE, 2, tags=tags)).said == ("its IPTC left out",)
+
+
+@pytest.mark.parametrize("format_", KINDS)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("XML:com.adobe.xmp", "long XMP"), ("Raw profile type exif", "long EXIF"), ("Note", "texts")],
+)
+def test_a_text_that_is_too_long_to_be_inflated_is_said(name: str, said: str, format_: str) -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt(name, "<x>" * 700_000, zip=True)
+    content = saved(SCENE, pnginfo=texts)
+    assert passed(content, format_=format_).said == (f"its {said} left out",)
+    assert passed(content, Keeping(metadata="none"), format_).said == ()
