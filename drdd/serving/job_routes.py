@@ -13,7 +13,7 @@ from drdd.serving.jobs import Full, GoneError, Store, Told
 from drdd.serving.memory import MemoryBudget, Slots
 from drdd.serving.problems import ProblemError, documented
 from drdd.serving.running import Runner, Work
-from drdd.serving.schema import JobOut, RestoreQuery, once, request_body
+from drdd.serving.schema import JobOut, RestoreQuery, once, only, request_body
 from drdd.serving.service import Service
 from drdd.serving.telemetry import Telemetry
 
@@ -30,6 +30,7 @@ REFUSALS = {
     404: "there is no such job of this key",
     409: "there is no result yet",
     410: "the job was cancelled, has expired, or was lost by a restart",
+    422: "an option that this request does not have",
     429: "this key has as many jobs as it may",
     503: "the service has as many jobs as it keeps, or their keeper is being restarted",
 }
@@ -85,7 +86,11 @@ def router(
         response.headers.update({**SOON, "Cache-Control": "no-store"})
         return JobOut.of(told)
 
-    @routes.get("/v1/jobs/{id_}", responses=_documented(401, 404, 410, 503))
+    @routes.get(
+        "/v1/jobs/{id_}",
+        dependencies=[Depends(only("wait"))],
+        responses=_documented(401, 404, 410, 422, 503),
+    )
     async def ask(
         id_: str,
         request: Request,
@@ -101,10 +106,11 @@ def router(
 
     @routes.get(
         "/v1/jobs/{id_}/result",
+        dependencies=[Depends(only())],
         response_class=Response,
         responses={
             200: {"description": "what /v1/restore would have answered; also its refusals"},
-            **_documented(401, 404, 409, 410, 503),
+            **_documented(401, 404, 409, 410, 422, 503),
         },
     )
     async def fetch(id_: str, request: Request) -> Response:
@@ -120,7 +126,11 @@ def router(
             raise ProblemError(410, SAID.get(told.status, SAID["expired"]))
         return Response(result.body, result.status, result.headers)
 
-    @routes.delete("/v1/jobs/{id_}", responses=_documented(401, 404, 410, 503))
+    @routes.delete(
+        "/v1/jobs/{id_}",
+        dependencies=[Depends(only())],
+        responses=_documented(401, 404, 410, 422, 503),
+    )
     async def cancel(id_: str, request: Request) -> JobOut:
         """End it: its restoring stops at the next tile. Of one that is done, the result is forgotten."""
         before = await _found(request, id_)

@@ -1,6 +1,7 @@
 """The schemas of requests and answers of the API."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -127,6 +128,21 @@ def once(request: Request) -> None:
         raise RequestValidationError(
             [{"loc": ("query", name), "msg": "given more than once"} for name in twice]
         )
+
+
+def only(*known: str) -> Callable[[Request], None]:
+    """A dependency that raises RequestValidationError for other options, and as `once`."""
+
+    def check(request: Request) -> None:
+        once(request)
+        unknown = sorted(request.query_params.keys() - set(known))
+        if unknown:
+            may = f"has only {', '.join(known)}" if known else "has no options"
+            raise RequestValidationError(
+                [{"loc": ("query", name), "msg": f"this request {may}"} for name in unknown]
+            )
+
+    return check
 
 
 class StateOut(BaseModel):

@@ -203,6 +203,27 @@ def test_an_id_that_never_was_is_404(serve: Any, name: str) -> None:
     assert serve().get(f"/v1/jobs/{name}").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        ("GET", "?wiat=5", "query.wiat: this request has only wait"),
+        ("GET", "?wait=0&wait=1", "query.wait: given more than once"),
+        ("GET", "/result?format=jpeg", "query.format: this request has no options"),
+        ("DELETE", "?force=1", "query.force: this request has no options"),
+    ],
+)
+def test_an_option_that_a_request_does_not_have_is_refused(
+    slow: Stepping, serve: Any, method: str, path: str, said: str
+) -> None:
+    client = serve()
+    slow.go.release(100)
+    job = client.post("/v1/jobs", content=PNG).json()
+    _until(client, job["id"], "done")
+    answer = client.request(method, f"/v1/jobs/{job['id']}{path}")
+    assert (answer.status_code, answer.json()["detail"]) == (422, said)
+    assert client.get(job["links"]["self"]).json()["status"] == "done"
+
+
 def test_an_id_of_an_earlier_store_is_said_to_be_lost(serve: Any) -> None:
     client, other = serve(), serve()
     job = client.post("/v1/jobs", content=PNG).json()
