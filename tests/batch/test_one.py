@@ -152,6 +152,7 @@ def test_a_stream_or_nothing_is_no_file(photo: Path, place: str, name: str, said
 def test_a_file_in_the_place_of_a_folder_is_named(photo: Path, output: str, file: str) -> None:
     Path("a-file").write_text("mine")
     model = make_model(photo.parent / "model")
-    with pytest.raises(UserError, match=rf"{file} is no folder; name another place$"):
+    with pytest.raises(UserError, match=rf"{file} is no folder; name another place$") as raised:
         restore([str(photo)], output, model=str(model), threads=1)
+    assert str(raised.value).count(file) == (1 if file == output else 2)
     assert Path("a-file").read_text() == "mine"
