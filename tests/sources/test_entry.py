@@ -73,9 +73,11 @@ def test_an_entry_can_be_read_in_another_process_and_folder(
 def test_a_missing_and_an_empty_source_are_refused(tmp_path: Path) -> None:
     _write(tmp_path, "folder/readme.md", "empty.txt", "film.mp4")
     (tmp_path / "empty.txt").write_text("# nothing yet\n\n")
-    for name in ("none", "none.zip", "none.tar.gz", "none.txt", "none.csv", "film.mp4/below"):
+    for name in ("none", "none.zip", "none.tar.gz", "none.txt", "none.csv"):
         with pytest.raises(UserError, match="does not exist"):
             entries(str(tmp_path / name))
+    with pytest.raises(UserError, match=r"film\.mp4 is no folder"):
+        entries(str(tmp_path / "film.mp4/below"))
     with pytest.raises(
         UserError, match=r"holds no image file .* 1 other file: no picture by .* 1 \.md"
     ):
