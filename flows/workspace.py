@@ -163,14 +163,18 @@ def _link_sources(root: Path, path: Path, params: Params) -> None:
     weights = {str(f.relative_to(root)) for f in (root / PRETRAINED).rglob("*") if f.is_file()}
     for named in sorted(sources_of(params) | {registry} | weights, key=Path):
         source = Path(named)
-        made_by_a_stage = source.parts[:2] in (("data", "photographs"), ("data", "synthetic"))
-        if "://" in named or source.is_absolute() or made_by_a_stage:
+        if "://" in named or source.is_absolute() or _is_made(source):
             continue
         _refuse_far(named)
         _link(root, path, source)
     for file in sorted(_listed_in(root, params)):
         whole = file.parent not in WRITTEN and not (path / file.parent).exists()
         _link(root, path, file.parent if whole else file)
+
+
+def _is_made(name: Path) -> bool:
+    """Whether a stage makes it: in a run, only the run's own."""
+    return name.parts[:2] in (("data", "photographs"), ("data", "synthetic"))
 
 
 def _link(root: Path, path: Path, name: Path) -> None:
@@ -197,7 +201,7 @@ def _listed_in(root: Path, params: Params) -> set[Path]:
                 found |= {Path(os.path.relpath(e.where, root)) for e in entries if _is_relative(e)}
     for name in found:
         _refuse_far(str(name))
-    return found
+    return {name for name in found if not _is_made(name)}
 
 
 def _is_relative(entry: Entry) -> bool:

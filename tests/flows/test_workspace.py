@@ -178,6 +178,22 @@ def test_what_a_list_names_is_linked(project: Path, ignored: bool) -> None:
     assert not (path / "data/mine/gone.png").exists()
 
 
+def test_what_a_list_names_among_what_a_stage_makes_is_the_runs_own(project: Path) -> None:
+    for name in ("data/photographs/nature/a.png", "data/synthetic/leaves/0.png", "data/mine/b.png"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(name)
+    (project / "lists").mkdir()
+    (project / "lists/a.txt").write_text(
+        "../data/photographs/nature/a.png\n../data/synthetic/leaves/0.png\n../data/mine/b.png\n"
+    )
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(
+        text.replace("source: data/photographs/sky", "source: lists/a.txt")
+    )
+    path = _made(project, "run", "seed=5")
+    assert [one.name for one in (path / "data").iterdir()] == ["mine"]
+
+
 def test_a_source_far_above_the_project_is_to_be_absolute(project: Path) -> None:
     text = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(
