@@ -21,6 +21,7 @@ _ALIAS = re.compile(
 FEWEST = 6  # digits of a version's id that may stand for it
 _LIKE_AN_ID = re.compile(rf"[0-9a-fA-F]{{{FEWEST},}}")
 _LONGEST_ALIAS = 100
+MOST_SCALE = 8  # times higher and wider
 
 
 def _named(name: str) -> str:
@@ -63,7 +64,7 @@ Name = Annotated[str, AfterValidator(_named)]
 AliasName = Annotated[str, AfterValidator(_alias)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Scale = Annotated[int, Field(ge=1, le=8)]
+Scale = Annotated[int, Field(ge=1, le=MOST_SCALE)]
 Count = Annotated[int, Field(ge=1)]
 
 

@@ -6,8 +6,9 @@ from numbers import Integral, Real
 import numpy as np
 
 from drdd.errors import UserError
+from drdd.settings import MOST_SCALE
 
-MOST_STEPS, MOST_SAMPLES, MOST_SCALE, SEEDS = 100, 64, 8, 2**63
+MOST_STEPS, MOST_SAMPLES, SEEDS = 100, 64, 2**63
 RANGES = {
     "residual_steps": (1, MOST_STEPS),
     "noise_steps": (1, MOST_STEPS),
