@@ -97,6 +97,12 @@ class Publish(Section):
     promote: bool = Field(default=True, description="whether it is moved at all")
 
 
+def _refuse(wrong: Sequence[str]) -> None:
+    """Raises ValueError, which says all that is wrong."""
+    if wrong:
+        raise ValueError("; ".join(wrong))
+
+
 class Params(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     photographs: dict[Name, list[str]] = Field(
@@ -133,8 +139,7 @@ class Params(Section):
             f"paired.{name}: corpora has an entry of this name too; rename one"
             for name in sorted(self.corpora.keys() & self.paired.keys())
         ]
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        _refuse(wrong)
         return self
 
     @model_validator(mode="after")
@@ -146,8 +151,7 @@ class Params(Section):
             for corpus in task.paired
             if self.paired[corpus].scale != task.scale
         ]
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        _refuse(wrong)
         return self
 
     @model_validator(mode="after")
@@ -158,8 +162,7 @@ class Params(Section):
             for name, task in self.tasks.items()
             if task.corpora and task.scale > self.ingest.min_side
         ]
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        _refuse(wrong)
         return self
 
     @model_validator(mode="after")
@@ -186,8 +189,7 @@ class Params(Section):
                 for key, least in self._least_sides(name)
                 if side < least
             ]
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        _refuse(wrong)
         return self
 
     def _least_sides(self, corpus: str) -> Iterator[tuple[str, int]]:
