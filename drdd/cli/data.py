@@ -18,7 +18,7 @@ from drdd.stages.run import EXIT_USER
 
 if TYPE_CHECKING:  # the command line starts without storage
     from drdd.params import Paired, Params
-    from drdd.sources.entry import Entry, Rejected
+    from drdd.sources.entry import Rejected
 
 app = typer.Typer(no_args_is_help=True)
 out = console()
@@ -84,7 +84,7 @@ def checked(params: "Params") -> list[Checked]:
 
 
 def _images(params: "Params", name: str) -> Checked:
-    from drdd.sources.listing import absent, entries
+    from drdd.sources.listing import entries, refusals
     from drdd.stages.corpora import some
 
     key, corpus = f"corpora.{name}", params.corpora[name]
@@ -100,7 +100,7 @@ def _images(params: "Params", name: str) -> Checked:
         found = entries(corpus.source, corpus.include, corpus.column)
     except UserError as error:
         return Checked(key, missing=_missing(str(error), corpus.obtain))
-    refused = absent(found.files) if _looked_at(corpus.source) else _refused(found.files)
+    refused = refusals(found.files, _looked_at(corpus.source))
     aside = [*refused.values(), *found.set_aside]
     usable = [one for one in found.files if one not in refused]
     if not usable:
@@ -116,15 +116,9 @@ def _looked_at(source: str) -> bool:
     return is_list(source) or "://" not in source
 
 
-def _refused(files: "Iterable[Entry]") -> "dict[Entry, Rejected]":
-    from drdd.sources.entry import Rejected
-
-    return {one: Rejected(one.name, one.refusal) for one in files if one.refusal}
-
-
 def _pairs(name: str, paired: "Paired") -> Checked:
     from drdd.intake.pairing import both_sides, files_of, without
-    from drdd.sources.listing import absent
+    from drdd.sources.listing import refusals
     from drdd.sources.matching import match
     from drdd.stages.corpora import some
 
@@ -136,9 +130,8 @@ def _pairs(name: str, paired: "Paired") -> Checked:
     except UserError as error:
         return Checked(key, missing=_missing(str(error), paired.obtain))
     matched = both_sides(matching.pairs)
-    looked_at = _looked_at(paired.input) or _looked_at(paired.target)
-    files = files_of(matched)
-    refused = absent(files) if looked_at else _refused(files)
+    look = _looked_at(paired.input) or _looked_at(paired.target)
+    refused = refusals(files_of(matched), look)
     lost = without(matched, {one.name for one in refused})
     without_one = {pair.key for pair, _ in lost}
     aside = [*refused.values(), *(said for _, said in lost), *matching.alone]

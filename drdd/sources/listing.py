@@ -101,11 +101,14 @@ def listed(source: str, column: str = "image") -> Listing:
     return found
 
 
-def absent(files: Sequence[Entry]) -> dict[Entry, Rejected]:
-    """Of files, those that will be set aside as far as `Fetcher.look` tells, with the reason, in order.
+def refusals(files: Sequence[Entry], look: bool) -> dict[Entry, Rejected]:
+    """Of files, those that will be set aside, with the reason, in order.
 
-    Raises TransientError when a store does not answer.
+    By their place alone; or, with `look`, as far as `Fetcher.look` tells. Raises TransientError when a
+    store does not answer.
     """
+    if not look:
+        return {one: Rejected(one.name, one.refusal) for one in files if one.refusal}
     with Fetcher() as fetcher:
         near = {one: fetcher.look(one) for one in files if not is_remote(one.where)}
         far = [one for one in files if is_remote(one.where)]
