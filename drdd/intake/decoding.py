@@ -83,14 +83,19 @@ def opened_within(blob: Blob, limits: Limits) -> Opened:
     if not blob.content:
         raise PictureError(EMPTY)
     file = opened(blob.content)
+    refuse_claims(file, limits)
+    return file
+
+
+def refuse_claims(file: Opened, limits: Limits) -> None:
+    """Raises PictureError for a file that claims too many pixels, in all or for its bytes."""
     width, height = file.size
     if width * height > limits.max_pixels:
         raise PictureError(f"claims {width} x {height} pixels, over the limit")
-    if width * height > max(ORDINARY, PIXELS_A_BYTE * len(blob.content)):
+    if width * height > max(ORDINARY, PIXELS_A_BYTE * len(file.content)):
         raise PictureError(
-            f"claims {width} x {height} pixels in {len(blob.content)} bytes; no photograph does"
+            f"claims {width} x {height} pixels in {len(file.content)} bytes; no photograph does"
         )
-    return file
 
 
 def _is_single(file: Opened) -> bool:

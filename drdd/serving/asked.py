@@ -108,9 +108,8 @@ def _kind(file: colours.Opened, query: RestoreQuery) -> Kind:
     keeping, format_ = query.keeping(), query.written
     image = file.image
     alpha = format_ in WITH_ALPHA and (image is None or image.has_transparency_data)
-    bits = max(keeping.bits(file.depth, format_), 16 if keeping.depth == 16 else 8)
     beyond = keeping.profile == "keep" and bool(file.profile)
-    return Kind(4 if alpha else 3, bits, beyond)
+    return Kind(4 if alpha else 3, keeping.bits(file.depth, format_), beyond)
 
 
 def _weight(carried: Carried) -> int:

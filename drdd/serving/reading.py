@@ -11,9 +11,9 @@ from starlette.requests import ClientDisconnect
 
 from drdd.formats import reading
 from drdd.formats.carried import Keeping, Source
-from drdd.intake.decoding import Limits, decode_mask, opened_within
-from drdd.pictures.colours import Opened
-from drdd.pictures.opening import PictureError, PixelsError, decoding, open_picture
+from drdd.intake.decoding import Limits, decode_mask, refuse_claims
+from drdd.pictures.colours import Opened, opened
+from drdd.pictures.opening import PictureError, PixelsError, decoding
 from drdd.pictures.pixels import Hole
 from drdd.serving.problems import ProblemError
 from drdd.sources.entry import Blob
@@ -82,12 +82,13 @@ def header_of(body: bytes, max_pixels: int, scale: int = 1) -> Opened:
     if not body:
         raise ProblemError(422, "the body is empty; send a picture file in it")
     try:
-        with decoding(), open_picture(body, FORMATS) as image:
-            width, height = image.size
+        with decoding():
+            file = opened(body, FORMATS)
     except PixelsError:
         raise ProblemError(413, f"the picture has more than {max_pixels} pixels") from None
     except PictureError as error:
         raise ProblemError(422, f"the body cannot be used: {error}") from None
+    width, height = file.size
     if width * height > max_pixels:
         raise ProblemError(
             413, f"the picture has {width} x {height} pixels, over the limit of {max_pixels}"
@@ -99,10 +100,10 @@ def header_of(body: bytes, max_pixels: int, scale: int = 1) -> Opened:
             f"{width * scale} x {height * scale}, over the limit of {max_pixels}",
         )
     try:
-        with decoding():
-            return opened_within(Blob("body", body), Limits(1, 10**9, max_pixels))
+        refuse_claims(file, Limits(1, 10**9, max_pixels))
     except PictureError as error:
         raise ProblemError(422, f"the body cannot be used: {error}") from None
+    return file
 
 
 def source_of(file: Opened, keeping: Keeping, format_: str) -> Source:
