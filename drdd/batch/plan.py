@@ -129,10 +129,11 @@ def _source(source: str) -> Listing:
 def _files(inputs: Sequence[str]) -> list[Entry]:
     """Several files, as from a pattern in a shell. Names are relative to their common folder."""
     whole = [absolute(on_disk(name)) for name in inputs]
-    missing = [name for name, path in zip(inputs, whole, strict=True) if not Path(path).is_file()]
+    missing = [name for name, path in zip(inputs, whole, strict=True) if not is_file(path)]
     if missing:
+        said = "is no file" if exists(missing[0]) else "no such file"
         raise UserError(
-            f"{missing[0]}: no such file; several inputs must be files, or name one folder or pattern"
+            f"{missing[0]}: {said}; several inputs must be files, or name one folder or pattern"
         )
     above = commonpath([str(Path(path).parent) for path in whole])
     return [Entry(decoded_name(str(Path(path).relative_to(above))), path) for path in whole]

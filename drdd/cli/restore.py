@@ -120,6 +120,7 @@ def restore(
     from drdd.formats.carried import Keeping, format_of
     from drdd.inference.options import Options
     from drdd.sources.overwriting import refuse_overwriting
+    from drdd.storage.single import refuse_unwritable
 
     if "" in (places := (*inputs, output, mask, uncertainty)):
         raise UserError(
@@ -147,14 +148,16 @@ def restore(
         if replaced := [place for place in read if place in written]:  # of an object
             raise UserError(f"{replaced[0]} would be replaced; name another output")
     else:
+        written = [f"{place.rstrip('/')}/" for place in (output, uncertainty) if place]
         keeping.check(format_of(Path(f"x.{format}")))
+    for place in written:
+        refuse_unwritable(place)
     folder, named = _model(model or _default(registry), registry)
     if one:
         _one(inputs[0], output, folder, named, options, keeping, uncertainty, mask)
         return
     cores = threads or max(1, (os.cpu_count() or 1) // workers)
-    size = (workers, cores, batch)
-    kept = f".{format}", keeping
+    kept, size = (f".{format}", keeping), (workers, cores, batch)
     _many(inputs, output, folder, named, options, kept, size, uncertainty, mask)
 
 

@@ -86,7 +86,7 @@ def explained(uri: str) -> Iterator[None]:
         raise UserError(f"{where}: no keys to ask with", advice) from error
     except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
         if "://" not in uri and (file := _in_the_way(uri)):
-            said = where if file == Path(uri) else f"{where}: {file}"
+            said = str(file) if file == Path(uri) else f"{where}: {file}"
             raise UserError(f"{said} is no folder", "name another place") from error
         if isinstance(error, FileExistsError):
             raise UserError(f"{where}: {error.strerror}", "name another place") from error

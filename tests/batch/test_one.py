@@ -156,3 +156,25 @@ def test_a_file_in_the_place_of_a_folder_is_named(photo: Path, output: str, file
         restore([str(photo)], output, model=str(model), threads=1)
     assert str(raised.value).count(file) == (1 if file == output else 2)
     assert Path("a-file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_map_that_cannot_be_written_is_refused_before_any_output(photo: Path, many: bool) -> None:
+    Path("a-file").write_text("mine")
+    output, maps = ("out", "a-file") if many else ("out.png", "a-file/u.png")
+    with pytest.raises(UserError, match=r"a-file is no folder"):
+        restore(
+            ["*.png"] if many else [str(photo)],
+            output,
+            model=str(make_model(photo.parent / "model")),
+            samples=2,
+            uncertainty=maps,
+            threads=1,
+        )
+    assert not Path(output).exists()
+
+
+def test_several_folders_are_no_files(photo: Path) -> None:
+    for name, said in (("model", "model: is no file"), ("none.png", r"none\.png: no such file")):
+        with pytest.raises(UserError, match=rf"{said}; several inputs must be files"):
+            restore([str(photo), name], "out", model=str(make_model(photo.parent / "model")))
