@@ -6,14 +6,25 @@ from pathlib import PurePosixPath
 
 from drdd.batch.planned import PlannedFile
 from drdd.errors import UserError
-from drdd.sources.entry import Entry, where_of
+from drdd.intake.decoding import ANY_SIZE, decode_mask
+from drdd.pictures.errors import PictureError
+from drdd.sources.entry import Entry, Fetcher, Rejected, where_of
 from drdd.sources.listing import entries
 from drdd.sources.names import as_seen, on_disk
 
 
 def one_mask(source: str) -> Entry:
-    """A mask file, local or on S3, as an entry."""
-    return Entry(source, where_of(on_disk(source)))
+    """A mask file, local or on S3, as an entry. Raises UserError for what is a mask of no picture."""
+    entry = Entry(source, where_of(on_disk(source)))
+    with Fetcher() as fetcher:
+        blob = fetcher.fetch(entry)
+    try:
+        if isinstance(blob, Rejected):
+            raise PictureError(blob.reason)
+        decode_mask(blob, ANY_SIZE)
+    except PictureError as error:
+        raise UserError(f"{source}: the mask cannot be used: {error}") from None
+    return entry
 
 
 def folder_of_masks(source: str) -> dict[str, Entry]:

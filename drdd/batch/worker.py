@@ -20,7 +20,7 @@ from drdd.formats.writing import encoded
 from drdd.inference.engine import Restoration, Restorer
 from drdd.inference.options import Options
 from drdd.inference.scales import scale_of
-from drdd.intake.decoding import Limits, decode_mask, opened_within
+from drdd.intake.decoding import ANY_SIZE, Limits, decode_mask, opened_within
 from drdd.pictures.errors import PictureError
 from drdd.pictures.opening import decoding
 from drdd.pictures.pixels import Hole
@@ -40,7 +40,6 @@ OF_ITS_NAME = {
     errno.ELOOP,
     errno.EILSEQ,
 }
-MOST_PIXELS = 10**9  # of an output
 
 
 @dataclass(frozen=True)
@@ -101,12 +100,12 @@ def read_one(source: str, keeping: Keeping, format_: str, scale: int = 1) -> Sou
 def _decoded(blob: Blob, keeping: Keeping, format_: str, scale: int) -> Source:
     """Raises PictureError."""
     with decoding():
-        return source_of(opened_within(blob, _limits(scale)), keeping, format_)
+        return source_of(opened_within(blob, _for_output(scale)), keeping, format_)
 
 
-def _limits(scale: int = 1) -> Limits:
+def _for_output(scale: int) -> Limits:
     """Of an input whose output is `scale` times higher and wider."""
-    return Limits(min_side=1, max_side=MOST_PIXELS, max_pixels=MOST_PIXELS // scale**2)
+    return replace(ANY_SIZE, max_pixels=ANY_SIZE.max_pixels // scale**2)
 
 
 def _fetched(source: str) -> Blob:
@@ -120,7 +119,7 @@ def _fetched(source: str) -> Blob:
 def mask_of_one(source: str, picture: Source) -> Hole:
     """What a mask file, local or an object, marks in a picture. Raises UserError."""
     try:
-        return decode_mask(_fetched(source), _limits(), picture.size)
+        return decode_mask(_fetched(source), ANY_SIZE, picture.size)
     except PictureError as error:
         raise UserError(f"{source}: the mask cannot be used: {error}") from None
 
@@ -184,7 +183,7 @@ class BatchRestorer:
         if mask is None:
             return replace(read, source=source)
         try:
-            hole = decode_mask(mask, _limits(), source.size)
+            hole = decode_mask(mask, ANY_SIZE, source.size)
         except PictureError as error:
             return self._failed(read, f"its mask: {error}")
         return replace(read, source=source, hole=hole)

@@ -41,6 +41,7 @@ _HARMLESS = {
     *(PIXELS_DOWN, 41486, 41487, 41488, 41495, 41728, 41729, 41985, 41986, 41987, 41988, 41989),
     *(41990, 41991, 41992, 41993, 41994, 41996, 42034, 42035, 42036),
 }
+ON_A_MAP = {33550, 33922, 34264, 34735, 34736, 34737}
 _OF_SHAPES = (b'{"shape"', b"ImageJ=")  # descriptions by programs, of pixels as they were stored
 
 

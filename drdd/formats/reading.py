@@ -7,7 +7,7 @@ restored = restorer.restore(source.pixels).output
 content, said = encoded(restored, source.carried, keeping, "PNG")
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,16 +18,17 @@ from drdd.formats.directories import Directories, read
 from drdd.formats.profiles import can_be_kept, from_srgb, name_of
 from drdd.pictures.colours import Bits, Levels, Opened, alpha_of, on_white, rgb_of
 from drdd.pictures.opening import DROPPED
-from drdd.pictures.profiles import is_foreign
-from drdd.pictures.tiff_tags import PHOTOMETRIC, has_more
+from drdd.pictures.profiles import judged
+from drdd.pictures.tiff_tags import PHOTOMETRIC
 
 PREFIX = b"Exif\0\0"
+MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"  # what of it one segment of a JPEG does not hold
 XMP_TEXT = "XML:com.adobe.xmp"
 RAW_EXIF = "Raw profile type exif"  # a text of PNG, before it had a chunk for EXIF
 TURNED = (5, 6, 7, 8)  # orientations that swap width and height
 _CMYK = 5
 XMP, IPTC = 700, 33723
-SKIPPED = exif_tags.OF_PIXELS - {XMP, IPTC}  # they may be large
+SKIPPED = exif_tags.OF_PIXELS - exif_tags.ON_A_MAP - {XMP, IPTC}  # they may be large
 
 
 def source_of(file: Opened, keeping: Keeping, format_: str) -> Source:
@@ -45,12 +46,14 @@ def source_of(file: Opened, keeping: Keeping, format_: str) -> Source:
         rgb, alpha = np.asarray(on_white(file)), None
         said.append(f"transparency -> white, as {format_} has none")
     mode = _mode(file)
-    foreign = bool(file.profile) and is_foreign(file.profile, mode)
+    foreign = judged(file.profile, mode) if file.profile else False
     kept = keeping.profile == "keep" and can_be_kept(file.profile)
     if foreign and not kept:
         said.insert(0, f"{name_of(file.profile)} -> sRGB{_why(file, keeping, mode)}")
     elif mode == "CMYK" and not foreign:
         said.insert(0, "CMYK -> sRGB")
+    if foreign is None:
+        said.insert(0, "its colour profile, damaged or of other colours than it has, ignored")
     exif, damaged = _exif(file)
     carried = Carried(
         size=(rgb.shape[1], rgb.shape[0]),
@@ -58,7 +61,7 @@ def source_of(file: Opened, keeping: Keeping, format_: str) -> Source:
         exif=exif,
         xmp=_xmp(file, exif),
         profile=file.profile if kept else b"",
-        foreign=foreign,
+        foreign=bool(foreign),
         dpi=_dpi(file, exif),
         beyond=_beyond(file, rgb, bits) if foreign and kept and not laid else None,
         said=(*said, *_left_out(file, exif, damaged, keeping)),
@@ -70,7 +73,7 @@ def _left_out(
     file: Opened, exif: Directories | None, damaged: bool, keeping: Keeping
 ) -> Iterator[str]:
     """What no output carries, in words."""
-    if _has_more(file):
+    if file.has_more:
         yield "only the first of its pictures is read"
     if keeping.metadata != "all":
         return
@@ -80,6 +83,10 @@ def _left_out(
     parts = []
     if "photoshop" in info or (exif is not None and IPTC in exif.main):
         parts.append("IPTC")
+    if any(name == "APP1" and text.startswith(MORE_XMP) for name, text in _segments(file)):
+        parts.append("long XMP")
+    if exif is not None and not exif_tags.ON_A_MAP.isdisjoint(exif.main):
+        parts.append("place on a map (GeoTIFF)")
     if info.get("comment"):
         parts.append("comment")
     texts = getattr(file.image, "text", {}) if file.format == "PNG" else {}
@@ -95,14 +102,10 @@ def _left_out(
         yield f"its {' and '.join(parts)} left out"
 
 
-def _has_more(file: Opened) -> bool:
-    """Whether it has further frames or pages; those of an MPO are previews."""
-    try:
-        if file.format == "TIFF":
-            return has_more(file.content)
-        return file.format != "MPO" and bool(getattr(file.image, "is_animated", False))
-    except Exception:  # as the decoder of a damaged second frame raises anything
-        return False
+def _segments(file: Opened) -> Sequence[tuple[str, bytes]]:
+    """Of a JPEG, by name."""
+    segments: Sequence[tuple[str, bytes]] = getattr(file.image, "applist", ())
+    return segments
 
 
 def _why(file: Opened, keeping: Keeping, mode: str) -> str:

@@ -29,6 +29,9 @@ class Limits:
     max_pixels: int
 
 
+ANY_SIZE = Limits(min_side=1, max_side=10**9, max_pixels=10**9)
+
+
 def decode_and_verify(blob: Blob, limits: Limits) -> Picture:
     """Decode the whole file and verify it. Raises PictureError, with the reason, and nothing else."""
     with decoding():
@@ -46,16 +49,15 @@ def decode(blob: Blob, limits: Limits) -> Pixels:
         return np.asarray(_within(on_white(opened_within(blob, limits)), limits))
 
 
-def decode_mask(blob: Blob, limits: Limits, size: tuple[int, int]) -> Hole:
+def decode_mask(blob: Blob, limits: Limits, size: tuple[int, int] | None = None) -> Hole:
     """(H, W) bool, upright: True where the mask is white, or nearer to white than to black.
 
-    size: (H, W) of the picture, upright. Raises PictureError as `decode_and_verify` does, for a mask of
-    another size, for one that is black all over, and for one with transparent pixels, which some programs
-    mean to be filled and some to be kept.
+    size: (H, W) of the picture, upright, if it is known. Raises PictureError as `decode_and_verify` does,
+    for a mask of another size, for one that is black all over, and as `hole_of`.
     """
     with decoding():
         hole = hole_of(opened_within(blob, limits))
-        if hole.shape != size:
+        if size and hole.shape != size:
             (rows, columns), (height, width) = hole.shape, size
             raise PictureError(
                 f"it has {columns} x {rows} pixels, and the picture, once upright, {width} x {height}"
@@ -68,7 +70,7 @@ def decode_mask(blob: Blob, limits: Limits, size: tuple[int, int]) -> Hole:
 def read_picture(path: Path) -> Pixels:
     """`decode` a file without size limits. Raises UserError."""
     try:
-        return decode(Blob(path.name, path.read_bytes()), Limits(1, 10**9, 10**9))
+        return decode(Blob(path.name, path.read_bytes()), ANY_SIZE)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except PictureError as error:
@@ -83,14 +85,14 @@ def opened_within(blob: Blob, limits: Limits) -> Opened:
     if not blob.content:
         raise PictureError(EMPTY)
     file = opened(blob.content)
-    refuse_claims(file, limits)
+    refuse_claims(file, limits.max_pixels)
     return file
 
 
-def refuse_claims(file: Opened, limits: Limits) -> None:
+def refuse_claims(file: Opened, max_pixels: int) -> None:
     """Raises PictureError for a file that claims too many pixels, in all or for its bytes."""
     width, height = file.size
-    if width * height > limits.max_pixels:
+    if width * height > max_pixels:
         raise PictureError(f"claims {width} x {height} pixels, over the limit")
     if width * height > max(ORDINARY, PIXELS_A_BYTE * len(file.content)):
         raise PictureError(

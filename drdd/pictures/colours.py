@@ -79,6 +79,16 @@ class Opened:
             return 1
         return orientation if orientation in TURNS else 1
 
+    @property
+    def has_more(self) -> bool:
+        """Whether it has further frames or pages; those of an MPO are previews."""
+        try:
+            if self.format == "TIFF":
+                return tiff_tags.has_more(self.content)
+            return self.format != "MPO" and bool(getattr(self.image, "is_animated", False))
+        except Exception:  # as the decoder of a damaged second frame raises anything
+            return False
+
     @cached_property
     def _decoded(self) -> _Shallow | _Deep:
         if self.page is not None:

@@ -11,8 +11,10 @@ def hole_of(file: Opened) -> Hole:
     """(H, W), upright: True where the mask is white, or nearer to white than to black.
 
     To be called within `decoding`. Raises PictureError for a mask with transparent pixels, which some
-    programs mean to be filled and some to be kept.
+    programs mean to be filled and some to be kept; and for a file of several pictures.
     """
+    if file.has_more:
+        raise PictureError("it has several pictures, and a mask is one; save that one by itself")
     alpha = alpha_of(file, bits=8)
     if alpha is not None and int(alpha.min(initial=255)) < 255:
         raise PictureError(

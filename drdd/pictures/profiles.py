@@ -1,7 +1,8 @@
 """Colour profiles (ICC): convert to sRGB, unless a profile leaves sRGB's colours as they are.
 
 A profile is judged by what it does to colours, never by its name. One that is damaged, or of another kind
-of pixels than the picture's, says nothing that could be used and is ignored, as viewers do.
+of pixels than the picture's, says nothing that could be used and is ignored, as viewers do; what carries a
+picture's colours on says so.
 """
 
 import io
@@ -20,7 +21,9 @@ Deep = NDArray[np.uint16]
 BAND = 2**18  # samples that are converted at a time
 KNOWN = 256  # profiles whose judgement is remembered
 SAME = 1  # of 255 levels: a short table of sRGB's curve is off by so much
-_FOREIGN: dict[tuple[bytes, str], bool] = {}  # by digest, so that no profile is kept in memory
+_JUDGED: dict[
+    tuple[bytes, str], bool | None
+] = {}  # by digest, so that no profile is kept in memory
 _SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 # Relative colorimetric keeps colours as they are; perceptual fits what ink can show to what screens can.
 INTENTS = {"CMYK": ImageCms.Intent.PERCEPTUAL}
@@ -37,24 +40,27 @@ ADOBE_RGB = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), D65, 563 / 256  # primar
 
 def is_foreign(profile: bytes, mode: str) -> bool:
     """Whether pixels of `mode` (RGB, L or CMYK) with this profile need to be converted to sRGB."""
+    return bool(judged(profile, mode))
+
+
+def judged(profile: bytes, mode: str) -> bool | None:
+    """As `is_foreign`; None for a profile that cannot be used for pixels of this mode, and is ignored."""
     space = _SPACES.get(profile[16:20])
     if space != mode and (mode, space) != ("L", "RGB"):
-        return False
+        return None
     key = (sha256(profile).digest(), mode)
-    foreign = _FOREIGN.get(key)
-    if foreign is None:
-        foreign = _changes_colours(profile, mode)
-        if len(_FOREIGN) >= KNOWN:
-            _FOREIGN.clear()
-        _FOREIGN[key] = foreign
-    return foreign
+    if key not in _JUDGED:
+        if len(_JUDGED) >= KNOWN:
+            _JUDGED.clear()
+        _JUDGED[key] = _changes_colours(profile, mode)
+    return _JUDGED[key]
 
 
-def _changes_colours(profile: bytes, mode: str) -> bool:
+def _changes_colours(profile: bytes, mode: str) -> bool | None:
     probes = _probes(mode)
     converted = _converted(probes, profile)
     if converted is None:
-        return False
+        return None
     if mode == "CMYK":
         return True
     before = np.asarray(probes.convert("RGB"), np.int16)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from drdd.formats import reading
 from drdd.formats.carried import Keeping, Source
-from drdd.intake.decoding import Limits, decode_mask, refuse_claims
+from drdd.intake.decoding import ANY_SIZE, decode_mask, refuse_claims
 from drdd.pictures.colours import Opened, opened
 from drdd.pictures.opening import PictureError, PixelsError, decoding
 from drdd.pictures.pixels import Hole
@@ -100,7 +100,7 @@ def header_of(body: bytes, max_pixels: int, scale: int = 1) -> Opened:
             f"{width * scale} x {height * scale}, over the limit of {max_pixels}",
         )
     try:
-        refuse_claims(file, Limits(1, 10**9, max_pixels))
+        refuse_claims(file, max_pixels)
     except PictureError as error:
         raise ProblemError(422, f"the body cannot be used: {error}") from None
     return file
@@ -122,7 +122,7 @@ def hole_of(body: bytes, size: tuple[int, int], max_pixels: int) -> Hole:
             422, "the mask is empty; send a picture file in it, or leave the part out"
         )
     try:
-        return decode_mask(Blob("mask", body), Limits(1, 10**9, max_pixels), size)
+        return decode_mask(Blob("mask", body), replace(ANY_SIZE, max_pixels=max_pixels), size)
     except PictureError as error:
         raise ProblemError(422, f"the mask cannot be used: {error}") from None
 
@@ -135,7 +135,7 @@ async def _parts(headers: Headers, body: bytes) -> Sent:
 
     try:
         parser = MultiPartParser(
-            headers, once(), max_files=2, max_fields=10, max_part_size=len(body) + 1
+            headers, once(), max_files=10, max_fields=10, max_part_size=len(body) + 1
         )
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError, UnicodeDecodeError) as error:

@@ -129,6 +129,26 @@ def test_a_mask_that_cannot_be_used_is_said(
     assert not Path("out.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        ("text.png", "no image"),
+        ("black.png", "it is black all over"),
+        ("cut.png", "damaged or cut"),
+    ],
+)
+def test_a_mask_for_all_that_is_one_for_none_is_refused_once(
+    photos: dict[str, Pixels], mask: str, said: str
+) -> None:
+    Path("text.png").write_text("no picture")
+    _save_mask(Path("black.png"), _hole(4) & False)
+    _save_mask(Path("whole.png"), _hole(4))
+    Path("cut.png").write_bytes(Path("whole.png").read_bytes()[:60])
+    with pytest.raises(UserError, match=rf"^{mask}: the mask cannot be used: {said}"):
+        restore(["photos"], "out", model="model", mask=mask)
+    assert not Path("out").exists()
+
+
 def test_an_output_never_replaces_a_mask(photos: dict[str, Pixels]) -> None:
     _save_mask(Path("masks/a.png"), _hole(2))
     _save_mask(Path("masks/sub/b.png"), _hole(2))

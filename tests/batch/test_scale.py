@@ -104,9 +104,9 @@ def test_batches_are_counted_at_the_size_of_outputs(
 def test_the_limit_of_pixels_is_that_of_the_output(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "MOST_PIXELS", 4 * 24 * 33)
+    monkeypatch.setattr(worker, "ANY_SIZE", replace(worker.ANY_SIZE, max_pixels=4 * 24 * 33))
     restore(["small.png"], "big.png", model=model, scale=2)
-    monkeypatch.setattr(worker, "MOST_PIXELS", 4 * 24 * 33 - 1)
+    monkeypatch.setattr(worker, "ANY_SIZE", replace(worker.ANY_SIZE, max_pixels=4 * 24 * 33 - 1))
     worker.read_one("small.png", KEPT, "PNG")
     with pytest.raises(UserError, match=r"small\.png: claims 33 x 24 pixels, over the limit"):
         restore(["small.png"], "big.png", model=model, scale=2)

@@ -272,6 +272,12 @@ def test_what_no_output_carries_is_said() -> None:
     assert passed(buffer.getvalue()).said == ("only the first of its pictures is read",)
     tags: Any = {33723: (7, [28, 2, 0, 0, 0])}
     assert passed(made_tiff(SCENE, 2, tags=tags)).said == ("its IPTC left out",)
+    tags = {34735: (3, [1, 1, 0, 0])}
+    assert passed(made_tiff(SCENE, 2, tags=tags)).said == ("its place on a map (GeoTIFF) left out",)
+    jpeg = saved(SCENE, "JPEG")
+    more = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 32 + bytes(8) + b"<x/>"
+    segment = b"\xff\xe1" + (len(more) + 2).to_bytes(2, "big") + more
+    assert passed(jpeg[:2] + segment + jpeg[2:]).said == ("its long XMP left out",)
 
 
 @pytest.mark.parametrize("format_", KINDS)

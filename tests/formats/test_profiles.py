@@ -28,6 +28,8 @@ from tests.formats.samples import (
 from tests.pictures.test_profiles import profile_of_tables, profile_with, table_of
 from tests.pictures.tiffs import made_tiff
 
+GREY_PROFILE = profile_with("grey", b"GRAY", {b"kTRC": b"curv" + bytes(8)})
+
 
 @pytest.mark.parametrize("format_", KINDS)
 @pytest.mark.parametrize(
@@ -98,6 +100,15 @@ def test_a_profile_that_an_output_cannot_have_is_converted_and_said_why() -> Non
     image = image_of(written.content)
     assert "icc_profile" not in image.info
     assert np.abs(np.asarray(image).astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("profile", [P3[:200], b"no profile", GREY_PROFILE])
+def test_a_profile_that_cannot_be_used_is_ignored_and_said(profile: bytes, keep: bool) -> None:
+    written = passed(saved(SCENE, icc_profile=profile), Keeping(profile="keep" if keep else "srgb"))
+    assert written.said == ("its colour profile, damaged or of other colours than it has, ignored",)
+    assert "icc_profile" not in image_of(written.content).info
+    assert np.array_equal(np.asarray(image_of(written.content)), SCENE)
 
 
 def test_cmyk_becomes_srgb_and_says_so() -> None:

@@ -32,6 +32,13 @@ def _mask(hole: NDArray[Any], format_: str = "PNG") -> bytes:
     return encoded(Image.fromarray(hole.astype(np.uint8) * 255), format_)
 
 
+def _frames() -> bytes:
+    buffer = io.BytesIO()
+    first, second = (Image.fromarray(hole.astype(np.uint8) * 255) for hole in (HOLE, ~HOLE))
+    first.save(buffer, "WEBP", save_all=True, append_images=[second], lossless=True)
+    return buffer.getvalue()
+
+
 def _sent(client: TestClient, **parts: Any) -> Any:
     return client.post("/v1/restore", files={name: (name, part) for name, part in parts.items()})
 
@@ -70,6 +77,7 @@ def _with_alpha() -> bytes:
         (_mask(HOLE.T), "it has 40 x 56 pixels"),
         (_mask(HOLE & False), "black all over"),
         (_with_alpha(), "it has transparent pixels"),
+        (_frames(), "it has several pictures, and a mask is one"),
         (b"", "the mask is empty"),
         (b"no picture", "the mask cannot be used"),
         (PNG[:200], "the mask cannot be used"),
@@ -88,6 +96,10 @@ def test_a_part_that_is_none_of_the_two_is_refused(client: TestClient) -> None:
         assert "'image' and may have 'mask'" in answer.json()["detail"]
     files = [("image", ("a.png", PNG)), ("image", ("b.png", PNG))]
     assert client.post("/v1/restore", files=files).status_code == 422
+    masks = [("image", ("a.png", PNG)), *[("mask", ("m.png", _mask(HOLE)))] * 2]
+    told = client.post("/v1/restore", files=masks)
+    assert told.status_code == 422
+    assert "'mask', each once" in told.json()["detail"]
     told = client.post("/v1/restore", files={"image": ("a.png", PNG)}, data={"steps": "3"})
     assert told.status_code == 422
     assert "query" in told.json()["detail"]
