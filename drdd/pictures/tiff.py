@@ -37,7 +37,7 @@ _REFUSED = {
     32845: "high dynamic range (photometric LogLuv) is not read; convert it to 8 or 16 bits",
 }
 FAX, JPEG, OLD_JPEG = (2, 3, 4), 7, 6
-UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
+UNSIGNED, SIGNED, FLOAT, UNDEFINED, COMPLEX = 1, 2, 3, 4, (5, 6)
 ASSOCIATED, UNASSOCIATED, COREL_ALPHA = 1, 2, 999
 SLACK = 1e-3  # by which floats may be beyond 0 and 1: rounding, and the overshoot of scaling
 
@@ -131,6 +131,8 @@ def _kind(page: Page) -> str:
             "signed integers, whose black and white are not known; convert it to unsigned 8 or 16 bits"
         )
     name = "floating-point" if formats == {FLOAT} else "integer"
+    if not formats.isdisjoint(COMPLEX):
+        raise PictureError("complex numbers, which are no colours; save their absolute values")
     raise PictureError(f"{name} samples of {bits} bits are not read; convert it to 8 or 16 bits")
 
 

@@ -51,6 +51,7 @@ REFUSED = {
     "floating-point samples of 24 bits": made_tiff(
         GREY.astype(np.float32), 1, tags={258: (SHORT, [24])}
     ),
+    "complex numbers": made_tiff(GREY.astype(np.float64), 1, tags={339: (SHORT, [6])}),
     "integer samples of 64 bits": made_tiff(GREY.astype(np.uint64), 1),
     "predictor 2 with 4 bits": made_tiff(
         GREY, 1, bits=4, compression="lzw", tags={317: (SHORT, [2])}
