@@ -7,7 +7,7 @@ since then; these files are restored again, with the same bytes.
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 from drdd.bounded import read_json
 from drdd.errors import UserError
@@ -74,13 +74,12 @@ class RestoreLedger:
 
 def _read(content: bytes) -> Iterator[tuple[str, Record]]:
     names = {field.name for field in fields(Record)}
-    needed = {field.name for field in fields(Record) if field.default is MISSING}
     for line in content.split(b"\n"):
         try:
             found = read_json(line, LONGEST)
         except ValueError:
             continue
         strings = isinstance(found, dict) and all(isinstance(one, str) for one in found.values())
-        if strings and needed <= set(found) <= names:
+        if strings and set(found) == names:
             record = Record(**found)
             yield record.input, record

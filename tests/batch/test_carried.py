@@ -132,17 +132,6 @@ def test_a_folder_becomes_tiffs(place: Path) -> None:
     assert image_of(Path("out/p3.tif").read_bytes()).info["icc_profile"] == P3
 
 
-def test_a_ledger_of_before_is_still_one(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Fields that came later have their default; the recipe decides what is restored again."""
-    _restore("in", "out", threads=1)
-    records = _records()
-    for record in records:
-        del record["note"]
-    Path("out", FILE).write_text("".join(json.dumps(one) + "\n" for one in records))
-    _restore("in", "out", threads=1)
-    assert "0 restored, 2 were there already" in capsys.readouterr().out
-
-
 @pytest.mark.slow
 def test_on_s3_and_by_workers_too(
     place: Path, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
