@@ -29,6 +29,7 @@ from drdd.serving.schema import (
     ServedOut,
     StatusOut,
     once,
+    only,
     request_body,
 )
 from drdd.serving.service import Answer, Service
@@ -130,8 +131,8 @@ def make_api(
     @api.get(
         "/v1/models",
         tags=["models"],
-        dependencies=allowed,
-        responses=documented({401: REFUSALS[401]}),
+        dependencies=[*allowed, Depends(only())],
+        responses=documented({401: REFUSALS[401], 422: "it has no options"}),
     )
     async def models() -> ModelsOut:
         """What is served, how good it was found to be, and the limits of a request."""

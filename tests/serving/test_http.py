@@ -232,6 +232,7 @@ def test_models_health_and_readiness() -> None:
         {"rain": {"scale": 1}},
         None,
     )
+    assert "has no options" in _problem(client.get("/v1/models?task=rain"), 422)["detail"]
     assert client.get("/v1/ready").json() == {"status": "ready", "max_bytes": 1024**2}
     waiting = _client(FakeService(unready="champion is being loaded"))
     assert waiting.get("/v1/health").json() == {"status": "alive"}
