@@ -1,34 +1,23 @@
 """The brush of the page in a real browser: by mouse, finger and keyboard; the mask that is sent."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Page, expect
 
 from drdd.pictures.pixels import Hole
 from tests.inference.blurring import Fake, noise_png
-from tests.serving.test_page import (  # noqa: F401
-    _browser,
-    _result_of,
-    fake,
-    opened,
-    samples,
-    url,
-)
+from tests.serving.page.by_hand import Opened, give, result_of
 
 pytestmark = pytest.mark.slow
 HEIGHT, WIDTH = 120, 180
 
 
-def _open(opened: Callable[..., Page], **settings: object) -> Page:  # noqa: F811
+def _open(opened: Opened, **settings: object) -> Page:
     """The page with a picture and the brush open."""
     page = opened(**settings)
     picture = noise_png((WIDTH, HEIGHT))
-    page.locator("#file").set_input_files(
-        FilePayload(name="a.png", mimeType="image/png", buffer=picture)
-    )
-    _result_of(page, "a.png")
+    give(page, "a.png", picture)
+    result_of(page, "a.png")
     page.get_by_text("Fill only a part").click()
     expect(page.locator("#brush-mask")).to_be_visible()
     return page
@@ -53,12 +42,12 @@ def _drag(page: Page, *points: tuple[int, int]) -> None:
     page.mouse.up()
 
 
-def _sent(page: Page, fake: Fake) -> Hole:  # noqa: F811
+def _sent(page: Page, fake: Fake) -> Hole:
     """Fill, and the hole that the service got."""
     before = len(fake.holes)
     with page.expect_response("**/v1/restore*"):
         page.get_by_role("button", name="Fill what is marked").click()
-    _result_of(page, "a.png")
+    result_of(page, "a.png")
     expect(page.locator("#problem")).to_be_hidden()
     assert len(fake.holes) == before + 1
     hole = fake.holes[-1]
@@ -74,8 +63,8 @@ def _band(top: float, bottom: float, left: float, right: float) -> Hole:
 
 @pytest.mark.parametrize("device_scale_factor", [1, 2])
 def test_a_stroke_marks_the_pictures_own_pixels(
-    opened: Callable[..., Page],  # noqa: F811
-    fake: Fake,  # noqa: F811
+    opened: Opened,
+    fake: Fake,
     device_scale_factor: int,
 ) -> None:
     page = _open(opened, device_scale_factor=device_scale_factor)
@@ -91,8 +80,8 @@ def test_a_stroke_marks_the_pictures_own_pixels(
 
 
 def test_strokes_are_undone_done_again_erased_inverted_and_cleared(
-    opened: Callable[..., Page],  # noqa: F811
-    fake: Fake,  # noqa: F811
+    opened: Opened,
+    fake: Fake,
 ) -> None:
     page = _open(opened)
     _size(page, 16)
@@ -119,7 +108,7 @@ def test_strokes_are_undone_done_again_erased_inverted_and_cleared(
     assert np.mean(_sent(page, fake) == ~first) > 0.99
 
 
-def test_by_keyboard_alone(opened: Callable[..., Page], fake: Fake) -> None:  # noqa: F811
+def test_by_keyboard_alone(opened: Opened, fake: Fake) -> None:
     page = _open(opened)
     _size(page, 20)
     canvas = page.locator("#brush-mask")
@@ -149,8 +138,8 @@ def test_by_keyboard_alone(opened: Callable[..., Page], fake: Fake) -> None:  # 
 
 
 def test_a_finger_paints_and_does_not_scroll(
-    opened: Callable[..., Page],  # noqa: F811
-    fake: Fake,  # noqa: F811
+    opened: Opened,
+    fake: Fake,
 ) -> None:
     page = _open(opened, viewport={"width": 360, "height": 740}, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -160,14 +149,12 @@ def test_a_finger_paints_and_does_not_scroll(
     assert page.locator("#brush-mask").evaluate("c => getComputedStyle(c).touchAction") == "none"
 
 
-def test_another_picture_has_no_mask(opened: Callable[..., Page], fake: Fake) -> None:  # noqa: F811
+def test_another_picture_has_no_mask(opened: Opened, fake: Fake) -> None:
     page = _open(opened)
     _drag(page, (20, 30), (100, 30))
     _sent(page, fake)
-    page.locator("#file").set_input_files(
-        FilePayload(name="b.png", mimeType="image/png", buffer=noise_png((90, 70)))
-    )
-    _result_of(page, "b.png")
+    give(page, "b.png", noise_png((90, 70)))
+    result_of(page, "b.png")
     assert fake.holes[-1] is None
     page.get_by_text("Fill only a part").click()
     page.get_by_role("button", name="Fill what is marked").click()

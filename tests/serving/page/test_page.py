@@ -3,158 +3,18 @@
 import base64
 import io
 import re
-import socket
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
-from fastapi.testclient import TestClient
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from drdd.errors import UserError
 from drdd.inference.options import Options
-from drdd.serving.page import STATIC, TEMPLATES, router
 from drdd.serving.service import BusyError
 from tests.inference.blurring import STATES, Fake, blur, noise_png
-from tests.serving.screenshot import browser
-
-
-@pytest.fixture
-def samples(tmp_path: Path) -> dict[str, Path]:
-    for seed, name in enumerate(("dark_street.png", "rain.png")):
-        (tmp_path / name).write_bytes(noise_png(seed=seed))
-    return {name: tmp_path / name for name in ("dark_street.png", "rain.png")}
-
-
-@pytest.fixture
-def fake(request: pytest.FixtureRequest) -> Fake:
-    """Open, unless the test is parametrized with a key."""
-    return Fake(getattr(request, "param", None))
-
-
-@pytest.fixture
-def client(fake: Fake, samples: dict[str, Path]) -> TestClient:
-    return TestClient(fake.app(samples))
-
-
-# --- what is served
-
-
-@pytest.mark.parametrize("path", ["/", *(f"/static/{name}" for name in STATIC)])
-def test_the_page_is_safe_and_asks_no_other_host(client: TestClient, path: str) -> None:
-    answer = client.get(path)
-    assert answer.status_code == 200
-    assert set(answer.headers.get_list("X-Content-Type-Options")) == {"nosniff"}
-    policy = answer.headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert set(re.findall(r"(?:https?:)?//([\w.-]+\.\w+)", answer.text)) <= {"www.w3.org"}
-
-
-def test_every_file_of_the_page_is_served(client: TestClient) -> None:
-    assert {path.name for path in TEMPLATES.glob("*.[cj]s*")} == set(STATIC)
-    assert client.get("/static/page.html").status_code == 404
-
-
-def test_an_unchanged_file_is_not_sent_again(client: TestClient) -> None:
-    for path in ("/", "/static/page.js", "/samples/rain.png"):
-        first = client.get(path)
-        again = client.get(path, headers={"If-None-Match": f'"other", W/{first.headers["ETag"]}'})
-        assert (again.status_code, again.content) == (304, b"")
-        assert client.get(path, headers={"If-None-Match": '"other"'}).content == first.content
-        head = client.head(path)
-        assert (head.content, head.headers["ETag"]) == (b"", first.headers["ETag"])
-
-
-def test_samples_are_looked_up_by_name_alone(client: TestClient, samples: dict[str, Path]) -> None:
-    (samples["rain.png"].parent / "secret.png").write_bytes(noise_png())
-    assert client.get("/samples").json() == {"samples": ["dark_street.png", "rain.png"]}
-    answer = client.get("/samples/rain.png")
-    assert answer.content == samples["rain.png"].read_bytes()
-    assert answer.headers["Content-Type"] == "image/png"
-    assert "immutable" in answer.headers["Cache-Control"]
-    for name in ("secret.png", "..%2Frain.png", "%2e%2e/rain.png", "rain.png%00", "", "rain"):
-        assert client.get(f"/samples/{name}", follow_redirects=False).status_code in (307, 404)
-
-
-def test_nothing_of_the_page_is_in_the_document_of_the_api(client: TestClient) -> None:
-    paths = client.get("/openapi.json").json()["paths"]
-    assert paths
-    assert not [path for path in paths if not path.startswith(("/v1/", "/metrics"))]
-
-
-def test_a_sample_that_cannot_be_shown_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"sample gone: .*gone\.png cannot be read"):
-        router({"gone": tmp_path / "gone.png"})
-    with pytest.raises(UserError, match=r"sample page: .* is no PNG, JPEG or WebP"):
-        router({"page": TEMPLATES / "page.html"})
-
-
-# --- in the browser
-
-
-@pytest.fixture(scope="module")
-def _browser() -> Iterator[Browser]:
-    with browser() as running:
-        yield running
-
-
-@pytest.fixture
-def url(fake: Fake, samples: dict[str, Path]) -> Iterator[str]:
-    """The fake service on a loopback port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(
-            uvicorn.Config(fake.app(samples), lifespan="off", log_level="error")
-        )
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        server.should_exit = True
-        thread.join()
-
-
-@pytest.fixture
-def opened(_browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
-    """opened(**settings of the context) -> the page; in the end, nothing foreign and no error."""
-    contexts, foreign, errors = [], [], []
-
-    def heard(kind: str, text: str) -> None:
-        if kind == "error" and not text.startswith("Failed to load resource"):
-            errors.append(text)
-
-    def guard(route: Route) -> None:
-        if route.request.url.startswith(url):
-            route.continue_()
-        else:
-            foreign.append(route.request.url)
-            route.abort()
-
-    def open_page(**settings: Any) -> Page:
-        context = _browser.new_context(**settings)
-        contexts.append(context)
-        context.route(re.compile("^(?!data:|blob:)"), guard)
-        page = context.new_page()
-        page.on("console", lambda message: heard(message.type, message.text))
-        page.on("pageerror", lambda error: heard("error", str(error)))
-        page.goto(url)
-        expect(page.locator("#samples button")).to_have_count(2)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not foreign
-    assert not errors
-
-
-def _result_of(page: Page, name: str) -> None:
-    expect(page.locator("#result-name")).to_have_text(name)
-    expect(page.locator("#waiting")).to_be_hidden()
+from tests.serving.page.by_hand import Opened, give, result_of
 
 
 def _focused(page: Page) -> str:
@@ -174,11 +34,11 @@ slow = pytest.mark.slow
 
 @pytest.mark.gate
 @slow
-def test_by_keyboard_alone(opened: Callable[..., Page]) -> None:
+def test_by_keyboard_alone(opened: Opened) -> None:
     page = opened()
     _tab_to(page, "rain")
     page.keyboard.press("Enter")
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     assert _focused(page) == "slider"
     for _ in range(3):
         page.keyboard.press("ArrowRight")
@@ -193,10 +53,10 @@ def test_by_keyboard_alone(opened: Callable[..., Page]) -> None:
 
 
 @slow
-def test_the_result_says_all_of_itself(opened: Callable[..., Page]) -> None:
+def test_the_result_says_all_of_itself(opened: Opened) -> None:
     page = opened()
     page.get_by_role("button", name="dark street").click()
-    _result_of(page, "dark_street.png")
+    result_of(page, "dark_street.png")
     expect(page.get_by_role("status")).to_contain_text(
         "dark_street.png is restored by champion, version a1b2c3d4e5f6, in 0.41 seconds."
     )
@@ -214,11 +74,11 @@ def test_the_result_says_all_of_itself(opened: Callable[..., Page]) -> None:
 
 @slow
 def test_the_output_that_is_downloaded_is_the_output(
-    opened: Callable[..., Page], samples: dict[str, Path]
+    opened: Opened, samples: dict[str, Path]
 ) -> None:
     page = opened()
     page.get_by_role("button", name="rain").click()
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the output").click()
     assert download.value.suggested_filename == "rain-restored.png"
@@ -237,25 +97,23 @@ GIVE = """([kind, content, name, type]) => {
 
 
 @slow
-def test_a_picture_is_chosen_dropped_or_pasted(opened: Callable[..., Page]) -> None:
+def test_a_picture_is_chosen_dropped_or_pasted(opened: Opened) -> None:
     page = opened()
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose a picture").click()
     chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": noise_png()})
-    _result_of(page, "a.png")
+    result_of(page, "a.png")
     for kind, name in (("drop", "<img src=x onerror=alert(1)>.png"), ("paste", "c.png")):
         content = base64.b64encode(noise_png()).decode()
         page.evaluate(GIVE, [kind, content, name, "image/png"])
-        _result_of(page, name)
+        result_of(page, name)
 
 
 @slow
-def test_the_options_are_sent_and_wrong_ones_are_not(
-    opened: Callable[..., Page], fake: Fake
-) -> None:
+def test_the_options_are_sent_and_wrong_ones_are_not(opened: Opened, fake: Fake) -> None:
     page = opened()
     page.get_by_role("button", name="rain").click()
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     page.get_by_text("Options").click()
     page.get_by_label("Steps of each part").fill("4")
     page.get_by_label("Noise level").fill("0.15")
@@ -275,14 +133,12 @@ def test_the_options_are_sent_and_wrong_ones_are_not(
 
 
 @slow
-def test_a_large_picture_comes_without_its_states(opened: Callable[..., Page], fake: Fake) -> None:
+def test_a_large_picture_comes_without_its_states(opened: Opened, fake: Fake) -> None:
     page = opened()
     blank = io.BytesIO()
     Image.new("RGB", (2000, 1001), "teal").save(blank, "PNG")
-    page.locator("#file").set_input_files(
-        {"name": "large.png", "mimeType": "image/png", "buffer": blank.getvalue()}
-    )
-    _result_of(page, "large.png")
+    give(page, "large.png", blank.getvalue())
+    result_of(page, "large.png")
     assert fake.asked == [("champion", Options(scale=1))]
     expect(page.locator("#numbers")).to_contain_text("2000 \u00d7 1001")
     expect(page.locator("#states-note")).to_contain_text("up to 2 megapixels")
@@ -296,13 +152,11 @@ def _sampled(page: Page, samples: int) -> None:
 
 
 @slow
-def test_where_the_samples_differ_is_shown_over_the_output(
-    opened: Callable[..., Page], fake: Fake
-) -> None:
+def test_where_the_samples_differ_is_shown_over_the_output(opened: Opened, fake: Fake) -> None:
     """By keyboard; the map takes the output's place, and gives it back to the output or to a state."""
     page = opened()
     page.get_by_role("button", name="rain").click()
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     expect(page.locator("#sure")).to_be_hidden()
     _sampled(page, 8)
     expect(page.locator("#sure-words")).to_contain_text("the mean of 8 samples")
@@ -339,13 +193,11 @@ def test_where_the_samples_differ_is_shown_over_the_output(
 
 
 @slow
-def test_equal_samples_are_said_to_be_and_have_no_map(
-    opened: Callable[..., Page], fake: Fake
-) -> None:
+def test_equal_samples_are_said_to_be_and_have_no_map(opened: Opened, fake: Fake) -> None:
     page = opened()
     fake.deviation = 0.0
     page.get_by_role("button", name="rain").click()
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     _sampled(page, 4)
     expect(page.locator("#sure-words")).to_contain_text("All 4 samples are equal")
     expect(page.get_by_role("checkbox")).to_be_hidden()
@@ -353,27 +205,21 @@ def test_equal_samples_are_said_to_be_and_have_no_map(
 
 
 @slow
-def test_a_large_picture_has_a_map_without_its_states(
-    opened: Callable[..., Page], fake: Fake
-) -> None:
+def test_a_large_picture_has_a_map_without_its_states(opened: Opened, fake: Fake) -> None:
     page = opened()
     blank = io.BytesIO()
     Image.new("RGB", (2000, 1001), "teal").save(blank, "PNG")
     page.get_by_text("Options").click()
     page.get_by_label("Random samples").fill("2")
-    page.locator("#file").set_input_files(
-        {"name": "large.png", "mimeType": "image/png", "buffer": blank.getvalue()}
-    )
-    _result_of(page, "large.png")
+    give(page, "large.png", blank.getvalue())
+    result_of(page, "large.png")
     assert fake.asked == [("champion", Options(samples=2, scale=1))]
     expect(page.get_by_role("checkbox", name="Show where the samples differ")).to_be_visible()
     expect(page.locator("#states-note")).to_contain_text("up to 2 megapixels")
 
 
 @slow
-def test_a_problem_is_said_in_words_and_can_be_tried_again(
-    opened: Callable[..., Page], fake: Fake
-) -> None:
+def test_a_problem_is_said_in_words_and_can_be_tried_again(opened: Opened, fake: Fake) -> None:
     page = opened()
     fake.problem = BusyError(3)
     page.get_by_role("button", name="rain").click()
@@ -385,22 +231,16 @@ def test_a_problem_is_said_in_words_and_can_be_tried_again(
     expect(page.locator("#result")).to_be_hidden()
     fake.problem = None
     page.get_by_role("button", name="Try again").click()
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     expect(told).to_be_hidden()
 
 
 @slow
-def test_a_file_that_is_no_picture_or_too_large(opened: Callable[..., Page], fake: Fake) -> None:
+def test_a_file_that_is_no_picture_or_too_large(opened: Opened, fake: Fake) -> None:
     page = opened()
-    broken: FilePayload = {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
-    page.locator("#file").set_input_files(broken)
+    give(page, "broken.png", b"no picture")
     expect(page.get_by_role("alert")).to_contain_text("The service refuses:")
-    large: FilePayload = {
-        "name": "large.png",
-        "mimeType": "image/png",
-        "buffer": bytes(1024**2 + 1),
-    }
-    page.locator("#file").set_input_files(large)
+    give(page, "large.png", bytes(1024**2 + 1))
     expect(page.get_by_role("alert")).to_contain_text("The service takes up to 1 MB.")
     assert not fake.asked
     page.evaluate(
@@ -412,7 +252,7 @@ def test_a_file_that_is_no_picture_or_too_large(opened: Callable[..., Page], fak
 
 @slow
 def test_the_later_picture_wins_and_waiting_can_be_cancelled(
-    opened: Callable[..., Page], fake: Fake, samples: dict[str, Path]
+    opened: Opened, fake: Fake, samples: dict[str, Path]
 ) -> None:
     page = opened(reduced_motion="reduce")
     late = np.asarray(Image.open(samples["dark_street.png"]))
@@ -421,21 +261,21 @@ def test_the_later_picture_wins_and_waiting_can_be_cancelled(
     expect(page.locator("#waiting")).to_contain_text("Restoring dark_street.png")
     assert page.evaluate("document.getAnimations().length") == 0
     page.get_by_role("button", name="rain").click()
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     page.wait_for_timeout(1200)
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     page.get_by_role("button", name="dark street").click()
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#waiting")).to_be_hidden()
     page.wait_for_timeout(1200)
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
 @slow
 @pytest.mark.parametrize("fake", ["right"], indirect=True)
 @pytest.mark.usefixtures("fake")
-def test_a_key_is_asked_for_and_kept_in_this_tab(opened: Callable[..., Page]) -> None:
+def test_a_key_is_asked_for_and_kept_in_this_tab(opened: Opened) -> None:
     page = opened()
     field = page.get_by_label("This service wants an API key")
     field.fill("wrong")
@@ -447,13 +287,13 @@ def test_a_key_is_asked_for_and_kept_in_this_tab(opened: Callable[..., Page]) ->
     expect(page.get_by_role("alert")).to_be_hidden()
     page.reload()
     page.get_by_role("button", name="rain").click()
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     expect(field).to_be_hidden()
     assert page.evaluate("localStorage.length") == 0
 
 
 @slow
-def test_the_metrics_of_the_chosen_model(opened: Callable[..., Page]) -> None:
+def test_the_metrics_of_the_chosen_model(opened: Opened) -> None:
     page = opened()
     row = page.locator("#metrics tbody tr")
     expect(row.locator("th")).to_have_text("low light")
@@ -469,12 +309,12 @@ def test_the_metrics_of_the_chosen_model(opened: Callable[..., Page]) -> None:
 
 
 @slow
-def test_a_model_that_was_swapped_meanwhile(opened: Callable[..., Page], fake: Fake) -> None:
+def test_a_model_that_was_swapped_meanwhile(opened: Opened, fake: Fake) -> None:
     page = opened()
     expect(page.locator("#about-what")).to_contain_text("a1b2c3d4e5f6")
     fake.versions = {**fake.versions, "champion": "123456abcdef"}
     page.get_by_role("button", name="rain").click()
-    _result_of(page, "rain.png")
+    result_of(page, "rain.png")
     expect(page.locator("#about-what")).to_contain_text("123456abcdef")
 
 
@@ -504,9 +344,7 @@ UNNAMED = """() => [...document.querySelectorAll("button, input, select, a, img"
 
 @slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_can_be_read_on_a_phone_and_in_the_dark(
-    opened: Callable[..., Page], fake: Fake, scheme: str
-) -> None:
+def test_it_can_be_read_on_a_phone_and_in_the_dark(opened: Opened, fake: Fake, scheme: str) -> None:
     """Text has WCAG's contrast of 4.5 in both schemes; nothing is wider than the screen."""
     page = opened(viewport={"width": 360, "height": 740}, color_scheme=scheme, has_touch=True)
     page.get_by_text("Options").click()
@@ -514,7 +352,7 @@ def test_it_can_be_read_on_a_phone_and_in_the_dark(
     for name in ("dark street", "rain"):
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         page.get_by_role("button", name=name).tap()
-        _result_of(page, f"{name.replace(' ', '_')}.png")
+        result_of(page, f"{name.replace(' ', '_')}.png")
     fake.problem = UserError("y" * 90)
     page.get_by_role("button", name="Restore again").tap()
     expect(page.get_by_role("alert")).to_be_visible()

@@ -1,36 +1,24 @@
 """The page in a real browser: what a picture carries is in the download, and what was converted is said."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Page, expect
 
 from drdd.pictures.code_points import profile_of
 from tests.corpora import encoded, scene
 from tests.formats.samples import Base, Gps, camera_exif, image_of
 from tests.inference.blurring import STATES, Fake, blur
-from tests.serving.test_page import (  # noqa: F401
-    _browser,
-    _result_of,
-    fake,
-    opened,
-    samples,
-    url,
-)
+from tests.serving.page.by_hand import Opened, give, result_of
 
 pytestmark = pytest.mark.slow
-Opened = Callable[..., Page]
 PICTURE = scene(0, 60, 90)
 
 
 def _restored(page: Page, name: str, content: bytes) -> bytes:
     """What is downloaded."""
-    page.locator("#file").set_input_files(
-        FilePayload(name=name, mimeType="image/png", buffer=content)
-    )
-    _result_of(page, name)
+    give(page, name, content)
+    result_of(page, name)
     return _downloaded(page)
 
 
@@ -47,7 +35,7 @@ def _again(page: Page) -> bytes:
     return _downloaded(page)
 
 
-def test_metadata_is_in_the_download_unless_it_identifies(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_metadata_is_in_the_download_unless_it_identifies(opened: Opened, fake: Fake) -> None:
     page = opened()
     body = encoded(Image.fromarray(PICTURE), "PNG", exif=camera_exif(6), dpi=(300, 300))
     image = image_of(_restored(page, "a.png", body))
@@ -68,7 +56,7 @@ def test_metadata_is_in_the_download_unless_it_identifies(opened: Opened, fake: 
     assert not image_of(_again(page)).getexif()
 
 
-def test_a_profile_is_said_or_kept(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_a_profile_is_said_or_kept(opened: Opened, fake: Fake) -> None:
     page = opened(viewport={"width": 360, "height": 740})
     profile = profile_of(12, 1)
     body = encoded(Image.fromarray(PICTURE), "PNG", icc_profile=profile)
@@ -81,7 +69,7 @@ def test_a_profile_is_said_or_kept(opened: Opened, fake: Fake) -> None:  # noqa:
     expect(page.locator("#notes")).to_be_hidden()
 
 
-def test_transparency_is_in_the_download(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_transparency_is_in_the_download(opened: Opened, fake: Fake) -> None:
     page = opened()
     alpha = np.random.default_rng(0).integers(0, 256, (60, 90), dtype=np.uint8)
     body = encoded(Image.fromarray(np.dstack([PICTURE, alpha])), "PNG")
@@ -90,7 +78,7 @@ def test_transparency_is_in_the_download(opened: Opened, fake: Fake) -> None:  #
     assert np.array_equal(found[..., :3], blur(PICTURE, len(STATES) - 1))
 
 
-def test_the_notes_of_a_large_picture_are_said_too(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_the_notes_of_a_large_picture_are_said_too(opened: Opened, fake: Fake) -> None:
     """Which comes without states, so not in JSON."""
     page = opened()
     large = Image.new("RGB", (2000, 1001), "teal")

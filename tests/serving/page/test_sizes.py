@@ -2,36 +2,21 @@
 
 import io
 import threading
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Page, expect
 
 from drdd.errors import UserError
 from drdd.inference.options import Options
 from drdd.pictures.scaling import enlarged
 from tests.inference.blurring import STATES, Fake, blur, noise_png
-from tests.serving.test_page import (  # noqa: F401
-    _browser,
-    _result_of,
-    fake,
-    opened,
-    samples,
-    url,
-)
+from tests.serving.page.by_hand import Opened, give, result_of
 
 pytestmark = pytest.mark.slow
-Opened = Callable[..., Page]
 PLAIN = io.BytesIO()
 Image.new("RGB", (3000, 2100), "teal").save(PLAIN, "PNG")
-
-
-def _give(page: Page, name: str, content: bytes) -> None:
-    page.locator("#file").set_input_files(
-        FilePayload(name=name, mimeType="image/png", buffer=content)
-    )
 
 
 def _size(page: Page, selector: str) -> tuple[int, int]:
@@ -42,18 +27,18 @@ def _size(page: Page, selector: str) -> tuple[int, int]:
 def _late_result_of(page: Page, name: str) -> None:
     """Of millions of pixels."""
     expect(page.locator("#result-name")).to_have_text(name, timeout=60_000)
-    _result_of(page, name)
+    result_of(page, name)
 
 
-def test_the_size_is_chosen_and_compared_at_the_outputs_size(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_the_size_is_chosen_and_compared_at_the_outputs_size(opened: Opened, fake: Fake) -> None:
     fake.scales = (1, 2)
     page = opened()
     choice = page.get_by_label("Output size")
     expect(choice).to_have_value("1")
     expect(choice.locator("option")).to_have_text(["as it is", "2 times larger"])
     picture = noise_png((90, 60), 5)
-    _give(page, "a.png", picture)
-    _result_of(page, "a.png")
+    give(page, "a.png", picture)
+    result_of(page, "a.png")
     assert fake.asked[-1] == ("champion", Options(states=True, scale=1))
     expect(page.locator("#brush")).to_be_visible()
     expect(page.locator("#before-tag")).to_have_text("input")
@@ -77,20 +62,20 @@ def test_the_size_is_chosen_and_compared_at_the_outputs_size(opened: Opened, fak
     expect(page.locator("#brush")).to_be_visible()
 
 
-def test_a_model_that_only_enlarges_says_so(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_a_model_that_only_enlarges_says_so(opened: Opened, fake: Fake) -> None:
     fake.scales = (4,)
     page = opened(viewport={"width": 360, "height": 740}, has_touch=True)
     choice = page.get_by_label("Output size")
     expect(choice).to_be_disabled()
     expect(choice.locator("option")).to_have_text(["4 times larger"])
-    _give(page, "a.png", noise_png((90, 60)))
-    _result_of(page, "a.png")
+    give(page, "a.png", noise_png((90, 60)))
+    result_of(page, "a.png")
     assert _size(page, "#after") == (360, 240)
     expect(page.locator("#brush-off")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_what_takes_long_is_a_job_that_outlives_the_page(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_what_takes_long_is_a_job_that_outlives_the_page(opened: Opened, fake: Fake) -> None:
     """A picture that is small itself, and large once enlarged."""
     fake.scales = (4,)
     page = opened()
@@ -99,7 +84,7 @@ def test_what_takes_long_is_a_job_that_outlives_the_page(opened: Opened, fake: F
     hold = threading.Event()
     fake.seconds = lambda pixels: 0.0 if hold.is_set() else 3.0
     with page.expect_response(lambda answer: answer.request.method == "POST") as sent:
-        _give(page, "large.png", small.getvalue())
+        give(page, "large.png", small.getvalue())
     assert sent.value.status == 202
     expect(page.locator("#waiting")).to_contain_text("Restoring large.png: 0 %")
     expect(page.get_by_role("progressbar")).to_be_visible()
@@ -116,17 +101,17 @@ def test_what_takes_long_is_a_job_that_outlives_the_page(opened: Opened, fake: F
     _late_result_of(page, "large.png")
     job = page.evaluate("JSON.parse(sessionStorage.getItem('drdd-job')).id")
     hold.set()
-    _give(page, "a.png", noise_png())
-    _result_of(page, "a.png")
+    give(page, "a.png", noise_png())
+    result_of(page, "a.png")
     assert page.evaluate("sessionStorage.getItem('drdd-job')") is None
     status = "id => fetch('v1/jobs/' + id + '/result').then(a => a.status)"
     assert page.evaluate(status, job) == 410, "a result that is no longer shown takes no room"
 
 
-def test_a_job_is_cancelled_by_the_page(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_a_job_is_cancelled_by_the_page(opened: Opened, fake: Fake) -> None:
     page = opened()
     fake.seconds = lambda pixels: 2.0
-    _give(page, "large.png", PLAIN.getvalue())
+    give(page, "large.png", PLAIN.getvalue())
     expect(page.get_by_role("progressbar")).to_be_visible()
     job = page.evaluate("JSON.parse(sessionStorage.getItem('drdd-job')).id")
     with page.expect_response(lambda answer: answer.request.method == "DELETE") as deleted:
@@ -140,7 +125,7 @@ def test_a_job_is_cancelled_by_the_page(opened: Opened, fake: Fake) -> None:  # 
     expect(page.locator("#result")).to_be_hidden()
 
 
-def test_a_job_that_is_cancelled_while_it_is_sent_is_cancelled(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_a_job_that_is_cancelled_while_it_is_sent_is_cancelled(opened: Opened, fake: Fake) -> None:
     page = opened()
     fake.seconds = lambda pixels: 2.0
     page.evaluate("""() => {
@@ -152,16 +137,16 @@ def test_a_job_that_is_cancelled_while_it_is_sent_is_cancelled(opened: Opened, f
       };
     }""")
     with page.expect_response(lambda answer: answer.request.method == "DELETE") as deleted:
-        _give(page, "large.png", PLAIN.getvalue())
+        give(page, "large.png", PLAIN.getvalue())
     assert deleted.value.json()["status"] == "cancelled"
     expect(page.locator("#waiting")).to_be_hidden()
     assert page.evaluate("sessionStorage.getItem('drdd-job')") is None
 
 
-def test_the_failure_of_a_job_is_said(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_the_failure_of_a_job_is_said(opened: Opened, fake: Fake) -> None:
     page = opened()
     fake.problem = UserError("this model has no noise part")
-    _give(page, "large.png", PLAIN.getvalue())
+    give(page, "large.png", PLAIN.getvalue())
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The service refuses: this model has no noise part")
     fake.problem = None
@@ -170,7 +155,7 @@ def test_the_failure_of_a_job_is_said(opened: Opened, fake: Fake) -> None:  # no
     expect(alert).to_be_hidden()
 
 
-def test_a_job_that_is_gone_is_said_unless_it_was_seen(opened: Opened, fake: Fake) -> None:  # noqa: F811
+def test_a_job_that_is_gone_is_said_unless_it_was_seen(opened: Opened, fake: Fake) -> None:
     page = opened()
     for shown in (False, True):
         job = {"id": "0-0", "name": "a.png", "begun": 0, "preview": None, "shown": shown}
