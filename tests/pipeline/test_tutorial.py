@@ -14,6 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from drdd.params import read
+from drdd.shown import short
 from tests.conftest import ROOT
 from tests.project import must, write_params
 
@@ -135,7 +136,7 @@ def test_old_pairs_stay_as_they_were(start: Section, sections: list[Section]) ->
 def test_the_residual_stage_begins_from_the_champion(
     start: Section, sections: list[Section]
 ) -> None:
-    said = f"begins from the residual network of {start.champion} (champion in published)"
+    said = f"begins from the residual network of {short(start.champion)} (champion in published)"
     assert said in "".join(sections[0].outputs)
 
 
@@ -161,7 +162,7 @@ def test_an_old_task_that_got_worse_keeps_the_alias(sections: list[Section]) -> 
     assert row["verdict"] == "fell"
     assert row["drop"] == pytest.approx(then - now, abs=1e-3)
     assert row["drop"] > row["allowance"] == 2.0
-    words = f"haze fell {row['drop']:.2f} dB below {before.champion} (allowance 2.00)"
+    words = f"haze fell {row['drop']:.2f} dB below {short(before.champion)} (allowance 2.00)"
     assert words in said["missed"]
     assert words in worse.outputs[-1]
 
@@ -169,7 +170,7 @@ def test_an_old_task_that_got_worse_keeps_the_alias(sections: list[Section]) -> 
 def test_an_alias_is_moved_by_hand_and_back(sections: list[Section]) -> None:
     before, worse, by_hand, _ = sections
     assert by_hand.champion == before.champion
-    moved = f"champion: {before.champion} → {worse.published['version']}"
+    moved = f"champion: {short(before.champion)} → {short(worse.published['version'])}"
     assert moved in "".join(by_hand.outputs)
 
 
