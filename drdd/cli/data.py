@@ -160,7 +160,7 @@ def _table(results: Iterable[Checked]) -> Table:
     for heading in ("", "corpus", "found", "first, or what is wrong"):
         table.add_column(heading, overflow="fold")
     for result in results:
-        said = Text(printable(result.missing or result.first))
+        said = Text(printable(result.missing, lines=True) or printable(result.first))
         if result.aside:
             said.append(f"\n{len(result.aside)} set aside", "yellow")
         for row in [*result.aside[:SHOWN], *result.counted]:

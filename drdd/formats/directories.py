@@ -14,7 +14,7 @@ STRIPS, STRIP_SIZES = 273, 279
 PHOTO, GPS, INTEROP, NOTE = 34665, 34853, 40965, 37500
 POINTERS = (PHOTO, GPS, INTEROP)
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
 _CODES = {BYTE: "B", SHORT: "H", LONG: "I", RATIONAL: "I"}
 MOST_TAGS, MOST_PAGES = 4096, 64
 MOST_BYTES = 64 * 1024**2  # of all fields: many may stand for the same bytes of a file
@@ -40,7 +40,7 @@ class Directories:
     """Those of a picture, without their pointers to each other.
 
     note_at: where the maker note stood, within which many makers count places from the beginning of the
-    file; it is written at the same place again.
+    file; it is written at the same place again. lost: the fields that were left out in reading.
     """
 
     order: Order
@@ -48,6 +48,7 @@ class Directories:
     photo: Directory = field(default_factory=dict)
     gps: Directory = field(default_factory=dict)
     note_at: int = 0
+    lost: int = 0
 
     def number(self, directory: Directory, tag: int) -> float | None:
         """The first value of a field of integers or fractions; None without one."""
@@ -70,8 +71,8 @@ def made(order: Order, kind: int, *values: int) -> Field:
 def read(content: bytes, page: int = 0, skipped: Collection[int] = ()) -> Directories:
     """The directories of an EXIF, or of the page of a TIFF or BigTIFF.
 
-    skipped: tags of the first directory that are not read. Fields that are damaged are left out, and those
-    beyond MOST_BYTES. Raises ValueError where nothing can be read.
+    skipped: tags of the first directory that are not read. Fields that are damaged or of unknown kinds are
+    left out and counted, as are those beyond MOST_BYTES. Raises ValueError where nothing can be read.
     """
     if content[:2] not in (b"II", b"MM"):
         raise ValueError("no byte order")
@@ -85,7 +86,7 @@ def read(content: bytes, page: int = 0, skipped: Collection[int] = ()) -> Direct
         {tag: one for tag, one in part.items() if tag not in POINTERS}
         for part in (main, photo, gps)
     )
-    return Directories(reader.order, plain, photo, gps, reader.note_at)
+    return Directories(reader.order, plain, photo, gps, reader.note_at, reader.lost)
 
 
 class _Reader:
@@ -95,7 +96,7 @@ class _Reader:
         self._content = content
         self.order: Order = "<" if content[:2] == b"II" else ">"
         self._big = content[2:4] in _BIG
-        self.note_at = 0
+        self.note_at, self.lost = 0, 0
         self._left = min(len(content), MOST_BYTES)
 
     def _one(self, code: str, place: int) -> int:
@@ -132,12 +133,16 @@ class _Reader:
             tag, kind, many = struct.unpack_from(self.order + "HH" + pointer, content, at)
             if tag in POINTERS and kind in _LONG_POINTERS and many == 1:
                 fields[tag] = Field(kind, 1, content[at + entry - inline : at + entry])
-            if kind not in _SIZES or tag in fields or tag in skipped:
+            if tag in fields or tag in skipped:
+                continue
+            if kind not in _SIZES:
+                self.lost += 1
                 continue
             size, place = _SIZES[kind] * many, at + entry - inline
             if size > inline:
                 place = self._one(pointer, place)
             if not 0 < size <= self._left or place + size > len(content):
+                self.lost += size > 0  # without a value, there is nothing to lose
                 continue
             self._left -= size
             fields[tag] = Field(kind, many, content[place : place + size])

@@ -20,6 +20,8 @@ ORIENTATION, X_RESOLUTION, Y_RESOLUTION, UNIT, DESCRIPTION = 274, 282, 283, 296,
 COLOUR_SPACE, PIXELS_ACROSS, PIXELS_DOWN = 40961, 40962, 40963
 INCH, CENTIMETRE = 2, 3
 SRGB, UNCALIBRATED = 1, 65535
+TURNED = (5, 6, 7, 8)  # orientations that swap width and height
+SUBJECT = {37396, 41492}  # places in the picture, in pixels of it as it was stored
 MOST_DPI = 100_000.0
 
 # Of the pixels as they were stored, of their colours, and of other pictures in the file; Photoshop's
@@ -52,16 +54,24 @@ def rewritten(
     *,
     srgb: bool,
     anonymous: bool,
+    moved: bool,
 ) -> Directories:
     """The EXIF of an output that is upright, without thumbnail.
 
     size: (width, height); srgb: else its profile says which colours it has. anonymous: only the tags of
-    which it is known that they identify nobody.
+    which it is known that they identify nobody. moved: whether a pixel is elsewhere than as it was stored.
     """
     main = {tag: one for tag, one in exif.main.items() if tag not in OF_PIXELS}
     if DESCRIPTION in main and main[DESCRIPTION].data.startswith(_OF_SHAPES):
         del main[DESCRIPTION]
+    turned = exif.number(exif.main, ORIENTATION) in TURNED
+    if (
+        dpi is None and turned and {X_RESOLUTION, Y_RESOLUTION} <= main.keys()
+    ):  # shape of the pixels
+        main[X_RESOLUTION], main[Y_RESOLUTION] = main[Y_RESOLUTION], main[X_RESOLUTION]
     photo = dict(exif.photo)
+    if moved:
+        photo = {tag: one for tag, one in photo.items() if tag not in SUBJECT}
     if anonymous:
         main, photo = ({t: f for t, f in part.items() if t in _HARMLESS} for part in (main, photo))
     if ORIENTATION in main:
@@ -73,6 +83,11 @@ def rewritten(
         photo[COLOUR_SPACE] = made(exif.order, SHORT, SRGB if srgb else UNCALIBRATED)
     main = with_dpi(main, dpi, exif.order)
     return replace(exif, main=main, photo=photo, gps={} if anonymous else exif.gps)
+
+
+def is_moved(exif: Directories) -> bool:
+    """Whether its picture is not stored upright."""
+    return exif.number(exif.main, ORIENTATION) in range(2, 9)
 
 
 def with_dpi(main: Directory, dpi: tuple[float, float] | None, order: Order) -> Directory:

@@ -19,13 +19,13 @@ from drdd.formats.profiles import can_be_kept, from_srgb, name_of
 from drdd.pictures.colours import Bits, Levels, Opened, alpha_of, on_white, rgb_of
 from drdd.pictures.opening import DROPPED
 from drdd.pictures.profiles import judged
-from drdd.pictures.tiff_tags import PHOTOMETRIC
+from drdd.pictures.tiff_tags import PHOTOMETRIC, SAMPLES
 
 PREFIX = b"Exif\0\0"
+XMP_KEY = b"http://ns.adobe.com/xap/1.0/\0"
 MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"  # what of it one segment of a JPEG does not hold
 XMP_TEXT = "XML:com.adobe.xmp"
 RAW_EXIF = "Raw profile type exif"  # a text of PNG, before it had a chunk for EXIF
-TURNED = (5, 6, 7, 8)  # orientations that swap width and height
 _CMYK = 5
 XMP, IPTC = 700, 33723
 SKIPPED = exif_tags.OF_PIXELS - exif_tags.ON_A_MAP - {XMP, IPTC}  # they may be large
@@ -87,6 +87,14 @@ def _left_out(
         parts.append("long XMP")
     if exif is not None and not exif_tags.ON_A_MAP.isdisjoint(exif.main):
         parts.append("place on a map (GeoTIFF)")
+    if exif is not None and exif.lost:
+        parts.append(f"{exif.lost} EXIF fields, damaged or of unknown kinds,")
+    if _has_shape(file):
+        parts.append("pixels' shape, not square,")
+    if foreign := sorted({name for name, text in _segments(file) if _is_others(name, text)}):
+        parts.append(f"data of other programs ({', '.join(foreign)})")
+    if _channels_left(file):
+        parts.append("further channels")
     if info.get("comment"):
         parts.append("comment")
     texts = getattr(file.image, "text", {}) if file.format == "PNG" else {}
@@ -106,6 +114,23 @@ def _segments(file: Opened) -> Sequence[tuple[str, bytes]]:
     """Of a JPEG, by name."""
     segments: Sequence[tuple[str, bytes]] = getattr(file.image, "applist", ())
     return segments
+
+
+def _is_others(name: str, text: bytes) -> bool:
+    """Whether a segment holds what is not known here, such as credentials (C2PA) or thermal data."""
+    known = {"APP1": (PREFIX, XMP_KEY, MORE_XMP), "APP2": (b"ICC_PROFILE\0", b"MPF\0")}
+    if name in ("APP0", "APP13", "APP14") or not name.startswith("APP"):
+        return False
+    return not text.startswith(known.get(name, ()))
+
+
+def _channels_left(file: Opened) -> bool:
+    """Whether a TIFF has more samples than its colours and alpha."""
+    if file.page is None:
+        return False
+    photometric = file.page.one(PHOTOMETRIC, 1)
+    colours = 4 if photometric == _CMYK else 1 if photometric in (0, 1, 3) else 3
+    return file.page.one(SAMPLES, 1) > colours + (alpha_of(file, file.depth) is not None)
 
 
 def _why(file: Opened, keeping: Keeping, mode: str) -> str:
@@ -164,13 +189,32 @@ def _xmp(file: Opened, exif: Directories | None) -> bytes:
     return xmp.encode() if isinstance(xmp, str) else xmp or b""
 
 
+def _stated_dpi(file: Opened) -> object:
+    """Of the file's own header. Of a JPEG, Pillow also says what it takes from EXIF, or 72 for nothing."""
+    info = {} if file.image is None else file.image.info
+    if file.format not in ("JPEG", "MPO"):
+        return info.get("dpi")
+    inch = {1: 1.0, 2: 2.54}.get(info.get("jfif_unit", 0))
+    across, down = info.get("jfif_density", (0, 0))
+    return (across * inch, down * inch) if inch else None
+
+
+def _has_shape(file: Opened) -> bool:
+    """Whether the header says that pixels are not square; without a unit, a resolution says only this."""
+    info = {} if file.image is None else file.image.info
+    across, down = info.get("aspect", (1, 1))
+    if file.format in ("JPEG", "MPO") and info.get("jfif_unit") == 0:
+        across, down = info.get("jfif_density", (1, 1))
+    return bool(across != down)
+
+
 def _dpi(file: Opened, exif: Directories | None) -> tuple[float, float] | None:
     found = None
     if file.image is not None and file.format != "TIFF":
-        found = exif_tags.usable_dpi(file.image.info.get("dpi"))
+        found = exif_tags.usable_dpi(_stated_dpi(file))
     if found is None and exif is not None:
         found = exif_tags.dpi_of(exif)
     orientation: float | None = file.orientation
     if file.format == "TIFF" and exif is not None:  # Pillow turns it by itself
         orientation = exif.number(exif.main, exif_tags.ORIENTATION)
-    return found[::-1] if found and orientation in TURNED else found
+    return found[::-1] if found and orientation in exif_tags.TURNED else found

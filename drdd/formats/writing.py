@@ -14,7 +14,7 @@ from drdd.formats import directories, exif, xmp
 from drdd.formats.carried import WITH_ALPHA, Carried, Keeping, Written
 from drdd.formats.directories import Directories
 from drdd.formats.profiles import from_srgb
-from drdd.formats.reading import PREFIX
+from drdd.formats.reading import PREFIX, XMP_KEY
 from drdd.formats.tiff import tiff
 from drdd.pictures.files import png, png_chunk, quick_png
 from drdd.pictures.profiles import eight_bits
@@ -23,7 +23,6 @@ from drdd.pictures.scaling import enlarged
 ROWS = 256  # that are added at a time, as sums take four times the memory
 QUALITY = 95  # of JPEG and WebP
 IN_SEGMENT = 65_533  # bytes of a segment of JPEG
-XMP_KEY = b"http://ns.adobe.com/xap/1.0/\0"
 XMP_TEXT = b"XML:com.adobe.xmp" + bytes(5)  # of PNG's iTXt: not compressed, of no language
 RELATIVE = b"\x01"  # intent of PNG's sRGB
 Levels = NDArray[Any]
@@ -46,13 +45,23 @@ def encoded(pixels: Levels, carried: Carried, keeping: Keeping, format_: str) ->
     size = (levels.shape[1], levels.shape[0])
     scale = size[0] / carried.size[0]
     dpi = carried.dpi and (carried.dpi[0] * scale, carried.dpi[1] * scale)
-    tags = _exif(carried, keeping, size, dpi)
+    turned = carried.exif is not None and exif.is_moved(carried.exif)
+    tags = _exif(carried, keeping, size, dpi, turned or scale != 1)
+    if (
+        tags
+        and carried.exif
+        and not exif.SUBJECT.isdisjoint(carried.exif.photo.keys() - tags.photo)
+    ):
+        said += ["where its subject is left out"] * (keeping.metadata == "all")
     if format_ == "WEBP" and dpi and tags is None:  # the only place for it
         tags = Directories("<", exif.with_dpi({}, dpi, "<"))
     text = b""
     if keeping.metadata == "all" and carried.xmp:
-        text = xmp.rewritten(carried.xmp, size, dpi, srgb=not carried.profile)
-        said += [] if text else ["its XMP, of several pictures or no text, left out"]
+        if turned and any(word in carried.xmp for word in xmp.PLACES):
+            said.append("its XMP, with places in the picture before it was turned, left out")
+        else:
+            text = xmp.rewritten(carried.xmp, size, dpi, srgb=not carried.profile)
+            said += [] if text else ["its XMP, of several pictures or no text, left out"]
     try:
         if format_ == "TIFF":
             content = tiff(levels, tags, dpi, carried.profile, text)
@@ -94,7 +103,11 @@ def _of_depth(levels: Levels, bits: int) -> Levels:
 
 
 def _exif(
-    carried: Carried, keeping: Keeping, size: tuple[int, int], dpi: tuple[float, float] | None
+    carried: Carried,
+    keeping: Keeping,
+    size: tuple[int, int],
+    dpi: tuple[float, float] | None,
+    moved: bool,
 ) -> Directories | None:
     if carried.exif is None or keeping.metadata == "none":
         return None
@@ -104,6 +117,7 @@ def _exif(
         dpi,
         srgb=not carried.profile,
         anonymous=keeping.metadata == "anonymous",
+        moved=moved,
     )
     return tags if tags.main or tags.photo or tags.gps else None
 

@@ -3,10 +3,16 @@
 import re
 
 # A property is an attribute, or an element of its own.
-_PROPERTY = rb"""(\b%s\s*=\s*["']|<%s>)[^"'<]*(?=["'<])"""
+_PROPERTY = rb"""(\b%s\s*=\s*["']|<%s(?:\s[^<>]*)?>)[^"'<]*(?=["'<])"""
+_PREFIX = rb"""xmlns:([\w.-]+)\s*=\s*["']%s["']"""
 _THUMBNAILS = b"<xmp:Thumbnails", b"</xmp:Thumbnails>"
-# A map of gains (HDR) or a depth map beside the picture, which the output does not have.
-OF_OTHER_PICTURES = (b"hdrgm:", b"HDRGainMap", b"GContainer", b"GCamera:MicroVideo")
+# A map of gains (HDR), a depth map or a film beside the picture, which the output does not have.
+OF_OTHER_PICTURES = (
+    *(b"hdrgm:", b"HDRGainMap", b"GContainer", b"Container:Directory", b"GDepth:", b"GImage:"),
+    *(b"GCamera:MicroVideo", b"GCamera:MotionPhoto"),
+)
+PLACES = (b"mwg-rs:", b"MPReg:")  # of faces and the like, as parts of the picture's sides
+SPACES = {b"tiff": b"http://ns.adobe.com/tiff/1.0/", b"exif": b"http://ns.adobe.com/exif/1.0/"}
 MOST = 16 * 1024**2
 
 
@@ -39,10 +45,14 @@ def rewritten(
     if srgb:
         said[b"photoshop:ICCProfile"] = b"sRGB IEC61966-2.1"
     xmp = _without_thumbnails(xmp)
+    others = {space: set(re.findall(_PREFIX % uri, xmp)) for space, uri in SPACES.items()}
     for name, value in said.items():
-        if name not in xmp:
-            continue
-        xmp = re.sub(_PROPERTY % (name, name), rb"\g<1>" + value, xmp)
+        space, _, own = name.partition(b":")
+        for prefix in sorted({space, *others.get(space, ())}):
+            called = prefix + b":" + own
+            if called in xmp:
+                pattern = re.escape(called)
+                xmp = re.sub(_PROPERTY % (pattern, pattern), rb"\g<1>" + value, xmp)
     return xmp
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from drdd.cli.data import Checked, checked
+from drdd.cli.data import Checked, _table, checked, out
 from drdd.data.pairs import read_pairs
 from drdd.errors import UserError
 from drdd.params import validate
@@ -186,3 +186,12 @@ def test_pairs_are_checked_as_they_are_taken_in(
         assert said.missing == ""
         assert said.found == f"{count} pairs"
         assert {one.name for one in said.aside} == aside
+
+
+def test_where_to_obtain_what_is_missing_stands_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out.print(_table([Checked("corpora.foo", missing="nope does not exist\nobtain: room 12")]))
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1] == "obtain: room 12"
+    assert lines[-2].endswith("nope does not exist")

@@ -20,6 +20,7 @@ from tests.corpora import scene
 from tests.formats.samples import (
     KINDS,
     NOTE,
+    P3,
     SCENE,
     Base,
     Gps,
@@ -188,7 +189,8 @@ def test_notes_of_a_maker_stay_where_they_were() -> None:
 def test_a_damaged_exif_harms_nothing(exif: bytes) -> None:
     written = passed(saved(SCENE, "JPEG", exif=b"Exif\0\0" + exif), format_="PNG")
     assert image_of(written.content).size == (40, 24)
-    assert written.said in (("its EXIF, damaged, left out",), ())
+    fields = "its 3 EXIF fields, damaged or of unknown kinds, left out"
+    assert written.said in (("its EXIF, damaged, left out",), (fields,), ())
 
 
 def test_an_exif_too_large_for_a_jpeg_loses_its_notes_and_says_so() -> None:
@@ -246,6 +248,124 @@ def test_any_damage_to_an_exif_leaves_a_file_that_is_read(
         written = passed(content, format_=format_)
         assert image_of(written.content).size in ((40, 24), (24, 40))
         image_of(written.content).getexif().get_ifd(Photo)
+
+
+def _with_segment(jpeg: bytes, marker: int, data: bytes) -> bytes:
+    return jpeg[:2] + bytes([0xFF, marker]) + (len(data) + 2).to_bytes(2, "big") + data + jpeg[2:]
+
+
+def _density(jpeg: bytes, unit: int, across: int, down: int) -> bytes:
+    """With another density in its JFIF header."""
+    at = jpeg.index(b"JFIF\0") + 7
+    return jpeg[:at] + struct.pack(">BHH", unit, across, down) + jpeg[at + 5 :]
+
+
+@pytest.mark.parametrize("format_", KINDS)
+@pytest.mark.parametrize("numbers", [{}, {Base.XResolution: 1, Base.YResolution: 1, 296: 1}])
+def test_a_resolution_that_is_not_stated_is_not_made_up(
+    numbers: dict[int, int], format_: str
+) -> None:
+    exif = Image.Exif()
+    exif[Base.Make] = "Maker"
+    for tag, value in numbers.items():
+        exif[tag] = value
+    content = _density(saved(SCENE, "JPEG", exif=exif), 0, 1, 1)
+    image = image_of(passed(content, format_=format_).content)
+    assert image.getexif().get(Base.XResolution) in (None, *numbers.values())
+    assert image.getexif().get(Base.ResolutionUnit) == numbers.get(296)
+    if format_ == "PNG":
+        assert "dpi" not in image.info
+    if format_ == "JPEG":
+        assert image.info["jfif_unit"] == 0
+
+
+def test_a_density_in_centimetres_is_exact() -> None:
+    image = image_of(passed(_density(saved(SCENE, "JPEG"), 2, 100, 50)).content)
+    assert image.info["dpi"] == pytest.approx((254, 127), rel=1e-3)
+
+
+def test_the_shape_of_pixels_is_said_to_be_left_out() -> None:
+    said = ("its pixels' shape, not square, left out",)
+    assert passed(_density(saved(SCENE, "JPEG"), 0, 2, 1)).said == said
+    shape = (b"pHYs", struct.pack(">IIB", 2, 1, 0))
+    assert passed(made_png(SCENE, RGB, 8, shape)).said == said
+
+
+@pytest.mark.parametrize("format_", KINDS)
+def test_where_the_subject_is_is_left_out_of_a_turned_picture_and_said(format_: str) -> None:
+    for orientation, kept in ((1, True), (6, False)):
+        exif = Image.Exif()
+        exif[Base.Orientation] = orientation
+        exif.get_ifd(Photo)[Base.SubjectLocation] = (20, 10)
+        written = passed(saved(SCENE, "JPEG", exif=exif), format_=format_)
+        found = image_of(written.content).getexif().get_ifd(Photo)
+        assert (Base.SubjectLocation in found) == kept
+        assert written.said == (() if kept else ("where its subject is left out",))
+
+
+@pytest.mark.parametrize("prefix", [b"tiff", b"t"])
+@pytest.mark.parametrize("attribute", [True, False])
+def test_an_orientation_in_xmp_is_found_by_its_name_space(prefix: bytes, attribute: bool) -> None:
+    space = b' xmlns:%s="http://ns.adobe.com/tiff/1.0/"' % prefix
+    own = b' %s:Orientation="6"' % prefix if attribute else b""
+    inner = b"" if attribute else b"<%s:Orientation%s>6</%s:Orientation>" % (prefix, space, prefix)
+    xmp = b"<x%s%s>%s</x>" % (space if attribute else b"", own, inner)
+    found = rewritten(xmp, (1, 1), None, srgb=True)
+    assert b"6" not in found
+    assert found == xmp.replace(b'"6"', b'"1"').replace(b">6<", b">1<")
+
+
+@pytest.mark.parametrize(
+    "word", [b"GDepth:Format", b"GImage:Mime", b"GCamera:MotionPhoto", b"Container:Directory"]
+)
+def test_what_describes_another_picture_or_a_film_is_left_out_and_said(word: bytes) -> None:
+    written = passed(saved(SCENE, "JPEG", xmp=b"<x:xmpmeta %s='1'/>" % word))
+    assert word not in written.content
+    assert written.said == ("its XMP, of several pictures or no text, left out",)
+
+
+def test_places_in_xmp_are_left_out_of_a_turned_picture_and_said() -> None:
+    xmp = b"<x:xmpmeta><mwg-rs:Area stArea:x='0.2'/></x:xmpmeta>"
+    assert passed(saved(SCENE, "JPEG", xmp=xmp)).said == ()
+    turned = passed(saved(SCENE, "JPEG", xmp=xmp, exif=camera_exif(6)))
+    assert b"mwg-rs" not in turned.content
+    assert turned.said == ("its XMP, with places in the picture before it was turned, left out",)
+
+
+def test_a_field_of_utf8_is_kept_and_fields_that_cannot_be_read_are_counted() -> None:
+    name = "René".encode() + b"\0"
+    rows = [
+        (271, 2, 6, b"Maker\0"),
+        (315, 129, len(name), name),
+        (33432, 2, 50, b""),
+        (700, 99, 1, b"x"),
+    ]
+    data, entries = b"", b""
+    start = 8 + 2 + 12 * len(rows) + 4
+    for tag, kind, count, value in rows:
+        place = start + len(data)
+        entries += struct.pack("<HHI", tag, kind, count)
+        entries += value.ljust(4, b"\0") if 0 < len(value) <= 4 else struct.pack("<I", place)
+        data += value
+    exif = b"II*\0\x08\0\0\0" + struct.pack("<H", len(rows)) + entries + bytes(4) + data
+    written = passed(made_png(SCENE, RGB, 8, (b"eXIf", exif)))
+    assert name in written.content
+    assert image_of(written.content).getexif()[Base.Make] == "Maker"
+    assert written.said == ("its 2 EXIF fields, damaged or of unknown kinds, left out",)
+
+
+def test_data_of_other_programs_and_further_channels_are_said_to_be_left_out() -> None:
+    jpeg = saved(SCENE, "JPEG", exif=camera_exif(), icc_profile=P3, xmp=b"<x/>")
+    assert passed(jpeg, Keeping(profile="keep"), "JPEG").said == ()
+    for marker, data in ((0xEB, b"JP\0\1jumb"), (0xE1, b"FLIR\0"), (0xE4, b"x")):
+        content = _with_segment(saved(SCENE, "JPEG"), marker, data)
+        said = f"its data of other programs (APP{marker - 0xE0}) left out"
+        assert passed(content).said == (said,)
+    more = np.dstack([SCENE, SCENE[..., :1]])
+    tags: Any = {338: (SHORT, [0])}
+    assert passed(made_tiff(more, 2, tags=tags)).said == ("its further channels left out",)
+    tags = {338: (SHORT, [2])}
+    assert passed(made_tiff(more, 2, tags=tags)).said == ()
 
 
 def test_thumbnails_without_end_are_no_work() -> None:
