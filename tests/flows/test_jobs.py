@@ -33,7 +33,16 @@ class Site:
         self.proof = root / "proof"
         user, _, password = self.settings["PREFECT_API_AUTH_STRING"].partition(":")
         url = self.settings["PREFECT_API_URL"]
-        self.api = httpx.Client(base_url=url, auth=(user, password), timeout=60)
+        self._api = httpx.Client(base_url=url, auth=(user, password), timeout=60)
+
+    def ask(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """Again while the server's database is busy (503), as Prefect's own client does."""
+        give_up = time.monotonic() + 60
+        while True:
+            answer = self._api.request(method, path, **given)
+            if answer.status_code != 503 or time.monotonic() > give_up:
+                return answer
+            time.sleep(0.5)
 
     def register(self) -> None:
         command = [sys.executable, "-m", "flows.register"]
@@ -43,17 +52,33 @@ class Site:
         assert done.returncode == 0, done.stderr
 
     def hello(self) -> dict[str, Any]:
-        answer = self.api.get("/deployments/name/hello/hello")
+        answer = self.ask("GET", "/deployments/name/hello/hello")
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
     def start(self, deployment: str, **asked: Any) -> httpx.Response:
-        return self.api.post(f"/deployments/{deployment}/create_flow_run", json=asked)
+        return self.ask("POST", f"/deployments/{deployment}/create_flow_run", json=asked)
+
+    def started(self, deployment: str, **asked: Any) -> str:
+        """The id of the run."""
+        answer = self.start(deployment, **asked)
+        assert answer.status_code == 201, f"{answer.status_code}: {answer.text}"
+        return str(answer.json()["id"])
+
+    def wait_for_worker(self) -> None:
+        """A worker that starts sets its pool's template, which a test changes, and only then is listed."""
+        give_up = time.monotonic() + 120
+        while time.monotonic() < give_up:
+            answer = self.ask("POST", f"/work_pools/{POOL}/workers/filter", json={})
+            if answer.status_code == 200 and answer.json():
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"no worker after 120 s: {answer.text}")
 
     def end(self, run: str) -> tuple[str, str]:
         give_up = time.monotonic() + 120
         while time.monotonic() < give_up:
-            state = self.api.get(f"/flow_runs/{run}").json()["state"]
+            state = self.ask("GET", f"/flow_runs/{run}").json()["state"]
             if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
                 break
             time.sleep(0.2)
@@ -79,6 +104,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 stderr=log,
             )
         try:
+            made.wait_for_worker()
             yield made
         finally:
             worker.terminate()
@@ -104,7 +130,7 @@ def test_no_run_brings_a_command(site: Site) -> None:
             "properties": {**{one: {} for one in names}, "env": {"default": {"PATH": "/nowhere"}}},
         },
     }
-    changed = site.api.patch(f"/work_pools/{POOL}", json={"base_job_template": opened})
+    changed = site.ask("PATCH", f"/work_pools/{POOL}", json={"base_job_template": opened})
     assert changed.status_code == 204
     variables: list[dict[str, Any]] = [
         {"command": touch},
@@ -113,7 +139,7 @@ def test_no_run_brings_a_command(site: Site) -> None:
         {"working_dir": "/"},
         {"memory_limit": "{{ prefect.blocks.secret.key }}"},
     ]
-    runs = [site.start(mine, job_variables=one).json()["id"] for one in variables]
+    runs = [site.started(mine, job_variables=one) for one in variables]
     shell = [{"prefect.deployments.steps.run_shell_script": {"script": touch}}]
     (site.root / "evil.py").write_text(FLOW.replace("'ran'", repr(str(site.proof))))
     ours = {"flow_id": site.hello()["flow_id"], "work_pool_name": POOL, "pull_steps": PULL}
@@ -123,8 +149,8 @@ def test_no_run_brings_a_command(site: Site) -> None:
         "command": {"entrypoint": "toy.hello", "job_variables": {"command": touch}},
     }
     for name, more in wrong.items():
-        answer = site.api.post("/deployments/", json={"name": name, **ours, **more})
-        runs.append(site.start(answer.json()["id"]).json()["id"])
+        answer = site.ask("POST", "/deployments/", json={"name": name, **ours, **more})
+        runs.append(site.started(answer.json()["id"]))
     for number, run in enumerate(runs):
         kind, said = site.end(run)
         assert kind == "CRASHED", said
@@ -134,11 +160,11 @@ def test_no_run_brings_a_command(site: Site) -> None:
         assert wanted in said
 
     # Steps of the deployment itself, until it is registered again.
-    assert site.api.patch(f"/deployments/{mine}", json={"pull_steps": shell}).status_code == 204
-    kind, said = site.end(site.start(mine).json()["id"])
+    assert site.ask("PATCH", f"/deployments/{mine}", json={"pull_steps": shell}).status_code == 204
+    kind, said = site.end(site.started(mine))
     assert (kind, "pull steps" in said) == ("CRASHED", True)
     site.register()
-    kind, said = site.end(site.start(mine).json()["id"])
+    kind, said = site.end(site.started(mine))
     assert kind == "COMPLETED", said
     assert (site.root / "ran").exists()
     assert not site.proof.exists()
